@@ -1,0 +1,243 @@
+//! The command line.
+
+use crate::{
+    report::ColorWhen,
+    settings::SettingFlags,
+    units::{parse_duration, parse_duration_above_zero},
+};
+use clap::{ArgAction, Parser, Subcommand};
+use clap_complete::Shell;
+use std::time::Duration;
+
+const TEMPLATE: &str = "\
+{about}
+Usage: {usage}
+
+Commands:
+{subcommands}
+
+{after-help}";
+
+const ADDRESSES: &str = "\
+Addresses: kcp://HOST:PORT (default scheme); :PORT alone listens on all; IPv6 in brackets
+Settings:  --profile fast3 --wire classic --mtu 1350 --snd-wnd 512 --rcv-wnd 512 …
+           or in the address, quoted: 'kcp://host:29900?profile=fast3,mtu=1350'
+           (all of them: sendoff connect --help)
+Options:   -v, -q, --json, --color WHEN, -h, -V
+Exit:      0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted";
+
+/// What a caller can rely on, in every command's own help.
+const EXIT_CODES: &str = "\
+Exit: 0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted.
+SIGINT or SIGTERM ends gracefully: what is under way is delivered first; a second one ends at once.";
+
+/// Reliable UDP (KCP) for people and programs.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sendoff",
+    version,
+    about = "Reliable UDP (KCP) that works with every KCP peer",
+    override_usage = "sendoff <COMMAND> [OPTIONS]",
+    help_template = TEMPLATE,
+    after_help = ADDRESSES,
+    max_term_width = 110,
+    disable_help_subcommand = true,
+    infer_long_args = false
+)]
+pub struct Args {
+    /// How to speak.
+    #[command(flatten)]
+    pub output: OutputArgs,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command has.
+#[derive(Clone, Copy, Debug, clap::Args)]
+#[command(next_help_heading = "Output")]
+pub struct OutputArgs {
+    /// Say what goes on inside, on stderr (-vv: more)
+    #[arg(short, long, action = ArgAction::Count, global = true)]
+    pub verbose: u8,
+    /// No events on stderr, only errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// Reports and events as JSON, one object a line
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// Colours: auto (on a terminal, unless NO_COLOR is set), always or never
+    #[arg(long, value_name = "WHEN", value_enum, default_value_t, global = true, hide_possible_values = true)]
+    pub color: ColorWhen,
+}
+
+/// The commands there are.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// See it work on this machine, in a few seconds
+    #[command(after_help = "Exit: 0 all went as it says, 1 something differed, 130 interrupted.")]
+    Demo,
+    /// Accept connections: print, --echo or --once
+    #[command(after_help = LISTEN_HELP)]
+    Listen(ListenArgs),
+    /// stdin to the peer, the peer to stdout
+    #[command(after_help = EXIT_CODES)]
+    Connect(ConnectArgs),
+    /// Is a KCP server there, and how far away?
+    #[command(after_help = PING_HELP)]
+    Ping(PingArgs),
+    /// Print a completion script for a shell
+    #[command(hide = true)]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the man page
+    #[command(hide = true)]
+    Man,
+}
+
+const LISTEN_HELP: &str = "\
+Without --echo and --once each line that comes is printed with the number of its connection;
+control characters are escaped. A line longer than 64 KiB is cut, and that is said.
+Exit: 0 interrupted and all connections ended, 1 the socket failed (--once: refused, reset or timed out),
+2 usage, 130 interrupted twice (--once: interrupted before the end).
+SIGINT or SIGTERM ends gracefully: what is under way is delivered first; a second one ends at once.";
+
+/// `listen`.
+#[derive(Debug, clap::Args)]
+pub struct ListenArgs {
+    /// Where to listen: HOST:PORT, or :PORT for all addresses; port 0 takes a free one
+    #[arg(value_name = "ADDR")]
+    pub address: String,
+    /// Send back what comes
+    #[arg(long)]
+    pub echo: bool,
+    /// Print the lines that come, with --echo or --once too
+    #[arg(long)]
+    pub print: bool,
+    /// One connection, then exit; alone: stdin to the peer and the peer to stdout, raw
+    #[arg(long)]
+    pub once: bool,
+    /// Close a connection that has been silent for so long
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_above_zero, allow_hyphen_values = true)]
+    pub read_timeout: Option<Duration>,
+    /// Settings of the connections.
+    #[command(flatten)]
+    pub settings: SettingFlags<false>,
+}
+
+/// `connect`.
+#[derive(Debug, clap::Args)]
+pub struct ConnectArgs {
+    /// Whom to call: HOST:PORT
+    #[arg(value_name = "ADDR")]
+    pub address: String,
+    /// Leave as soon as all is delivered, without waiting for an answer
+    #[arg(long, conflicts_with = "quit_after")]
+    pub send_only: bool,
+    /// Leave after so long a silence, once stdin has ended and all is delivered; or off
+    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_quit_after, allow_hyphen_values = true)]
+    pub quit_after: QuitAfter,
+    /// Send this instead of stdin
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    pub message: Option<String>,
+    /// Send the message so many times
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "message", value_parser = parse_repeat, allow_hyphen_values = true)]
+    pub repeat: u64,
+    /// Settings of the connection.
+    #[command(flatten)]
+    pub settings: SettingFlags<true>,
+}
+
+/// How long a silence ends `connect`; `None` waits for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QuitAfter(pub Option<Duration>);
+
+fn parse_quit_after(text: &str) -> Result<QuitAfter, String> {
+    match text {
+        "off" => Ok(QuitAfter(None)),
+        _ => parse_duration(text).map(|d| QuitAfter(Some(d))).map_err(|e| format!("{e}, or off")),
+    }
+}
+
+fn parse_repeat(text: &str) -> Result<u64, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "must be 1 or more".into())
+}
+
+const PING_HELP: &str = "\
+Works with any KCP server: it asks for the receive window, each time as a new conversation from the same
+port, which leaves at most one empty connection at a server that opens one for anything. Settings in the
+address are checked, but not needed.
+A server may answer at its next flush: then a time includes up to its interval, often as much as 100 ms.
+Exit: 0 something answered (also when interrupted), 1 nothing did, 2 usage, 130 interrupted twice.";
+
+/// `ping`.
+#[derive(Debug, clap::Args)]
+pub struct PingArgs {
+    /// Whom to ask: HOST:PORT
+    #[arg(value_name = "ADDR")]
+    pub address: String,
+    /// Stop after N probes [until interrupted]
+    #[arg(short, long, value_name = "N", value_parser = parse_repeat, allow_hyphen_values = true)]
+    pub count: Option<u64>,
+    /// From one probe to the next
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = parse_interval, allow_hyphen_values = true)]
+    pub interval: Duration,
+    /// How long to wait for an answer
+    #[arg(short = 'W', long, value_name = "SECONDS", default_value = "2", value_parser = parse_duration_above_zero, allow_hyphen_values = true)]
+    pub timeout: Duration,
+}
+
+/// Probes cost the other side a connection each: no floods.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(10);
+
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    match parse_duration(text)? {
+        interval if interval < SHORTEST_INTERVAL => Err("must be at least 10ms".into()),
+        interval => Ok(interval),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_follow_or_precede_the_address() {
+        for line in ["sendoff connect -q h:1 --send-only", "sendoff -q connect --send-only h:1"] {
+            let args = Args::try_parse_from(line.split(' ')).unwrap();
+            assert!(args.output.quiet);
+            let Command::Connect(connect) = args.command else { panic!("{line}") };
+            assert!(connect.send_only && connect.address == "h:1");
+            assert_eq!(connect.quit_after, QuitAfter(Some(Duration::from_secs(2))));
+        }
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for line in [
+            "sendoff",
+            "sendoff fly",
+            "sendoff connect",
+            "sendoff connect h:1 h:2",
+            "sendoff connect h:1 --send-only --quit-after 1s",
+            "sendoff connect h:1 --repeat 2",
+            "sendoff connect h:1 --message x --repeat 0",
+            "sendoff connect h:1 --quit-after soon",
+            "sendoff ping h:1 -c 0",
+            "sendoff ping h:1 -i 1ms",
+            "sendoff listen :1 --read-timeout 0",
+            "sendoff listen :1 --connect-timeout 1s",
+        ] {
+            let error = Args::try_parse_from(line.split(' ')).unwrap_err();
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+}

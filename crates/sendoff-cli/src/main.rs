@@ -1,0 +1,2 @@
+//! The command `sendoff`.
+fn main() {}

@@ -1,0 +1,395 @@
+//! Settings, checked when they are made: a [`Config`] that exists is a valid one.
+
+use crate::{
+    profile::{Backoff, Profile},
+    seq::Conv,
+    wire::HEADER_SIZE,
+};
+use std::{fmt, str::FromStr, time::Duration};
+
+/// How much of sendoff's own is put on the wire.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Wire {
+    /// What every KCP peer understands, in the form that suits this implementation: acknowledgements may
+    /// share a datagram with data, and an idle peer is asked for a sign of life.
+    #[default]
+    Extended,
+    /// Packet for packet what kcp-go does with its acknowledgements undelayed: an echo is exactly four datagrams.
+    Classic,
+}
+
+/// Whether writes are joined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Mode {
+    /// A stream of bytes: small writes share a segment.
+    #[default]
+    Stream,
+    /// Each write is a message, cut into fragments and put together again by the receiver. Messages
+    /// have at most 127 fragments, which is what `ikcp.c` accepts.
+    Message,
+}
+
+/// Why a setting is refused. Prints the setting, its value, and what would do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The datagram size is out of range.
+    #[error("mtu {0}: must be 50 to 65507 bytes")]
+    Mtu(usize),
+    /// The send window is out of range.
+    #[error("send window {0}: must be 1 to 32768 segments")]
+    SendWindow(u32),
+    /// The receive window is out of range.
+    #[error("receive window {0}: must be 1 to 32768 segments")]
+    RecvWindow(u32),
+    /// A message of 127 fragments has to fit in the receive window.
+    #[error("receive window {0}: must be at least 128 segments in message mode")]
+    MessageWindow(u32),
+    /// The interval is out of range.
+    #[error("interval {0:?}: must be 10 ms to 5 s")]
+    Interval(Duration),
+    /// The fast-retransmission threshold is out of range.
+    #[error("resend {0}: must be 0 to 64 acknowledgements")]
+    Resend(u32),
+    /// Not one of the names there are.
+    #[error("{setting} {value}: must be {expected}")]
+    Name {
+        /// The setting.
+        setting: &'static str,
+        /// What was given.
+        value: String,
+        /// What would do.
+        expected: &'static str,
+    },
+}
+
+impl ConfigError {
+    pub(crate) fn name(setting: &'static str, value: &str, expected: &'static str) -> Self {
+        Self::Name { setting, value: value.to_owned(), expected }
+    }
+}
+
+/// Settings of a connection. Cheap to clone; setters return the changed configuration.
+///
+/// ```
+/// # use sendoff_proto::{Config, Wire};
+/// # use std::time::Duration;
+/// let config = Config::fast3().mtu(1_350)?.keep_alive(Duration::from_secs(10));
+/// assert_eq!(Config::new().mtu(10).unwrap_err().to_string(), "mtu 10: must be 50 to 65507 bytes");
+/// # Ok::<(), sendoff_proto::ConfigError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct Config {
+    profile: Profile,
+    backoff: Backoff,
+    wire: Wire,
+    mode: Mode,
+    mtu: usize,
+    send_window: u32,
+    recv_window: u32,
+    keep_alive: Option<Option<Duration>>,
+    connect_timeout: Duration,
+    linger: Duration,
+    conv: Option<Conv>,
+    max_connections: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            profile: Profile::DEFAULT,
+            backoff: Backoff::default(),
+            wire: Wire::default(),
+            mode: Mode::default(),
+            mtu: 1_400,
+            send_window: 1_024,
+            recv_window: 1_024,
+            keep_alive: None,
+            connect_timeout: Duration::from_secs(5),
+            linger: Duration::from_secs(30),
+            conv: None,
+            max_connections: 65_536,
+        }
+    }
+}
+
+impl Config {
+    /// The default settings: [`Profile::DEFAULT`], windows of 1,024 segments, datagrams of 1,400 bytes.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Default settings with [`Profile::NORMAL`].
+    pub fn normal() -> Self {
+        Self::new().profile(Profile::NORMAL)
+    }
+
+    /// Default settings with [`Profile::FAST`].
+    pub fn fast() -> Self {
+        Self::new().profile(Profile::FAST)
+    }
+
+    /// Default settings with [`Profile::FAST2`].
+    pub fn fast2() -> Self {
+        Self::new().profile(Profile::FAST2)
+    }
+
+    /// Default settings with [`Profile::FAST3`].
+    pub fn fast3() -> Self {
+        Self::new().profile(Profile::FAST3)
+    }
+
+    /// When to retransmit, and whether there is a congestion window.
+    #[must_use]
+    pub fn profile(mut self, profile: Profile) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// How timeouts grow. Default: as kcp-go.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// What may be put on the wire. Default: [`Wire::Extended`].
+    #[must_use]
+    pub fn wire(mut self, wire: Wire) -> Self {
+        self.wire = wire;
+        self
+    }
+
+    /// Stream or messages; both sides must agree. Default: [`Mode::Stream`].
+    ///
+    /// With [`Mode::Message`] a receive window that was set below 128 is raised to 128, so that the
+    /// longest message fits.
+    #[must_use]
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        if mode == Mode::Message {
+            self.recv_window = self.recv_window.max(MESSAGE_WINDOW);
+        }
+        self
+    }
+
+    /// The largest datagram sent, in bytes of UDP payload: 50 to 65,507, default 1,400.
+    /// Received ones may be larger.
+    ///
+    /// # Errors
+    /// [`ConfigError::Mtu`] out of that range.
+    pub fn mtu(mut self, bytes: usize) -> Result<Self, ConfigError> {
+        if !(50..=65_507).contains(&bytes) {
+            return Err(ConfigError::Mtu(bytes));
+        }
+        self.mtu = bytes;
+        Ok(self)
+    }
+
+    /// Segments that may be in flight: 1 to 32,768, default 1,024 (`snd_wnd`).
+    ///
+    /// # Errors
+    /// [`ConfigError::SendWindow`] out of that range.
+    pub fn send_window(mut self, segments: u32) -> Result<Self, ConfigError> {
+        self.send_window = check_window(segments).ok_or(ConfigError::SendWindow(segments))?;
+        Ok(self)
+    }
+
+    /// Segments that may wait for the reader: 1 to 32,768, default 1,024 (`rcv_wnd`). At least 128 in message mode.
+    ///
+    /// # Errors
+    /// [`ConfigError::RecvWindow`] or [`ConfigError::MessageWindow`] out of that range.
+    pub fn recv_window(mut self, segments: u32) -> Result<Self, ConfigError> {
+        self.recv_window = check_window(segments).ok_or(ConfigError::RecvWindow(segments))?;
+        if self.mode == Mode::Message && segments < MESSAGE_WINDOW {
+            return Err(ConfigError::MessageWindow(segments));
+        }
+        Ok(self)
+    }
+
+    /// After how long a silence the peer is asked for a sign of life; `None` never asks.
+    /// Three unanswered questions end the connection with `TimedOut`.
+    /// Default: 20 s, with [`Wire::Classic`] never. Less than 10 ms counts as 10 ms.
+    #[must_use]
+    pub fn keep_alive(mut self, every: impl Into<Option<Duration>>) -> Self {
+        self.keep_alive = Some(every.into().map(|d| d.max(Duration::from_millis(10))));
+        self
+    }
+
+    /// How long the first data may stay without any answer before the connection ends with `TimedOut`. Default 5 s.
+    #[must_use]
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout;
+        self
+    }
+
+    /// How long `shutdown`, and a connection that was closed or dropped, go on while nothing more
+    /// is acknowledged. Default 30 s.
+    #[must_use]
+    pub fn linger(mut self, linger: Duration) -> Self {
+        self.linger = linger;
+        self
+    }
+
+    /// The conversation id of a connection that is opened with these settings. Default: random.
+    #[must_use]
+    pub fn conv(mut self, conv: Conv) -> Self {
+        self.conv = Some(conv);
+        self
+    }
+
+    /// Connections that an endpoint holds at a time; further ones are not opened. Default 65,536.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.max_connections = connections;
+        self
+    }
+}
+
+/// What was set.
+impl Config {
+    /// See [`profile`](Self::profile).
+    pub fn profile_value(&self) -> Profile {
+        self.profile
+    }
+
+    /// See [`backoff`](Self::backoff).
+    pub fn backoff_value(&self) -> Backoff {
+        self.backoff
+    }
+
+    /// See [`wire`](Self::wire).
+    pub fn wire_value(&self) -> Wire {
+        self.wire
+    }
+
+    /// See [`mode`](Self::mode).
+    pub fn mode_value(&self) -> Mode {
+        self.mode
+    }
+
+    /// See [`mtu`](Self::mtu).
+    pub fn mtu_bytes(&self) -> usize {
+        self.mtu
+    }
+
+    /// Bytes of data that fit in a segment: the MTU less the header (`mss`).
+    pub fn segment_size(&self) -> usize {
+        self.mtu - HEADER_SIZE
+    }
+
+    /// See [`send_window`](Self::send_window).
+    pub fn send_window_segments(&self) -> u32 {
+        self.send_window
+    }
+
+    /// See [`recv_window`](Self::recv_window).
+    pub fn recv_window_segments(&self) -> u32 {
+        self.recv_window
+    }
+
+    /// See [`keep_alive`](Self::keep_alive).
+    pub fn keep_alive_interval(&self) -> Option<Duration> {
+        self.keep_alive.unwrap_or(match self.wire {
+            Wire::Extended => Some(Duration::from_secs(20)),
+            Wire::Classic => None,
+        })
+    }
+
+    /// See [`connect_timeout`](Self::connect_timeout).
+    pub fn connect_timeout_duration(&self) -> Duration {
+        self.connect_timeout
+    }
+
+    /// See [`linger`](Self::linger).
+    pub fn linger_duration(&self) -> Duration {
+        self.linger
+    }
+
+    /// See [`conv`](Self::conv).
+    pub fn conv_value(&self) -> Option<Conv> {
+        self.conv
+    }
+
+    /// See [`max_connections`](Self::max_connections).
+    pub fn max_connections_count(&self) -> usize {
+        self.max_connections
+    }
+}
+
+/// The longest message of `ikcp.c` has 127 fragments, and its window must be larger than that.
+pub(crate) const MESSAGE_WINDOW: u32 = 128;
+
+/// Fragments of the longest message that is sent.
+pub(crate) const MAX_FRAGMENTS: usize = 127;
+
+fn check_window(segments: u32) -> Option<u32> {
+    (1..=32_768).contains(&segments).then_some(segments)
+}
+
+impl FromStr for Wire {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "extended" => Ok(Self::Extended),
+            "classic" => Ok(Self::Classic),
+            _ => Err(ConfigError::name("wire", text, "extended or classic")),
+        }
+    }
+}
+
+impl fmt::Display for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Extended => "extended",
+            Self::Classic => "classic",
+        })
+    }
+}
+
+impl FromStr for Mode {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "stream" => Ok(Self::Stream),
+            "message" => Ok(Self::Message),
+            _ => Err(ConfigError::name("mode", text, "stream or message")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_are_refused_in_words() {
+        let refused = |result: Result<Config, ConfigError>| result.unwrap_err().to_string();
+        assert_eq!(refused(Config::new().mtu(49)), "mtu 49: must be 50 to 65507 bytes");
+        assert_eq!(refused(Config::new().mtu(65_508)), "mtu 65508: must be 50 to 65507 bytes");
+        assert_eq!(refused(Config::new().send_window(0)), "send window 0: must be 1 to 32768 segments");
+        assert_eq!(
+            refused(Config::new().mode(Mode::Message).recv_window(127)),
+            "receive window 127: must be at least 128 segments in message mode"
+        );
+        assert!(Config::new().mtu(50).and_then(|c| c.mtu(65_507)).is_ok());
+    }
+
+    #[test]
+    fn message_mode_raises_a_window_that_the_longest_message_would_not_fit() {
+        let config = Config::new().recv_window(32).unwrap().mode(Mode::Message);
+        assert_eq!(config.recv_window_segments(), 128);
+    }
+
+    #[test]
+    fn keep_alive_is_off_in_classic_unless_asked_for() {
+        assert_eq!(Config::new().wire(Wire::Classic).keep_alive_interval(), None);
+        assert_eq!(Config::new().keep_alive_interval(), Some(Duration::from_secs(20)));
+        assert_eq!(Config::new().keep_alive(None).keep_alive_interval(), None);
+        let asked = Config::new().wire(Wire::Classic).keep_alive(Duration::from_secs(3));
+        assert_eq!(asked.keep_alive_interval(), Some(Duration::from_secs(3)));
+    }
+}

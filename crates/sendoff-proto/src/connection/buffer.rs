@@ -1,0 +1,136 @@
+//! The buffer that datagrams are written into: one batch of equal size, ready for one system call.
+
+/// Datagrams of a batch at most: what Linux takes in one GSO send (`UDP_MAX_SEGMENTS` before 6.9).
+pub(crate) const MAX_DATAGRAMS: usize = 64;
+
+/// Bytes of a batch at most: a batch is one UDP payload to the kernel.
+pub(crate) const MAX_BYTES: usize = 65_507;
+
+/// A batch of datagrams to one peer, equal in size but for the last, which may be shorter.
+///
+/// Made once and reused. Around the segments of each datagram, room can be left in front and behind
+/// for headers and tags that are put in later, in place.
+#[derive(Clone, Debug)]
+pub struct TransmitBuffer {
+    bytes: Vec<u8>,
+    datagram_size: usize,
+    count: usize,
+    max_datagrams: usize,
+    front: usize,
+    back: usize,
+}
+
+impl Default for TransmitBuffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl TransmitBuffer {
+    /// A buffer for up to 64 datagrams and 65,507 bytes, without room around the segments.
+    pub fn new() -> Self {
+        Self::with_room(0, 0)
+    }
+
+    /// The same, with so many bytes left free at the front and back of each datagram.
+    pub fn with_room(front: usize, back: usize) -> Self {
+        Self { bytes: Vec::new(), datagram_size: 0, count: 0, max_datagrams: MAX_DATAGRAMS, front, back }
+    }
+
+    /// Takes at most `count` datagrams a batch (1 to 64): what the system can send in one call.
+    pub fn set_max_datagrams(&mut self, count: usize) {
+        self.max_datagrams = count.clamp(1, MAX_DATAGRAMS);
+    }
+
+    /// Whether there is nothing to send.
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// The whole batch.
+    pub fn contents(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The whole batch, to be changed in place.
+    pub fn contents_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Size of each datagram but the last, which has what is left.
+    pub fn datagram_size(&self) -> usize {
+        self.datagram_size
+    }
+
+    /// Number of datagrams.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// The datagrams one by one.
+    pub fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+        self.bytes.chunks(self.datagram_size.max(1))
+    }
+
+    /// Forgets the batch; the memory stays.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        (self.datagram_size, self.count) = (0, 0);
+    }
+
+    /// Starts a datagram; `None` when the batch is full. Segments up to the given length may be appended.
+    #[inline]
+    pub(crate) fn start(&mut self, mtu: usize) -> Option<OpenDatagram<'_>> {
+        let size = if self.count == 0 { mtu + self.front + self.back } else { self.datagram_size };
+        let start = self.bytes.len();
+        if self.count == self.max_datagrams || (self.count > 0 && start + size > MAX_BYTES) {
+            return None;
+        }
+        self.bytes.resize(start + self.front, 0);
+        Some(OpenDatagram { end: start + size - self.back, start, buffer: self })
+    }
+}
+
+/// A datagram under construction.
+pub(crate) struct OpenDatagram<'a> {
+    buffer: &'a mut TransmitBuffer,
+    start: usize,
+    end: usize,
+}
+
+impl OpenDatagram<'_> {
+    /// Bytes that still fit.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        self.end - self.buffer.bytes.len()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.buffer.bytes.len() == self.start + self.buffer.front
+    }
+
+    #[inline]
+    pub(crate) fn append(&mut self, header: &[u8], data: &[u8]) {
+        debug_assert!(header.len() + data.len() <= self.room());
+        self.buffer.bytes.extend_from_slice(header);
+        self.buffer.bytes.extend_from_slice(data);
+    }
+
+    /// Ends the datagram; false if it is the last of its batch: shorter than the first, or empty.
+    #[inline]
+    pub(crate) fn finish(self) -> bool {
+        if self.is_empty() {
+            self.buffer.bytes.truncate(self.start);
+            return false;
+        }
+        let buffer = self.buffer;
+        buffer.bytes.resize(buffer.bytes.len() + buffer.back, 0);
+        let size = buffer.bytes.len() - self.start;
+        if buffer.count == 0 {
+            buffer.datagram_size = size;
+        }
+        buffer.count += 1;
+        size == buffer.datagram_size
+    }
+}

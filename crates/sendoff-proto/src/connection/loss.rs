@@ -1,0 +1,354 @@
+//! Which segments in flight are lost: by later acknowledgements, or by time. Each check costs O(1), amortised.
+//!
+//! KCP counts for each segment how many later ones were acknowledged (`fastack`), in a walk over the
+//! window per acknowledgement. Here each transmission has a number. A segment was skipped `n` times
+//! if the `n`-th highest acknowledged number is above that of its own latest transmission; so it
+//! suffices to hold the `resend` highest ones against two queues that are in order of transmission:
+//! the first sendings (a cursor over the ring) and the retransmissions.
+//!
+//! An acknowledgement counts for the transmission whose timestamp it echoes. That is the guard of
+//! kcp-go's `parse_fastack`: what was sent before can't show that something sent later is lost.
+
+use super::send::{SendRing, SlotState};
+use crate::{
+    profile::{Backoff, NoDelay},
+    seq::{SeqNumber, Timestamp},
+};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    time::{Duration, Instant},
+};
+
+#[derive(Clone, Debug)]
+pub(crate) struct LossDetector {
+    /// Number of the next transmission.
+    next_transmission: u64,
+    /// Every segment before it is acknowledged, lost, or was sent again.
+    first_sendings: SeqNumber,
+    /// Retransmissions in order; entries are stale once the segment is acknowledged or sent again.
+    resent: VecDeque<(u64, SeqNumber)>,
+    /// When retransmissions time out; stale in the same way.
+    deadlines: BinaryHeap<Reverse<(Instant, u64, u32)>>,
+    /// To be sent again; stale once acknowledged.
+    lost: VecDeque<SeqNumber>,
+    /// The highest acknowledged transmissions, at most `resend` of them.
+    highest: BinaryHeap<Reverse<u64>>,
+    highest_acked: Option<u64>,
+    /// Segments in flight that are selectively acknowledged.
+    marked: u32,
+}
+
+/// What an acknowledgement of one segment has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Acked {
+    /// It answers the latest transmission, which left at that instant.
+    Latest(Instant),
+    /// It answers an earlier transmission: no round trip can be told.
+    Earlier,
+    /// Not a timestamp that was ever sent with this segment.
+    NotOurs,
+}
+
+impl LossDetector {
+    pub(crate) fn new(first: SeqNumber) -> Self {
+        Self {
+            next_transmission: 0,
+            first_sendings: first,
+            resent: VecDeque::new(),
+            deadlines: BinaryHeap::new(),
+            lost: VecDeque::new(),
+            highest: BinaryHeap::new(),
+            highest_acked: None,
+            marked: 0,
+        }
+    }
+
+    /// Notes that the segment leaves now.
+    #[inline]
+    pub(crate) fn on_sent(
+        &mut self,
+        ring: &mut SendRing,
+        sn: SeqNumber,
+        now: Instant,
+        ts: Timestamp,
+        rto: Duration,
+    ) {
+        let transmission = self.next_transmission;
+        self.next_transmission += 1;
+        let slot = ring.slot_mut(sn);
+        slot.sent_at = now;
+        slot.timestamp = ts;
+        slot.transmission = transmission;
+        slot.state = SlotState::InFlight;
+        slot.transmissions += 1;
+        if slot.transmissions == 1 {
+            slot.first_timestamp = ts;
+            slot.rto = rto;
+        } else {
+            self.deadlines.push(Reverse((now + slot.rto, transmission, sn.0)));
+            self.resent.push_back((transmission, sn));
+        }
+    }
+
+    /// An ACK for a segment in flight.
+    pub(crate) fn on_ack(
+        &mut self,
+        ring: &mut SendRing,
+        sn: SeqNumber,
+        echo: Timestamp,
+        resend: u32,
+    ) -> Acked {
+        let slot = ring.slot_mut(sn);
+        let latest = echo == slot.timestamp;
+        let span = slot.timestamp.0.wrapping_sub(slot.first_timestamp.0);
+        if !latest && echo.0.wrapping_sub(slot.first_timestamp.0) > span {
+            return Acked::NotOurs;
+        }
+        let (sent_at, transmission) = (slot.sent_at, slot.transmission);
+        if slot.state != SlotState::Marked {
+            slot.state = SlotState::Marked;
+            self.marked += 1;
+            // A duplicate of an ACK tells nothing new: only the first counts.
+            if latest {
+                self.note_acked(transmission, resend);
+            }
+        }
+        if latest { Acked::Latest(sent_at) } else { Acked::Earlier }
+    }
+
+    fn note_acked(&mut self, transmission: u64, resend: u32) {
+        self.highest_acked = self.highest_acked.max(Some(transmission));
+        if resend > 0 {
+            self.highest.push(Reverse(transmission));
+            while self.highest.len() > resend as usize {
+                self.highest.pop();
+            }
+        }
+    }
+
+    /// `una` has moved: frees what it covers; returns the bytes.
+    pub(crate) fn on_una(&mut self, ring: &mut SendRing, una: SeqNumber) -> u64 {
+        let marked = &mut self.marked;
+        let bytes = ring.release_below(una, |slot| {
+            if slot.state == SlotState::Marked {
+                *marked -= 1;
+            }
+        });
+        if self.first_sendings.is_before(una) {
+            self.first_sendings = una;
+        }
+        self.drop_stale(ring);
+        bytes
+    }
+
+    /// Segments skipped by `resend` acknowledgements become lost; returns how many.
+    pub(crate) fn detect_fast(&mut self, ring: &mut SendRing, resend: u32, rto: Duration) -> u32 {
+        if resend == 0 || self.highest.len() < resend as usize {
+            return 0;
+        }
+        let Some(&Reverse(edge)) = self.highest.peek() else { return 0 };
+        self.detect_below(ring, edge, rto)
+    }
+
+    /// Segments skipped at all become lost; returns how many.
+    pub(crate) fn detect_early(&mut self, ring: &mut SendRing, rto: Duration) -> u32 {
+        self.highest_acked.map_or(0, |edge| self.detect_below(ring, edge, rto))
+    }
+
+    fn detect_below(&mut self, ring: &mut SendRing, edge: u64, rto: Duration) -> u32 {
+        let mut found = 0;
+        while let Some(sn) = self.oldest_first_sending(ring) {
+            if ring.slot(sn).transmission >= edge {
+                break;
+            }
+            self.mark_lost(ring, sn);
+            found += 1;
+        }
+        while let Some(&(transmission, sn)) = self.resent.front() {
+            if is_current(ring, sn, transmission) {
+                if transmission >= edge {
+                    break;
+                }
+                // Sent again by evidence, not by time: its back-off starts over (kcp-go does so).
+                ring.slot_mut(sn).rto = rto;
+                self.mark_lost(ring, sn);
+                found += 1;
+            }
+            self.resent.pop_front();
+        }
+        found
+    }
+
+    fn mark_lost(&mut self, ring: &mut SendRing, sn: SeqNumber) {
+        ring.slot_mut(sn).state = SlotState::Lost;
+        self.lost.push_back(sn);
+    }
+
+    /// Whether a segment in flight has been skipped by an acknowledgement.
+    pub(crate) fn has_skipped(&mut self, ring: &SendRing) -> bool {
+        let Some(edge) = self.highest_acked else { return false };
+        let first = self.oldest_first_sending(ring);
+        first.is_some_and(|sn| ring.slot(sn).transmission < edge)
+            || self.resent.front().is_some_and(|&(n, sn)| n < edge && is_current(ring, sn, n))
+    }
+
+    /// Segments whose timer has run out become lost, and their timeouts grow; returns how many.
+    pub(crate) fn detect_timeouts(&mut self, ring: &mut SendRing, now: Instant, timeout: Timeout) -> u32 {
+        let mut found = 0;
+        while let Some(sn) = self.oldest_first_sending(ring) {
+            if ring.slot(sn).sent_at + timeout.first() > now {
+                break;
+            }
+            timeout.back_off(&mut ring.slot_mut(sn).rto);
+            self.mark_lost(ring, sn);
+            found += 1;
+        }
+        while let Some(&Reverse((deadline, transmission, sn))) = self.deadlines.peek() {
+            let sn = SeqNumber(sn);
+            if is_current(ring, sn, transmission) {
+                if deadline > now {
+                    break;
+                }
+                timeout.back_off(&mut ring.slot_mut(sn).rto);
+                self.mark_lost(ring, sn);
+                found += 1;
+            }
+            self.deadlines.pop();
+        }
+        found
+    }
+
+    /// When the next segment times out.
+    pub(crate) fn next_timeout(&mut self, ring: &SendRing, timeout: Timeout) -> Option<Instant> {
+        let first = self.oldest_first_sending(ring).map(|sn| ring.slot(sn).sent_at + timeout.first());
+        let again = self.deadlines.peek().map(|&Reverse((deadline, ..))| deadline);
+        first.into_iter().chain(again).min()
+    }
+
+    /// The oldest segment that was sent once and is neither acknowledged nor lost.
+    #[inline]
+    fn oldest_first_sending(&mut self, ring: &SendRing) -> Option<SeqNumber> {
+        while self.first_sendings.is_before(ring.next) {
+            let slot = ring.slot(self.first_sendings);
+            if slot.state == SlotState::InFlight && slot.transmissions == 1 {
+                return Some(self.first_sendings);
+            }
+            self.first_sendings = self.first_sendings.plus(1);
+        }
+        None
+    }
+
+    /// The next segment to send again, without taking it.
+    #[inline]
+    pub(crate) fn peek_lost(&mut self, ring: &SendRing) -> Option<SeqNumber> {
+        while let Some(&sn) = self.lost.front() {
+            if sn.is_within(ring.unacked, ring.next) && ring.slot(sn).state == SlotState::Lost {
+                return Some(sn);
+            }
+            self.lost.pop_front();
+        }
+        None
+    }
+
+    /// Takes what [`peek_lost`](Self::peek_lost) has shown.
+    pub(crate) fn pop_lost(&mut self) {
+        self.lost.pop_front();
+    }
+
+    /// Whether every segment in flight is marked, so that no timer of theirs runs.
+    pub(crate) fn all_marked(&self, ring: &SendRing) -> bool {
+        self.marked > 0 && self.marked == ring.in_flight()
+    }
+
+    /// A selective ACK may be taken back (a stock peer that closed acknowledges what it discards):
+    /// forgets the marks and sends all again.
+    pub(crate) fn clear_marks(&mut self, ring: &mut SendRing) -> u32 {
+        let mut sn = ring.unacked;
+        while sn != ring.next {
+            if ring.slot(sn).state == SlotState::Marked {
+                self.mark_lost(ring, sn);
+            }
+            sn = sn.plus(1);
+        }
+        std::mem::take(&mut self.marked)
+    }
+
+    /// Drops stale entries at the fronts, so that the queues stay as short as what is in flight.
+    fn drop_stale(&mut self, ring: &SendRing) {
+        while self.resent.front().is_some_and(|&(n, sn)| !is_current(ring, sn, n)) {
+            self.resent.pop_front();
+        }
+        while let Some(&Reverse((_, n, sn))) = self.deadlines.peek() {
+            if is_current(ring, SeqNumber(sn), n) {
+                break;
+            }
+            self.deadlines.pop();
+        }
+        if ring.in_flight() == 0 {
+            self.resent.clear();
+            self.deadlines.clear();
+            self.lost.clear();
+        }
+        let bound = 64 + 2 * ring.in_flight() as usize;
+        if self.deadlines.len() > bound {
+            self.deadlines.retain(|&Reverse((_, n, sn))| is_current(ring, SeqNumber(sn), n));
+        }
+        if self.resent.len() > bound {
+            self.resent.retain(|&(n, sn)| is_current(ring, sn, n));
+        }
+        if self.lost.len() > bound {
+            self.lost.retain(|&sn| {
+                sn.is_within(ring.unacked, ring.next) && ring.slot(sn).state == SlotState::Lost
+            });
+        }
+    }
+
+    /// Gives memory back; only when nothing is in flight.
+    pub(crate) fn release_memory(&mut self) {
+        self.resent = VecDeque::new();
+        self.deadlines = BinaryHeap::new();
+        self.lost = VecDeque::new();
+        self.highest.shrink_to_fit();
+    }
+}
+
+/// Whether that transmission is the latest of its segment, and still waits for an answer.
+#[inline]
+fn is_current(ring: &SendRing, sn: SeqNumber, transmission: u64) -> bool {
+    sn.is_within(ring.unacked, ring.next) && {
+        let slot = ring.slot(sn);
+        slot.transmission == transmission && slot.state == SlotState::InFlight
+    }
+}
+
+/// How long a segment waits, and how that grows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timeout {
+    pub(crate) rto: Duration,
+    pub(crate) nodelay: NoDelay,
+    pub(crate) backoff: Backoff,
+}
+
+impl Timeout {
+    /// A first sending gets an eighth more without nodelay (`rtomin` in `ikcp_flush`).
+    #[inline]
+    fn first(self) -> Duration {
+        match self.nodelay {
+            NoDelay::Off => self.rto + self.rto / 8,
+            _ => self.rto,
+        }
+    }
+
+    fn back_off(self, rto: &mut Duration) {
+        let step = match (self.backoff, self.nodelay) {
+            (Backoff::Linear, NoDelay::Off) => self.rto,
+            (Backoff::Linear, _) => self.rto / 2,
+            (Backoff::Exponential, NoDelay::Off) => self.rto.max(*rto),
+            (Backoff::Exponential, NoDelay::On) => *rto / 2,
+            (Backoff::Exponential, NoDelay::Twice) => self.rto / 2,
+        };
+        // Growth without an end would make a segment that can't be delivered cost a timer in the far future.
+        *rto = (*rto + step).min(Duration::from_secs(60));
+    }
+}

@@ -1,0 +1,486 @@
+//! One conversation.
+//!
+//! ```text
+//! write → queued → in flight ─┐                                  ┌→ reordering → ready → read
+//!                             └ poll_transmit → … → handle_datagram ┘
+//! ```
+
+mod buffer;
+mod byte_ring;
+mod incoming;
+mod lifecycle;
+mod loss;
+mod receive;
+mod rtt;
+mod send;
+mod stats;
+mod timeout;
+mod timers;
+mod transmit;
+
+#[cfg(test)]
+mod tests;
+
+pub use buffer::TransmitBuffer;
+pub use lifecycle::{Cause, Ending, Party, Role, Silence};
+pub use receive::MessageError;
+pub use stats::ConnectionStats;
+
+use crate::{
+    config::{Config, Mode, Wire},
+    congestion::{Classic, Controller, Unlimited},
+    profile::{Congestion, Profile},
+    seq::{Clock, Conv, SeqNumber, Timestamp},
+};
+use loss::{LossDetector, Timeout};
+use receive::ReceiveQueue;
+use rtt::Rtt;
+use send::SendRing;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+use timers::{Timer, Timers};
+
+/// What every KCP assumes of a peer that it hasn't heard (`IKCP_WND_SND`).
+const INITIAL_REMOTE_WINDOW: u32 = 32;
+
+/// Memory of an empty connection is given back after this time.
+const IDLE_RELEASE: Duration = Duration::from_secs(1);
+
+/// Acknowledgements that may be left to the application at most, in segments.
+const DEFERRED_ACKS: usize = 88;
+
+/// How long they may be left.
+const ACK_DELAY: Duration = Duration::from_millis(5);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Nothing has come from the peer yet.
+    Opening,
+    Open,
+    /// The application has closed: what it wrote is still delivered.
+    Closing,
+    Ended,
+}
+
+/// One conversation with one peer.
+///
+/// Its methods are of four kinds:
+/// - getters;
+/// - `handle_*`: what came from the network or the clock;
+/// - commands from the application: [`write`](Self::write), [`read`](Self::read), [`close`](Self::close), …;
+/// - `poll_*`: what the caller has to do. After any of the others, call [`poll_transmit`](Self::poll_transmit)
+///   until it returns false, then wait until [`poll_timeout`](Self::poll_timeout) or the next event.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    config: Arc<Config>,
+    conv: Conv,
+    role: Role,
+    phase: Phase,
+    clock: Clock,
+    profile: Profile,
+    send_window: u32,
+    ring: SendRing,
+    loss: LossDetector,
+    rtt: Rtt,
+    congestion: Box<dyn Controller>,
+    receive: ReceiveQueue,
+    timers: Timers,
+    acks: AckQueue,
+    probing: Probing,
+    /// One past the last segment that the peer has room for (its una + wnd).
+    remote_edge: SeqNumber,
+    /// When the first segment left, and its timestamp.
+    first_sent: Option<(Instant, Timestamp)>,
+    last_received: Instant,
+    last_progress: Instant,
+    write_closed: bool,
+    reading_stopped: bool,
+    linger_elapsed: bool,
+    unreachable: Unreachable,
+    ending: Option<Ending>,
+    stats: ConnectionStats,
+}
+
+/// Acknowledgements owed.
+#[derive(Clone, Debug, Default)]
+struct AckQueue {
+    owed: Vec<(SeqNumber, Timestamp)>,
+    deferred: bool,
+}
+
+/// Probes of the peer's window and life, and the answers owed to its own.
+#[derive(Clone, Copy, Debug, Default)]
+struct Probing {
+    /// Send WASK.
+    ask: bool,
+    /// Send WINS.
+    tell: bool,
+    /// Wait before the next probe of a closed window.
+    wait: Option<Duration>,
+    /// Probes of a closed window without an answer.
+    unanswered: u32,
+    /// Keep-alive probes without an answer.
+    keep_alives: u32,
+}
+
+/// Reports that nobody listens at the peer's port, since it was last heard.
+#[derive(Clone, Copy, Debug, Default)]
+struct Unreachable {
+    first: Option<Instant>,
+    /// Something has been sent since the last report.
+    sent_since: bool,
+}
+
+impl Connection {
+    /// A connection that begins now. `timestamp_base` should be random: the echo of it in
+    /// acknowledgements is what tells true ones from guesses.
+    pub fn new(config: Arc<Config>, conv: Conv, role: Role, now: Instant, timestamp_base: u32) -> Self {
+        Self::starting_at(config, conv, role, now, timestamp_base, SeqNumber(0))
+    }
+
+    /// The same with another first sequence number on both sides, to test their wrap.
+    #[doc(hidden)]
+    pub fn starting_at(
+        config: Arc<Config>,
+        conv: Conv,
+        role: Role,
+        now: Instant,
+        timestamp_base: u32,
+        first: SeqNumber,
+    ) -> Self {
+        let profile = config.profile_value();
+        let mss = config.segment_size();
+        let mut connection = Self {
+            conv,
+            role,
+            phase: Phase::Opening,
+            clock: Clock::new(now, timestamp_base),
+            profile,
+            send_window: config.send_window_segments(),
+            ring: SendRing::new(mss, first, now),
+            loss: LossDetector::new(first),
+            rtt: Rtt::new(&profile),
+            congestion: controller(&profile, mss),
+            receive: ReceiveQueue::new(first, config.recv_window_segments(), mss),
+            timers: Timers::default(),
+            acks: AckQueue::default(),
+            probing: Probing::default(),
+            remote_edge: first.plus(INITIAL_REMOTE_WINDOW),
+            first_sent: None,
+            last_received: now,
+            last_progress: now,
+            write_closed: false,
+            reading_stopped: false,
+            linger_elapsed: false,
+            unreachable: Unreachable::default(),
+            ending: None,
+            stats: ConnectionStats::default(),
+            config,
+        };
+        connection.arm_keep_alive();
+        connection
+    }
+
+    /// The conversation id.
+    pub fn conv(&self) -> Conv {
+        self.conv
+    }
+
+    /// Which side opened it.
+    pub fn role(&self) -> Role {
+        self.role
+    }
+
+    /// The settings that it was made with.
+    pub fn config(&self) -> &Arc<Config> {
+        &self.config
+    }
+
+    /// Whether acknowledgements may wait for data to ride with.
+    pub fn may_defer_acks(&self) -> bool {
+        self.config.wire_value() != Wire::Classic
+    }
+
+    /// Whether anything has come from the peer.
+    pub fn is_established(&self) -> bool {
+        self.stats.datagrams_received > 0 && self.phase != Phase::Opening
+    }
+
+    /// How it ended, if it has.
+    pub fn ending(&self) -> Option<&Ending> {
+        self.ending.as_ref()
+    }
+
+    /// What was counted and measured so far.
+    pub fn stats(&self) -> ConnectionStats {
+        let cwnd = self.congestion.window();
+        ConnectionStats {
+            rtt: self.rtt.smoothed,
+            rtt_variance: self.rtt.variance,
+            rto: self.rtt.rto,
+            send_window: self.send_window,
+            recv_window: self.receive.limit(),
+            remote_window: self.remote_edge.ahead_of(self.ring.unacked).max(0) as u32,
+            congestion_window: (cwnd != u32::MAX).then_some(cwnd),
+            in_flight: self.ring.in_flight(),
+            queued: self.ring.queued(),
+            unread: self.receive.ready_bytes(),
+            reordering: self.receive.waiting_segments(),
+            ..self.stats
+        }
+    }
+
+    /// Bytes in order that can be read.
+    pub fn readable_bytes(&self) -> usize {
+        self.receive.ready_bytes()
+    }
+
+    /// Whether [`read_message`](Self::read_message) returns something other than `Ok(None)`.
+    pub fn has_message(&self) -> bool {
+        self.receive.has_message()
+    }
+
+    /// Whether a write would take at least a byte.
+    pub fn is_writable(&self) -> bool {
+        !self.write_closed && self.ending.is_none() && self.ring.has_room(self.send_window)
+    }
+
+    /// Whether so much room is free that a waiting writer is worth waking.
+    pub fn is_worth_writing(&self) -> bool {
+        self.write_closed || self.ending.is_some() || self.ring.has_worthwhile_room(self.send_window)
+    }
+
+    /// Whether the application has said that nothing more will be written.
+    pub fn is_write_closed(&self) -> bool {
+        self.write_closed
+    }
+
+    /// Whether all that was written has been acknowledged by `una`.
+    pub fn is_delivered(&self) -> bool {
+        self.ring.is_empty() && self.stats.bytes_acknowledged == self.stats.bytes_sent
+    }
+
+    /// Whether nothing is in flight.
+    pub fn is_quiescent(&self) -> bool {
+        self.ring.in_flight() == 0
+    }
+
+    /// Full segments queued that the windows allow to be sent now.
+    pub fn sendable_segments(&self) -> u32 {
+        self.ring.queued().min(self.send_allowance())
+    }
+
+    /// The next time at which [`handle_timeout`](Self::handle_timeout) has something to do.
+    #[inline]
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Queues bytes in stream mode; returns how many were taken: fewer than offered when the window is full.
+    pub fn write(&mut self, data: &[u8]) -> usize {
+        if self.write_closed || self.ending.is_some() {
+            return 0;
+        }
+        self.ring.write(data, self.send_window)
+    }
+
+    /// Queues a message whole, or not at all when there is no room now (`Ok(false)`). A closed or
+    /// ended connection has no room.
+    ///
+    /// # Errors
+    /// [`MessageTooLarge`] when it would need more than 127 fragments, or is empty: a segment without
+    /// data blocks the reader of kcp-go for good.
+    pub fn write_message(&mut self, message: &[u8]) -> Result<bool, MessageTooLarge> {
+        if message.is_empty() || message.len() > self.ring.max_message() {
+            return Err(MessageTooLarge { len: message.len(), max: self.ring.max_message() });
+        }
+        if !self.is_writable() {
+            return Ok(false);
+        }
+        self.ring.push_message(message);
+        Ok(true)
+    }
+
+    /// Moves bytes in order into `out`; returns how many, 0 when there are none.
+    pub fn read(&mut self, out: &mut [u8]) -> usize {
+        let read = self.receive.read(out);
+        if read > 0 {
+            self.tell_reopened_window();
+        }
+        read
+    }
+
+    /// The next whole message, or `None` if it hasn't arrived.
+    ///
+    /// # Errors
+    /// [`MessageError`] when it has more fragments than the receive window and so can never arrive whole.
+    pub fn read_message(&mut self) -> Result<Option<Vec<u8>>, MessageError> {
+        let message = self.receive.read_message();
+        if matches!(message, Ok(Some(_))) {
+            self.tell_reopened_window();
+        }
+        message
+    }
+
+    /// A window that was closed, or less than half of what it is now, is told unasked: the peer would
+    /// else find out at its next probe only.
+    fn tell_reopened_window(&mut self) {
+        if self.ending.is_some() {
+            return;
+        }
+        let promised = self.receive.promised();
+        let free = self.receive.free();
+        if (promised == 0 && free > 0) || free.saturating_sub(promised) > self.receive.limit() / 2 {
+            self.probing.tell = true;
+        }
+    }
+
+    /// Nothing more will be written. What was written is still delivered.
+    pub fn finish(&mut self) {
+        self.write_closed = true;
+    }
+
+    /// Starts the linger time anew for a caller that waits until all is delivered.
+    pub fn start_linger(&mut self, now: Instant) {
+        self.linger_elapsed = false;
+        if !self.is_delivered() {
+            let from = self.last_progress.max(now);
+            self.timers.set(Timer::Linger, Some(from + self.config.linger_duration()));
+        }
+    }
+
+    /// Whether nothing was acknowledged for the linger time.
+    pub fn has_linger_elapsed(&self) -> bool {
+        self.linger_elapsed
+    }
+
+    /// Stops reading, delivers what was written, then ends: after the linger time without progress in any case.
+    pub fn close(&mut self, now: Instant) {
+        if matches!(self.phase, Phase::Closing | Phase::Ended) {
+            return;
+        }
+        self.phase = Phase::Closing;
+        self.write_closed = true;
+        self.reading_stopped = true;
+        self.receive.discard();
+        self.acks.deferred = false;
+        self.start_linger(now);
+        self.end_if_closed(now);
+    }
+
+    /// Ends at once. What was not acknowledged is given up.
+    pub fn abort(&mut self, now: Instant, code: u32) {
+        self.end(now, Party::Local, Cause::Aborted, code);
+    }
+
+    /// The socket is gone: nothing more can be sent or received.
+    pub fn lose_endpoint(&mut self, now: Instant) {
+        self.end(now, Party::Local, Cause::EndpointLost, 0);
+    }
+
+    /// Changes the profile from now on.
+    pub fn set_profile(&mut self, profile: Profile) {
+        if profile.congestion() != self.profile.congestion() {
+            self.congestion = controller(&profile, self.config.segment_size());
+        }
+        self.rtt.set_profile(&profile);
+        self.profile = profile;
+        self.rearm_resend();
+    }
+
+    /// Changes the windows from now on, in segments, checked as [`Config`] does. A right edge that
+    /// was advertised still holds.
+    ///
+    /// # Errors
+    /// [`ConfigError`](crate::ConfigError) when one is out of range; then neither is changed.
+    pub fn set_windows(&mut self, send: u32, recv: u32) -> Result<(), crate::ConfigError> {
+        let checked = Config::new().mode(self.config.mode_value()).send_window(send)?.recv_window(recv)?;
+        self.send_window = checked.send_window_segments();
+        self.receive.set_window(checked.recv_window_segments(), self.config.segment_size());
+        self.tell_reopened_window();
+        Ok(())
+    }
+
+    /// Advertises at most so many segments for now, whatever the receive window: what the socket's buffer can hold.
+    pub fn limit_recv_window(&mut self, segments: u32) {
+        self.receive.set_limit(segments);
+    }
+
+    /// Leaves owed acknowledgements to the application's next write, or to its next read that finds
+    /// nothing, but for 5 ms and 88 segments at most.
+    pub fn defer_acks(&mut self, now: Instant) {
+        let owed = self.acks.owed.len();
+        if owed > 0 && owed < DEFERRED_ACKS && self.may_defer_acks() && self.phase != Phase::Closing {
+            self.acks.deferred = true;
+            if !self.timers.is_set(Timer::Ack) {
+                self.timers.set(Timer::Ack, Some(now + ACK_DELAY));
+            }
+        }
+    }
+
+    /// Whether acknowledgements are owed, deferred ones included.
+    pub fn owes_acks(&self) -> bool {
+        !self.acks.owed.is_empty()
+    }
+
+    fn timeout(&self) -> Timeout {
+        let (rto, nodelay) = (self.rtt.rto, self.profile.nodelay());
+        Timeout { rto, nodelay, backoff: self.config.backoff_value() }
+    }
+
+    /// Ends the connection once it is closed and owes nothing.
+    fn end_if_closed(&mut self, now: Instant) {
+        if self.phase == Phase::Closing && self.is_delivered() && self.acks.owed.is_empty() {
+            self.end(now, Party::Local, Cause::Closed, 0);
+        }
+    }
+
+    fn end(&mut self, now: Instant, by: Party, cause: Cause, code: u32) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        self.phase = Phase::Ended;
+        self.ending = Some(Ending {
+            by,
+            cause,
+            code,
+            reason: String::new(),
+            bytes_received: self.stats.bytes_received,
+            bytes_sent: self.stats.bytes_sent,
+            bytes_acknowledged: self.stats.bytes_acknowledged,
+            bytes_unsent: self.ring.queued_bytes(),
+            lasted: now.saturating_duration_since(self.clock.epoch()),
+            silent_for: now.saturating_duration_since(self.last_received),
+        });
+        self.timers.stop_all();
+        self.ring.discard();
+        self.loss.release_memory();
+        self.receive.discard_reordering();
+        self.acks = AckQueue::default();
+        self.probing = Probing::default();
+    }
+
+    /// Whether it counts messages rather than bytes.
+    pub fn is_message_mode(&self) -> bool {
+        self.config.mode_value() == Mode::Message
+    }
+}
+
+fn controller(profile: &Profile, mss: usize) -> Box<dyn Controller> {
+    match profile.congestion() {
+        Congestion::Classic => Box::new(Classic::new(mss)),
+        Congestion::None => Box::new(Unlimited),
+    }
+}
+
+/// A message can't be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a message of {len} bytes: must be 1 to {max} bytes (127 fragments)")]
+pub struct MessageTooLarge {
+    /// Its length in bytes.
+    pub len: usize,
+    /// The largest that can be sent with this MTU, in bytes.
+    pub max: usize,
+}

@@ -1,0 +1,297 @@
+//! What is on its way out: one ring of slots, first the segments in flight, then the queued ones.
+//!
+//! ```text
+//!   unacked            next                end
+//!     │  in flight       │  queued           │
+//!     ▼ (snd_buf)        ▼ (snd_queue)       ▼
+//! ──[ 7 ][ 8 ][ 9 ][ 10 ][ 11 ][ 12 ][ 13.. ]── free
+//!                                       └ open: takes further writes until it is sent
+//! ```
+//!
+//! A slot has room for a header in front of its data, so that full segments can one day be sent
+//! straight from here. The ring grows by doubling and is given back when the connection is idle.
+
+use crate::{
+    config::MAX_FRAGMENTS,
+    seq::{SeqNumber, Timestamp},
+    wire::HEADER_SIZE,
+};
+use std::time::{Duration, Instant};
+
+/// Queued segments beyond the send window, so that an acknowledgement finds something to send.
+const QUEUE_AHEAD: u32 = 128;
+
+/// Segments of one batch: a waiting writer is woken when that many are free.
+const WAKE_BATCH: u32 = 48;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SlotState {
+    Queued,
+    InFlight,
+    /// Selectively acknowledged: not sent again, but only `una` delivers it.
+    Marked,
+    /// To be sent again.
+    Lost,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Slot {
+    pub(crate) sent_at: Instant,
+    /// Number of its latest transmission, counted over the connection.
+    pub(crate) transmission: u64,
+    /// Its own timeout, back-off included.
+    pub(crate) rto: Duration,
+    pub(crate) first_timestamp: Timestamp,
+    pub(crate) timestamp: Timestamp,
+    /// How often it was sent (`xmit`).
+    pub(crate) transmissions: u32,
+    len: u32,
+    pub(crate) fragment: u8,
+    pub(crate) state: SlotState,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct SendRing {
+    /// Empty, or a power of two in number; indexed by `sn`.
+    slots: Vec<Slot>,
+    /// One stride a slot: header room, then data.
+    bytes: Vec<u8>,
+    segment_size: usize,
+    /// First segment that `una` hasn't covered (`snd_una`).
+    pub(crate) unacked: SeqNumber,
+    /// First segment that was never sent (`snd_nxt`).
+    pub(crate) next: SeqNumber,
+    /// One past the last queued.
+    pub(crate) end: SeqNumber,
+    /// The last queued segment takes further writes.
+    open: bool,
+    created: Instant,
+}
+
+impl SendRing {
+    pub(crate) fn new(segment_size: usize, first: SeqNumber, created: Instant) -> Self {
+        Self {
+            slots: Vec::new(),
+            bytes: Vec::new(),
+            segment_size,
+            unacked: first,
+            next: first,
+            end: first,
+            open: false,
+            created,
+        }
+    }
+
+    #[inline]
+    fn index(&self, sn: SeqNumber) -> usize {
+        sn.0 as usize & (self.slots.len() - 1)
+    }
+
+    /// The slot of a segment in `unacked..end`.
+    #[inline]
+    pub(crate) fn slot(&self, sn: SeqNumber) -> &Slot {
+        debug_assert!(sn.is_within(self.unacked, self.end));
+        &self.slots[self.index(sn)]
+    }
+
+    /// The slot of a segment in `unacked..end`, to change.
+    #[inline]
+    pub(crate) fn slot_mut(&mut self, sn: SeqNumber) -> &mut Slot {
+        debug_assert!(sn.is_within(self.unacked, self.end));
+        let index = self.index(sn);
+        &mut self.slots[index]
+    }
+
+    /// The data of a segment in `unacked..end`.
+    #[inline]
+    pub(crate) fn data(&self, sn: SeqNumber) -> &[u8] {
+        let index = self.index(sn);
+        let start = index * self.stride() + HEADER_SIZE;
+        &self.bytes[start..start + self.slots[index].len as usize]
+    }
+
+    #[inline]
+    pub(crate) fn data_len(&self, sn: SeqNumber) -> usize {
+        self.slot(sn).len as usize
+    }
+
+    #[inline]
+    fn stride(&self) -> usize {
+        HEADER_SIZE + self.segment_size
+    }
+
+    /// Segments sent and not yet delivered.
+    #[inline]
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.next.distance_from(self.unacked)
+    }
+
+    /// Segments never sent.
+    #[inline]
+    pub(crate) fn queued(&self) -> u32 {
+        self.end.distance_from(self.next)
+    }
+
+    /// Bytes never sent.
+    pub(crate) fn queued_bytes(&self) -> u64 {
+        (0..self.queued()).map(|n| self.data_len(self.next.plus(n)) as u64).sum()
+    }
+
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.unacked == self.end
+    }
+
+    /// Segments that may still be queued with this send window.
+    #[inline]
+    fn free(&self, window: u32) -> u32 {
+        let limit = window + window.min(QUEUE_AHEAD);
+        limit.saturating_sub(self.end.distance_from(self.unacked))
+    }
+
+    /// Whether a write would take at least a byte.
+    #[inline]
+    pub(crate) fn has_room(&self, window: u32) -> bool {
+        self.open || self.free(window) > 0
+    }
+
+    /// Whether so much is free that a waiting writer is worth waking.
+    #[inline]
+    pub(crate) fn has_worthwhile_room(&self, window: u32) -> bool {
+        self.free(window) >= WAKE_BATCH.min(window.div_ceil(2))
+    }
+
+    /// Queues bytes in stream mode; returns how many were taken.
+    pub(crate) fn write(&mut self, mut data: &[u8], window: u32) -> usize {
+        let offered = data.len();
+        let mut free = self.free(window);
+        while !data.is_empty() {
+            if !self.open {
+                if free == 0 {
+                    break;
+                }
+                free -= 1;
+                self.push_slot(0);
+                self.open = true;
+            }
+            let taken = self.fill_last(data);
+            data = &data[taken..];
+        }
+        offered - data.len()
+    }
+
+    /// Queues a whole message, cut into fragments. The caller has checked that it may be sent.
+    pub(crate) fn push_message(&mut self, message: &[u8]) {
+        let mut left = self.fragments(message.len());
+        for fragment in message.chunks(self.segment_size) {
+            left -= 1;
+            self.push_slot(left as u8);
+            self.open = true;
+            self.fill_last(fragment);
+            self.open = false;
+        }
+    }
+
+    /// Fragments of a message of `len` bytes.
+    pub(crate) fn fragments(&self, len: usize) -> usize {
+        len.div_ceil(self.segment_size)
+    }
+
+    /// Bytes of the longest message.
+    pub(crate) fn max_message(&self) -> usize {
+        MAX_FRAGMENTS * self.segment_size
+    }
+
+    fn fill_last(&mut self, data: &[u8]) -> usize {
+        let index = self.index(self.end.plus(u32::MAX));
+        let stored = self.slots[index].len as usize;
+        let taken = data.len().min(self.segment_size - stored);
+        let start = index * self.stride() + HEADER_SIZE + stored;
+        self.bytes[start..start + taken].copy_from_slice(&data[..taken]);
+        self.slots[index].len += taken as u32;
+        self.open = stored + taken < self.segment_size;
+        taken
+    }
+
+    fn push_slot(&mut self, fragment: u8) {
+        if self.end.distance_from(self.unacked) as usize == self.slots.len() {
+            self.grow();
+        }
+        let index = self.index(self.end);
+        self.slots[index] = Slot { fragment, ..self.vacant() };
+        self.end = self.end.plus(1);
+    }
+
+    fn vacant(&self) -> Slot {
+        Slot {
+            sent_at: self.created,
+            transmission: 0,
+            rto: Duration::ZERO,
+            first_timestamp: Timestamp(0),
+            timestamp: Timestamp(0),
+            transmissions: 0,
+            len: 0,
+            fragment: 0,
+            state: SlotState::Queued,
+        }
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let (count, stride) = ((self.slots.len() * 2).max(2), self.stride());
+        let mut grown = Self {
+            slots: vec![self.vacant(); count],
+            bytes: vec![0; count * stride],
+            ..Self::new(self.segment_size, self.unacked, self.created)
+        };
+        let mut sn = self.unacked;
+        while sn != self.end {
+            let (from, to) = (self.index(sn), grown.index(sn));
+            let used = HEADER_SIZE + self.slots[from].len as usize;
+            grown.slots[to] = self.slots[from];
+            grown.bytes[to * stride..][..used].copy_from_slice(&self.bytes[from * stride..][..used]);
+            sn = sn.plus(1);
+        }
+        (self.slots, self.bytes) = (grown.slots, grown.bytes);
+    }
+
+    /// Takes the next queued segment into flight.
+    #[inline]
+    pub(crate) fn advance_next(&mut self) {
+        self.next = self.next.plus(1);
+        if self.next == self.end {
+            self.open = false;
+        }
+    }
+
+    /// Frees all segments below `una`, which lies in `unacked..=next`; returns their bytes.
+    pub(crate) fn release_below(&mut self, una: SeqNumber, mut each: impl FnMut(&Slot)) -> u64 {
+        let mut bytes = 0;
+        while self.unacked != una {
+            let slot = self.slot(self.unacked);
+            bytes += u64::from(slot.len);
+            each(slot);
+            self.unacked = self.unacked.plus(1);
+        }
+        bytes
+    }
+
+    /// Gives the memory back if nothing is stored.
+    pub(crate) fn release_memory(&mut self) {
+        if self.is_empty() {
+            (self.slots, self.bytes) = (Vec::new(), Vec::new());
+        }
+    }
+
+    /// Drops all that is stored.
+    pub(crate) fn discard(&mut self) {
+        self.unacked = self.end;
+        self.next = self.end;
+        self.open = false;
+        self.release_memory();
+    }
+
+    pub(crate) fn holds_memory(&self) -> bool {
+        !self.slots.is_empty()
+    }
+}

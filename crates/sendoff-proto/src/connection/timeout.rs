@@ -1,0 +1,203 @@
+//! What the clock brings.
+
+use super::{Cause, Connection, IDLE_RELEASE, Party, Phase, Silence, Timer};
+use std::time::{Duration, Instant};
+
+/// Transmissions of one segment after which a silent link is dead (`IKCP_DEADLINK`).
+const DEAD_LINK: u32 = 20;
+
+/// The silence that a dead link needs besides.
+const DEAD_LINK_SILENCE: Duration = Duration::from_secs(20);
+
+/// Unanswered probes of a closed window after which a silent link is dead.
+const DEAD_WINDOW: u32 = 5;
+
+/// Unanswered keep-alive probes that end a connection.
+const KEEP_ALIVES: u32 = 3;
+
+/// Between keep-alive probes, and at least a timeout.
+const KEEP_ALIVE_GAP: Duration = Duration::from_secs(1);
+
+/// First wait before a closed window is probed (kcp-go's `IKCP_PROBE_INIT`), and the longest.
+const PROBE_INIT: Duration = Duration::from_millis(500);
+const PROBE_MAX: Duration = Duration::from_secs(120);
+
+impl Connection {
+    /// Time has passed. However late the call, each timer runs out once: a process that was stopped
+    /// for a minute doesn't find its peers dead.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        // A timer armed again here lies in the future, so this ends.
+        while let Some(timer) = self.timers.take_due(now) {
+            match timer {
+                Timer::Resend => self.on_resend(now),
+                Timer::Early => self.on_early(now),
+                Timer::Marks => self.on_marks(now),
+                Timer::Probe => self.on_probe(now),
+                Timer::KeepAlive => self.on_keep_alive(now),
+                Timer::Ack => self.acks.deferred = false,
+                Timer::Opening => self.time_out(now, Silence::Opening),
+                Timer::Linger => self.on_linger(now),
+                Timer::Idle => self.on_idle(now),
+            }
+            if self.phase == Phase::Ended {
+                return;
+            }
+        }
+    }
+
+    /// The peer's host has reported that nobody listens at its port (ICMP).
+    ///
+    /// One report can be forged or stale. Before anything was received, two with a transmission
+    /// between them refuse the connection; later, two at least a second apart with nothing heard between reset it.
+    pub fn handle_unreachable(&mut self, now: Instant) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        match self.unreachable.first {
+            None => self.unreachable.first = Some(now),
+            Some(_) if !self.unreachable.sent_since => return,
+            Some(_) if self.stats.datagrams_received == 0 => self.end(now, Party::Network, Cause::Refused, 0),
+            Some(first) if now.duration_since(first) >= Duration::from_secs(1) => {
+                self.end(now, Party::Network, Cause::Reset, 0);
+            }
+            Some(_) => {}
+        }
+        self.unreachable.sent_since = false;
+    }
+
+    fn time_out(&mut self, now: Instant, silence: Silence) {
+        self.end(now, Party::Network, Cause::TimedOut(silence), 0);
+    }
+
+    fn on_resend(&mut self, now: Instant) {
+        let timeout = self.timeout();
+        let found = self.loss.detect_timeouts(&mut self.ring, now, timeout);
+        if found > 0 {
+            self.stats.retransmitted_timeout += u64::from(found);
+            self.congestion.on_timeout();
+            if self.is_link_dead(now) {
+                return self.time_out(now, Silence::Retransmissions);
+            }
+        }
+        self.rearm_resend();
+    }
+
+    /// The first segment in flight is the one sent most often.
+    fn is_link_dead(&self, now: Instant) -> bool {
+        self.ring.slot(self.ring.unacked).transmissions >= DEAD_LINK && self.is_silent(now)
+    }
+
+    fn is_silent(&self, now: Instant) -> bool {
+        now.saturating_duration_since(self.last_received) >= DEAD_LINK_SILENCE.max(self.rtt.rto * 8)
+    }
+
+    fn on_early(&mut self, _now: Instant) {
+        // kcp-go: only where no new segment was to be sent.
+        if self.sendable_segments() > 0 || self.ring.in_flight() == 0 {
+            return;
+        }
+        let found = self.loss.detect_early(&mut self.ring, self.rtt.rto);
+        if found > 0 {
+            self.stats.retransmitted_early += u64::from(found);
+            self.congestion.on_fast_retransmit(self.ring.in_flight(), self.profile.resend());
+            self.rearm_resend();
+        }
+    }
+
+    fn on_marks(&mut self, now: Instant) {
+        if self.loss.all_marked(&self.ring) {
+            self.stats.marks_cleared += u64::from(self.loss.clear_marks(&mut self.ring));
+            if self.is_link_dead(now) {
+                return self.time_out(now, Silence::Retransmissions);
+            }
+        }
+        self.rearm_resend();
+    }
+
+    /// Probes a closed window while data waits (`ikcp_flush`, `probe_wait`).
+    pub(super) fn arm_probe(&mut self, now: Instant) {
+        let blocked = self.ring.queued() > 0 && self.ring.in_flight() == 0 && !self.is_remote_open();
+        if !blocked {
+            self.probing.wait = None;
+            self.timers.stop(Timer::Probe);
+        } else if !self.timers.is_set(Timer::Probe) {
+            let wait = *self.probing.wait.get_or_insert(PROBE_INIT);
+            self.timers.set(Timer::Probe, Some(now + wait));
+        }
+    }
+
+    fn is_remote_open(&self) -> bool {
+        self.ring.next.is_before(self.remote_edge)
+    }
+
+    fn on_probe(&mut self, now: Instant) {
+        if self.probing.unanswered >= DEAD_WINDOW && self.is_silent(now) {
+            return self.time_out(now, Silence::Retransmissions);
+        }
+        self.probing.unanswered += 1;
+        self.probing.ask = true;
+        self.probing.wait = self.probing.wait.map(|wait| (wait * 3 / 2).min(PROBE_MAX));
+        self.arm_probe(now);
+    }
+
+    /// Not moved by what comes in: it looks when it runs out.
+    pub(super) fn arm_keep_alive(&mut self) {
+        let every = self.config.keep_alive_interval();
+        self.timers.set(Timer::KeepAlive, every.map(|every| self.last_received + every));
+    }
+
+    fn on_keep_alive(&mut self, now: Instant) {
+        let Some(every) = self.config.keep_alive_interval() else { return };
+        if self.phase == Phase::Opening && self.first_sent.is_none() {
+            // A client that has said nothing isn't known there: nothing could answer.
+            return self.timers.set(Timer::KeepAlive, Some(now + every));
+        }
+        if self.probing.keep_alives == 0 && now < self.last_received + every {
+            return self.arm_keep_alive();
+        }
+        if self.probing.keep_alives == KEEP_ALIVES {
+            return self.time_out(now, Silence::KeepAlive);
+        }
+        self.probing.keep_alives += 1;
+        self.probing.ask = true;
+        self.timers.set(Timer::KeepAlive, Some(now + KEEP_ALIVE_GAP.min(every).max(self.rtt.rto)));
+    }
+
+    fn on_linger(&mut self, now: Instant) {
+        if self.phase == Phase::Closing {
+            self.time_out(now, Silence::Linger);
+        } else {
+            self.linger_elapsed = true;
+        }
+    }
+
+    pub(super) fn arm_idle(&mut self, now: Instant) {
+        if !self.timers.is_set(Timer::Idle) && self.holds_memory() {
+            self.timers.set(Timer::Idle, Some(now + IDLE_RELEASE));
+        }
+    }
+
+    fn holds_memory(&self) -> bool {
+        self.ring.holds_memory() || self.receive.holds_memory() || self.acks.owed.capacity() > 0
+    }
+
+    fn on_idle(&mut self, now: Instant) {
+        let last = self.last_received.max(self.last_progress);
+        if now >= last + IDLE_RELEASE && self.ring.is_empty() {
+            self.ring.release_memory();
+            self.receive.release_memory();
+            self.loss.release_memory();
+            if self.acks.owed.is_empty() {
+                self.acks.owed = Vec::new();
+            }
+        } else {
+            self.arm_idle(now);
+        }
+    }
+
+    pub(super) fn rearm_resend(&mut self) {
+        let timeout = self.timeout();
+        let at = self.loss.next_timeout(&self.ring, timeout);
+        self.timers.set(Timer::Resend, at);
+    }
+}

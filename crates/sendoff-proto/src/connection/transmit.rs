@@ -1,0 +1,172 @@
+//! What goes to the network (`ikcp_flush`), without its tick.
+//!
+//! A batch begins with full datagrams; what is shorter comes last, and acknowledgements share that
+//! last datagram or have their own: so one system call can send them all.
+
+use super::{Connection, Phase, Timer, buffer::OpenDatagram, buffer::TransmitBuffer, send::SlotState};
+use crate::{
+    seq::{SeqNumber, Timestamp},
+    wire::{Command, HEADER_SIZE, Segment},
+};
+use std::time::Instant;
+
+/// The sequence number of probes. A stock listener that holds another conversation for our address
+/// drops that one for any segment with sn 0.
+const PROBE_SN: SeqNumber = SeqNumber(1);
+
+impl Connection {
+    /// Whether [`poll_transmit`](Self::poll_transmit) has something to send that can't wait.
+    #[inline]
+    pub fn has_transmit(&mut self) -> bool {
+        self.phase != Phase::Ended
+            && (self.loss.peek_lost(&self.ring).is_some()
+                || self.sendable_segments() > 0
+                || self.probing.ask
+                || self.probing.tell
+                || (self.owes_acks() && !self.acks.deferred))
+    }
+
+    /// Writes the next batch of datagrams into `buffer`, which is cleared first; false when there is
+    /// nothing to send. Deferred acknowledgements go along.
+    pub fn poll_transmit(&mut self, now: Instant, buffer: &mut TransmitBuffer) -> bool {
+        buffer.clear();
+        if self.phase == Phase::Ended {
+            return false;
+        }
+        let mut stamp = self.stamp(now);
+        let mtu = self.config.mtu_bytes();
+        while let Some(mut datagram) = buffer.start(mtu) {
+            self.fill_with_data(now, &mut stamp, &mut datagram);
+            if self.sendable_segments() == 0 && self.loss.peek_lost(&self.ring).is_none() {
+                self.fill_with_control(&stamp, &mut datagram);
+            }
+            if !datagram.finish() {
+                break;
+            }
+        }
+        if buffer.is_empty() {
+            return false;
+        }
+        self.after_transmit(now, buffer.len());
+        true
+    }
+
+    /// What all segments of a batch have in common.
+    fn stamp(&mut self, now: Instant) -> Segment {
+        Segment {
+            conv: self.conv.value(),
+            command: Command::Push,
+            fragment: 0,
+            window: self.receive.advertise(),
+            timestamp: self.clock.timestamp(now),
+            sn: SeqNumber(0),
+            una: self.receive.next,
+        }
+    }
+
+    /// Segments never sent that the windows allow in flight now.
+    #[inline]
+    pub(super) fn send_allowance(&self) -> u32 {
+        let window = self.send_window.min(self.congestion.window());
+        let ours = window.saturating_sub(self.ring.in_flight());
+        let theirs = self.remote_edge.ahead_of(self.ring.next).max(0) as u32;
+        ours.min(theirs)
+    }
+
+    fn fill_with_data(&mut self, now: Instant, stamp: &mut Segment, datagram: &mut OpenDatagram<'_>) {
+        while let Some(sn) = self.loss.peek_lost(&self.ring) {
+            if !self.append(now, stamp, sn, datagram) {
+                return;
+            }
+            self.loss.pop_lost();
+        }
+        let mut allowance = self.sendable_segments();
+        while allowance > 0 && self.append(now, stamp, self.ring.next, datagram) {
+            self.ring.advance_next();
+            allowance -= 1;
+        }
+    }
+
+    /// Appends one segment if it fits.
+    #[inline]
+    fn append(
+        &mut self,
+        now: Instant,
+        stamp: &mut Segment,
+        sn: SeqNumber,
+        datagram: &mut OpenDatagram<'_>,
+    ) -> bool {
+        let len = self.ring.data_len(sn);
+        if HEADER_SIZE + len > datagram.room() {
+            return false;
+        }
+        let slot = self.ring.slot(sn);
+        (stamp.sn, stamp.fragment) = (sn, slot.fragment);
+        if slot.state == SlotState::Queued {
+            self.stats.bytes_sent += len as u64;
+        }
+        datagram.append(&stamp.encode_header(len), self.ring.data(sn));
+        self.loss.on_sent(&mut self.ring, sn, now, stamp.timestamp, self.rtt.rto);
+        self.stats.segments_sent += 1;
+        true
+    }
+
+    /// Acknowledgements, then what was asked about the windows. What doesn't fit waits for the next datagram.
+    fn fill_with_control(&mut self, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
+        self.fill_with_acks(stamp, datagram);
+        let bare = |command| Segment { command, sn: PROBE_SN, fragment: 0, ..*stamp };
+        if self.probing.tell && datagram.room() >= HEADER_SIZE {
+            // Any segment tells the window; one that goes anyway does it for free.
+            if datagram.is_empty() {
+                datagram.append(&bare(Command::WindowTell).encode_header(0), &[]);
+            }
+            self.probing.tell = false;
+        }
+        if self.probing.ask && datagram.room() >= HEADER_SIZE {
+            datagram.append(&bare(Command::WindowAsk).encode_header(0), &[]);
+            self.probing.ask = false;
+            self.stats.probes_sent += 1;
+        }
+    }
+
+    /// As kcp-go: those that una doesn't cover, and the last one received, for its timestamp.
+    fn fill_with_acks(&mut self, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
+        let owed = &mut self.acks.owed;
+        let Some(&last) = owed.last() else { return };
+        let next = self.receive.next;
+        owed.pop();
+        owed.retain(|&(sn, _)| !sn.is_before(next));
+        owed.push(last);
+        let fitting = owed.len().min(datagram.room() / HEADER_SIZE);
+        for (sn, timestamp) in owed.drain(..fitting) {
+            let ack = Segment { command: Command::Ack, sn, timestamp, fragment: 0, ..*stamp };
+            datagram.append(&ack.encode_header(0), &[]);
+        }
+        if owed.is_empty() {
+            self.acks.deferred = false;
+            self.timers.stop(Timer::Ack);
+        }
+    }
+
+    fn after_transmit(&mut self, now: Instant, datagrams: usize) {
+        self.stats.datagrams_sent += datagrams as u64;
+        self.unreachable.sent_since = true;
+        if self.first_sent.is_none() && self.stats.segments_sent > 0 {
+            self.first_sent = Some((now, self.clock.timestamp(now)));
+            if self.phase == Phase::Opening {
+                let limit = self.config.connect_timeout_duration();
+                self.timers.set(Timer::Opening, Some(now + limit));
+            }
+        }
+        self.rearm_resend();
+        self.arm_probe(now);
+        self.arm_idle(now);
+        self.end_if_closed(now);
+    }
+
+    /// The timestamp that our clock shows now.
+    #[doc(hidden)]
+    pub fn timestamp(&self, now: Instant) -> Timestamp {
+        self.clock.timestamp(now)
+    }
+}

@@ -1,0 +1,1 @@
+//! Reliable UDP (KCP) that says goodbye, for tokio.
