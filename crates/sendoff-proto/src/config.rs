@@ -3,9 +3,10 @@
 use crate::{
     profile::{Backoff, Profile},
     seq::Conv,
+    tap::{SharedTap, Tap},
     wire::HEADER_SIZE,
 };
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 
 /// How much of sendoff's own is put on the wire.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -93,6 +94,8 @@ pub struct Config {
     linger: Duration,
     conv: Option<Conv>,
     max_connections: usize,
+    socket_buffer: usize,
+    tap: Option<SharedTap>,
 }
 
 impl Default for Config {
@@ -110,6 +113,8 @@ impl Default for Config {
             linger: Duration::from_secs(30),
             conv: None,
             max_connections: 65_536,
+            socket_buffer: 4 << 20,
+            tap: None,
         }
     }
 }
@@ -245,6 +250,21 @@ impl Config {
         self.max_connections = connections;
         self
     }
+
+    /// Bytes of receive and of send buffer that the socket asks the system for, which may grant less.
+    /// Default 4 MiB. The window that is advertised starts at what it can hold.
+    #[must_use]
+    pub fn socket_buffer(mut self, bytes: usize) -> Self {
+        self.socket_buffer = bytes;
+        self
+    }
+
+    /// Shows every datagram of the endpoint to `tap`. Default: none.
+    #[must_use]
+    pub fn tap(mut self, tap: Arc<dyn Tap>) -> Self {
+        self.tap = Some(SharedTap(tap));
+        self
+    }
 }
 
 /// What was set.
@@ -315,6 +335,16 @@ impl Config {
     /// See [`max_connections`](Self::max_connections).
     pub fn max_connections_count(&self) -> usize {
         self.max_connections
+    }
+
+    /// See [`socket_buffer`](Self::socket_buffer).
+    pub fn socket_buffer_bytes(&self) -> usize {
+        self.socket_buffer
+    }
+
+    /// See [`tap`](Self::tap).
+    pub fn tap_value(&self) -> Option<&Arc<dyn Tap>> {
+        self.tap.as_ref().map(|tap| &tap.0)
     }
 }
 

@@ -30,12 +30,15 @@ mod connection;
 mod endpoint;
 mod profile;
 mod seq;
+mod tap;
 pub mod wire;
 
 pub use config::{Config, ConfigError, Mode, Wire};
 pub use connection::{
     Cause, Connection, ConnectionStats, Ending, MessageError, MessageTooLarge, Party, Role, Silence,
+    TransmitBuffer,
 };
 pub use endpoint::{DropReason, Endpoint, Route, RouteStats};
 pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use seq::{Conv, ParseConvError, SeqNumber, Timestamp};
+pub use tap::{Direction, Tap, TappedDatagram};

@@ -1,1 +1,40 @@
-//! Reliable UDP (KCP) that says goodbye, for tokio.
+//! Reliable UDP (KCP) for tokio, spoken with unmodified kcp-go, ikcp.c and tokio_kcp peers.
+//!
+//! [`KcpListener`] and [`KcpStream`] are used as tokio's `TcpListener` and `TcpStream` are;
+//! [`KcpEndpoint`] is one socket that both listens and connects.
+//!
+//! ```
+//! use sendoff::{KcpListener, KcpStream};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//!
+//! # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+//! let listener = KcpListener::bind("127.0.0.1:0").await?;
+//! let mut client = KcpStream::connect(listener.local_addr()).await?;
+//! client.write_all(b"hello").await?;
+//!
+//! let (mut server, _peer) = listener.accept().await?;
+//! let mut received = [0; 5];
+//! server.read_exact(&mut received).await?;
+//! assert_eq!(&received, b"hello");
+//! client.shutdown().await?; // Ok: the peer's KCP has acknowledged every byte
+//! # Ok(()) }
+//! ```
+//!
+//! # What ends how
+//! Plain KCP can't say goodbye: a peer that closes or dies is silent. A read waits until data comes, or
+//! until keep-alive (on by default) or unanswered retransmissions end the connection with an error
+//! that holds an [`Ending`]: who, why, and how many bytes of how many were acknowledged.
+
+mod endpoint;
+mod listener;
+mod stream;
+mod udp;
+
+pub use endpoint::{EndpointStats, KcpEndpoint};
+pub use listener::KcpListener;
+pub use sendoff_proto::{
+    Backoff, Cause, Config, ConfigError, Congestion, ConnectionStats, Conv, Direction, Ending, MessageError,
+    MessageTooLarge, Mode, NoDelay, ParseConvError, Party, Profile, Role, Silence, Tap, TappedDatagram, Wire,
+    wire,
+};
+pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};

@@ -1,6 +1,6 @@
 //! How a connection ends, and what is known of it.
 
-use std::{fmt, time::Duration};
+use std::{error::Error, fmt, io, time::Duration};
 
 /// Which side of a conversation we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,6 +89,33 @@ impl Ending {
     /// Bytes written that were not acknowledged.
     pub fn bytes_in_doubt(&self) -> u64 {
         self.bytes_sent - self.bytes_acknowledged + self.bytes_unsent
+    }
+}
+
+impl Ending {
+    /// The ending behind an error of a stream, if it is one.
+    pub fn of(error: &io::Error) -> Option<&Ending> {
+        error.get_ref()?.downcast_ref()
+    }
+
+    /// The kind of error that it is to a reader or writer. An orderly end on our own side is none,
+    /// but a writer that goes on gets `BrokenPipe`.
+    pub fn error_kind(&self) -> io::ErrorKind {
+        match self.cause {
+            Cause::Closed => io::ErrorKind::BrokenPipe,
+            Cause::Aborted | Cause::EndpointLost => io::ErrorKind::ConnectionAborted,
+            Cause::Refused => io::ErrorKind::ConnectionRefused,
+            Cause::Reset => io::ErrorKind::ConnectionReset,
+            Cause::TimedOut(_) => io::ErrorKind::TimedOut,
+        }
+    }
+}
+
+impl Error for Ending {}
+
+impl From<Ending> for io::Error {
+    fn from(ending: Ending) -> Self {
+        io::Error::new(ending.error_kind(), ending)
     }
 }
 

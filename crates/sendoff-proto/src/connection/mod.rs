@@ -403,6 +403,11 @@ impl Connection {
         Ok(())
     }
 
+    /// The receive window that was set, in segments.
+    pub fn recv_window(&self) -> u32 {
+        self.receive.window()
+    }
+
     /// Advertises at most so many segments for now, whatever the receive window: what the socket's buffer can hold.
     pub fn limit_recv_window(&mut self, segments: u32) {
         self.receive.set_limit(segments);

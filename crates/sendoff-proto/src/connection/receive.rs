@@ -101,6 +101,10 @@ impl ReceiveQueue {
         self.limit = segments.max(1);
     }
 
+    pub(crate) fn window(&self) -> u32 {
+        self.window
+    }
+
     pub(crate) fn limit(&self) -> u32 {
         self.limit.min(self.window)
     }

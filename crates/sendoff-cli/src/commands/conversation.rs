@@ -1,0 +1,87 @@
+//! A connection's two directions, the same to use in both modes: bytes as they come, or whole messages.
+
+use sendoff::{KcpStream, Mode, ReadHalf, WriteHalf};
+use std::io;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Most bytes taken from a stream at a time.
+const CHUNK: usize = 256 * 1024;
+
+/// What comes from the peer.
+pub struct Incoming {
+    half: ReadHalf,
+    mode: Mode,
+    chunk: Vec<u8>,
+}
+
+/// What goes to the peer.
+pub struct Outgoing {
+    half: WriteHalf,
+    mode: Mode,
+}
+
+/// Splits a connection that was opened in this mode.
+pub fn split(stream: KcpStream, mode: Mode) -> (Incoming, Outgoing) {
+    let (reader, writer) = stream.into_split();
+    (Incoming { half: reader, mode, chunk: Vec::new() }, Outgoing { half: writer, mode })
+}
+
+impl Incoming {
+    /// Whether chunks are messages.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// What has come: some bytes, or one message; `None` at the end. Cancel-safe.
+    ///
+    /// # Errors
+    /// That of the connection's end, unless the peer ended it well.
+    pub async fn next(&mut self) -> io::Result<Option<&[u8]>> {
+        match self.mode {
+            Mode::Stream => {
+                self.chunk.resize(CHUNK, 0);
+                let len = self.half.read(&mut self.chunk).await?;
+                Ok((len > 0).then(|| &self.chunk[..len]))
+            }
+            Mode::Message => match self.half.recv().await? {
+                Some(message) => {
+                    self.chunk.clear();
+                    self.chunk.extend_from_slice(&message);
+                    Ok(Some(&self.chunk))
+                }
+                None => Ok(None),
+            },
+        }
+    }
+}
+
+impl Outgoing {
+    /// Whether each [`send`](Self::send) is a message.
+    pub fn mode(&self) -> Mode {
+        self.mode
+    }
+
+    /// Takes bytes over, or one message. Not cancel-safe in a stream.
+    ///
+    /// # Errors
+    /// That of the connection's end, or that the message is too long.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        match self.mode {
+            Mode::Stream => self.half.write_all(bytes).await,
+            Mode::Message => self.half.send(bytes).await,
+        }
+    }
+
+    /// Nothing more comes from us; returns when all has been acknowledged.
+    ///
+    /// # Errors
+    /// That of the connection's end, or that nothing more is acknowledged.
+    pub async fn deliver(&mut self) -> io::Result<()> {
+        self.half.shutdown().await
+    }
+
+    /// What has been counted so far.
+    pub fn stats(&self) -> sendoff::ConnectionStats {
+        self.half.stats()
+    }
+}

@@ -1,0 +1,59 @@
+//! The commands: each turns checked arguments into work, and its result into an outcome.
+
+mod connect;
+mod conversation;
+mod demo;
+mod generate;
+mod lines;
+mod listen;
+mod netcat;
+mod ping;
+
+use crate::{
+    args::{Args, Command},
+    exit::Outcome,
+    report::Report,
+    signals::Interrupts,
+};
+use anyhow::Context;
+use std::future::Future;
+
+/// Runs what the command line asks for.
+///
+/// # Errors
+/// See [`exit::finish`](crate::exit::finish) for what becomes of them.
+pub fn run(args: Args, report: Report) -> anyhow::Result<Outcome> {
+    start_log(args.output.verbose);
+    match args.command {
+        Command::Demo => block_on(|interrupts| demo::run(report, interrupts)),
+        Command::Listen(listen) => block_on(|interrupts| listen::run(listen, report, interrupts)),
+        Command::Connect(connect) => block_on(|interrupts| connect::run(connect, report, interrupts)),
+        Command::Ping(ping) => block_on(|interrupts| ping::run(ping, report, interrupts)),
+        Command::Completions { shell } => generate::completions(shell),
+        Command::Man => generate::man(),
+    }
+}
+
+/// One thread does it all: the driver of a socket and those who use it wake each other cheaply then.
+fn block_on<F>(work: impl FnOnce(Interrupts) -> F) -> anyhow::Result<Outcome>
+where
+    F: Future<Output = anyhow::Result<Outcome>>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let result = runtime.block_on(async {
+        let interrupts = Interrupts::install().context("cannot handle signals")?;
+        work(interrupts).await
+    });
+    // A read of stdin can't be called off: don't wait for it.
+    runtime.shutdown_background();
+    result
+}
+
+fn start_log(verbosity: u8) {
+    let level = match verbosity {
+        0 => return,
+        1 => tracing::Level::DEBUG,
+        _ => tracing::Level::TRACE,
+    };
+    tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false).init();
+}

@@ -1,0 +1,398 @@
+//! The one task of a socket: reads it, feeds its connections, sends what they have, and keeps their time.
+//!
+//! ```text
+//!            ┌───────────────────────── a turn ─────────────────────────┐
+//! socket ──▶ receive ─▶ connections ─▶ acknowledgements and data ─▶ socket
+//!            inbox ───────────┘              ▲
+//!            deadlines ──────────────────────┘  (only once the socket is drained)
+//! ```
+//!
+//! A turn's work is bounded; when there is more, the task yields and goes on.
+
+use super::{now, shared::EndpointShared, timers::DeadlineHeap, transmit::Sent};
+use crate::{
+    stream::{ConnectionShared, ConnectionState, Wakers},
+    udp::{Batch, IcmpError, IcmpKind, RecvBuffers},
+};
+use sendoff_proto::{Connection, Direction, DropReason, Role, Route, TappedDatagram};
+use std::{
+    collections::VecDeque,
+    future::Future,
+    io,
+    net::{IpAddr, SocketAddr},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::{Duration, Instant},
+};
+use tokio::time::{Sleep, sleep_until};
+
+/// Receive calls of a turn at most, each of several buffers.
+const RECV_CALLS: usize = 4;
+
+/// Batches sent in a turn at most.
+const SEND_BATCHES: usize = 16;
+
+/// Deadlines met in a turn at most.
+const DEADLINES: usize = 1_024;
+
+/// Turns in which the socket may keep the clock waiting.
+const MAX_POSTPONED: u32 = 8;
+
+/// What a datagram of 1,400 bytes costs the kernel's receive buffer (Linux).
+const KERNEL_BYTES_PER_DATAGRAM: usize = 2_304;
+
+/// How often the windows that the socket's buffer bounds may grow.
+const WINDOW_GROWTH: Duration = Duration::from_millis(50);
+
+type Connections = VecDeque<Arc<ConnectionShared>>;
+
+pub(super) struct Driver {
+    shared: Arc<EndpointShared>,
+    deadlines: DeadlineHeap,
+    sleep: Pin<Box<Sleep>>,
+    /// Connections with something to look at, first come, first served; one batch each.
+    busy: Connections,
+    icmp: Vec<IcmpError>,
+    postponed: u32,
+    growth: WindowGrowth,
+}
+
+/// Whether the socket's buffer has room for larger windows.
+#[derive(Default)]
+struct WindowGrowth {
+    next: Option<Instant>,
+    drops: Option<u64>,
+    stopped: bool,
+}
+
+impl Driver {
+    pub(super) fn new(shared: Arc<EndpointShared>) -> Self {
+        let growth = WindowGrowth { drops: shared.io.socket_drops(), ..Default::default() };
+        Self {
+            shared,
+            deadlines: DeadlineHeap::default(),
+            sleep: Box::pin(sleep_until(tokio::time::Instant::now())),
+            busy: VecDeque::new(),
+            icmp: Vec::new(),
+            postponed: 0,
+            growth,
+        }
+    }
+
+    /// One turn; returns whether there is more to do at once.
+    fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
+        let now = now();
+        let drained = self.receive(cx, now)?;
+        self.handle_icmp(now);
+        if drained || self.postponed >= MAX_POSTPONED {
+            self.postponed = 0;
+            self.meet_deadlines(now);
+        } else {
+            self.postponed += 1;
+        }
+        self.shared.inbox.drain(&mut self.busy);
+        self.serve(cx, now);
+        Ok(!drained || !self.busy.is_empty())
+    }
+
+    /// Reads the socket: all that is there, or as much as a turn may.
+    fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<bool> {
+        let mut last = None;
+        for _ in 0..RECV_CALLS {
+            let received = RecvBuffers::lend(|buffers| {
+                let received = self.shared.io.try_recv(buffers, &mut self.icmp);
+                if received.is_ok() {
+                    for batch in buffers.batches() {
+                        self.dispatch(now, batch, &mut last);
+                    }
+                }
+                received
+            });
+            match received {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    match self.shared.io.poll_recv_ready(cx) {
+                        Poll::Pending => return Ok(true),
+                        Poll::Ready(result) => result?,
+                    }
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(false)
+    }
+
+    /// Hands the datagrams of one sender to their connections.
+    fn dispatch(&mut self, now: Instant, batch: Batch<'_>, last: &mut Option<Arc<ConnectionShared>>) {
+        let (source, local) = (batch.source, batch.local);
+        let mut datagrams = batch.datagrams().peekable();
+        while let Some(datagram) = datagrams.next() {
+            self.show_received(now, source, datagram);
+            let Some(connection) = self.route(now, source, local, datagram, last) else { continue };
+            let conv = connection.conv.value().to_le_bytes();
+            let mut state = connection.lock();
+            state.connection.handle_datagram(now, datagram);
+            while let Some(datagram) = datagrams.next_if(|d| d.starts_with(&conv)) {
+                self.show_received(now, source, datagram);
+                state.connection.handle_datagram(now, datagram);
+            }
+            if local.is_some() {
+                state.source = local;
+            }
+            self.list(&mut state, &connection);
+        }
+    }
+
+    fn show_received(&self, now: Instant, peer: SocketAddr, payload: &[u8]) {
+        if let Some(tap) = self.shared.config.tap_value() {
+            let local = self.shared.local_addr;
+            tap.datagram(&TappedDatagram::new(now, Direction::Received, local, peer, payload));
+        }
+    }
+
+    fn list(&mut self, state: &mut ConnectionState, connection: &Arc<ConnectionShared>) {
+        if !state.listed {
+            state.listed = true;
+            self.busy.push_back(connection.clone());
+        }
+    }
+
+    /// The connection of a datagram: mostly that of the one before.
+    fn route(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        local: Option<IpAddr>,
+        datagram: &[u8],
+        last: &mut Option<Arc<ConnectionShared>>,
+    ) -> Option<Arc<ConnectionShared>> {
+        if let Some(last) = last
+            && last.peer == source
+            && datagram.starts_with(&last.conv.value().to_le_bytes())
+        {
+            return Some(last.clone());
+        }
+        let route = self.shared.table().route(now, source, datagram);
+        let connection = match route {
+            Route::Known(connection) => connection,
+            Route::Opens(conv) => self.accept(now, source, local, conv)?,
+            Route::Answer(answer) => {
+                self.shared.send(source, local, &answer, answer.len(), &mut self.icmp);
+                return None;
+            }
+            Route::Dropped(reason) => {
+                tracing::trace!(%source, ?reason, "datagram dropped");
+                return None;
+            }
+        };
+        *last = Some(connection.clone());
+        Some(connection)
+    }
+
+    /// A peer opens a connection.
+    fn accept(
+        &mut self,
+        now: Instant,
+        source: SocketAddr,
+        local: Option<IpAddr>,
+        conv: sendoff_proto::Conv,
+    ) -> Option<Arc<ConnectionShared>> {
+        if !self.shared.has_room_to_arrive() {
+            self.shared.count_backlog_drop();
+            return None;
+        }
+        let Ok(base) = super::random_u32() else {
+            // Without randomness no safe connection can be made; the peer will try again.
+            self.shared.table().count(DropReason::Full);
+            return None;
+        };
+        let config = self.shared.config.clone();
+        let connection = Connection::new(config, conv, Role::Server, now, base);
+        let connection = ConnectionShared::new(connection, source, local, self.shared.clone());
+        self.shared.table().insert(source, conv, connection.clone());
+        if !self.shared.arrive(connection.clone()) {
+            self.shared.remove(now, &connection);
+            return None;
+        }
+        Some(connection)
+    }
+
+    fn handle_icmp(&mut self, now: Instant) {
+        self.shared.take_icmp(&mut self.icmp);
+        for error in std::mem::take(&mut self.icmp) {
+            self.shared.count_icmp();
+            tracing::debug!(peer = %error.peer, kind = ?error.kind, "ICMP error");
+            if error.kind != IcmpKind::PortUnreachable {
+                continue;
+            }
+            // What it quotes tells the conversation; some systems quote too little.
+            let quoted = error.quoted().first_chunk::<4>().map(|conv| u32::from_le_bytes(*conv));
+            let concerned: Vec<_> = self.shared.table().with_remote(error.peer).cloned().collect();
+            for connection in concerned {
+                if quoted.is_none_or(|conv| conv == connection.conv.value()) {
+                    let mut state = connection.lock();
+                    state.connection.handle_unreachable(now);
+                    self.list(&mut state, &connection);
+                }
+            }
+        }
+    }
+
+    fn meet_deadlines(&mut self, now: Instant) {
+        for _ in 0..DEADLINES {
+            let Some((at, connection)) = self.deadlines.pop_due(now) else { return };
+            let Some(connection) = connection else { continue };
+            let mut state = connection.lock();
+            if state.deadline != Some(at) {
+                continue; // an earlier one has taken its place
+            }
+            state.deadline = None;
+            if state.connection.poll_timeout().is_some_and(|at| at <= now) {
+                state.connection.handle_timeout(now);
+                self.list(&mut state, &connection);
+            } else {
+                self.register_deadline(&mut state, &connection);
+            }
+        }
+    }
+
+    fn register_deadline(&mut self, state: &mut ConnectionState, connection: &Arc<ConnectionShared>) {
+        if let Some(at) = state.connection.poll_timeout()
+            && state.deadline.is_none_or(|registered| at < registered)
+        {
+            state.deadline = Some(at);
+            self.deadlines.push(at, connection);
+        }
+    }
+
+    /// Looks at the connections in line, one batch each, as many as a turn may.
+    fn serve(&mut self, cx: &mut Context<'_>, now: Instant) {
+        let mut batches = 0;
+        // Those that come back to the end of the line wait for the next turn.
+        for _ in 0..self.busy.len() {
+            if self.shared.blocked.load(std::sync::atomic::Ordering::Acquire) && !self.unblock(cx) {
+                return;
+            }
+            let Some(connection) = self.busy.pop_front() else { return };
+            match self.serve_one(now, &connection) {
+                Sent::Nothing => {}
+                Sent::Batch | Sent::Blocked => batches += 1,
+            }
+            if batches >= SEND_BATCHES {
+                return;
+            }
+        }
+    }
+
+    /// Sends first what the socket has refused; false while it still takes nothing.
+    fn unblock(&mut self, cx: &mut Context<'_>) -> bool {
+        loop {
+            if self.shared.retry_blocked(&mut self.icmp) {
+                return true;
+            }
+            match self.shared.io.poll_send_ready(cx) {
+                Poll::Pending => return false,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err(error)) => {
+                    self.shared.fail(error);
+                    return false;
+                }
+            }
+        }
+    }
+
+    fn serve_one(&mut self, now: Instant, connection: &Arc<ConnectionShared>) -> Sent {
+        connection.clear_dirty();
+        let mut guard = connection.lock();
+        let state = &mut *guard;
+        state.listed = false;
+        self.grow_window(now, state);
+        if !state.readers.is_empty() && state.connection.readable_bytes() > 0 {
+            // Whoever is woken now may answer: the acknowledgement can ride with that.
+            state.connection.defer_acks(now);
+        }
+        let mut sent = Sent::Nothing;
+        if state.connection.has_transmit() {
+            sent = self.shared.transmit_batch(now, connection.peer, state, &mut self.icmp);
+            if state.connection.has_transmit() || sent == Sent::Blocked {
+                self.list(state, connection);
+            }
+        }
+        let ready = state.take_ready();
+        self.register_deadline(state, connection);
+        let ended = state.connection.ending().is_some() && !state.retired;
+        state.retired |= ended;
+        drop(guard);
+        ready.into_iter().for_each(Wakers::wake);
+        if ended {
+            self.shared.remove(now, connection);
+        }
+        sent
+    }
+
+    /// The advertised window starts at what the socket's buffer holds, and grows while the system drops nothing.
+    fn grow_window(&mut self, now: Instant, state: &mut ConnectionState) {
+        let wanted = state.connection.recv_window();
+        let Some(limit) = state.window_limit else {
+            let held = self.shared.io.recv_buffer() / KERNEL_BYTES_PER_DATAGRAM;
+            let limit = u32::try_from(held).unwrap_or(u32::MAX).max(1);
+            if limit < wanted {
+                state.connection.limit_recv_window(limit);
+            }
+            state.window_limit = Some(limit);
+            return;
+        };
+        if limit >= wanted || self.growth.stopped || self.growth.next.is_some_and(|next| now < next) {
+            return;
+        }
+        self.growth.next = Some(now + WINDOW_GROWTH);
+        let drops = self.shared.io.socket_drops();
+        if drops != self.growth.drops {
+            self.growth.stopped = true;
+            return;
+        }
+        let limit = limit.saturating_add(limit / 4 + 1);
+        state.connection.limit_recv_window(limit.min(wanted));
+        state.window_limit = Some(limit);
+    }
+
+    fn arm_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(next) = self.deadlines.next() else { return Poll::Pending };
+        let next = tokio::time::Instant::from_std(next);
+        if self.sleep.deadline() != next {
+            self.sleep.as_mut().reset(next);
+        }
+        self.sleep.as_mut().poll(cx)
+    }
+}
+
+impl Future for Driver {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        match this.turn(cx) {
+            Err(error) => this.shared.fail(error),
+            Ok(true) => {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Ok(false) => {}
+        }
+        if this.shared.has_failed() || this.shared.is_abandoned() {
+            return Poll::Ready(());
+        }
+        if this.arm_sleep(cx).is_ready() || !this.shared.inbox.park(cx.waker()) {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Driver {
+    /// Also when the runtime is shut down: nobody waits for ever.
+    fn drop(&mut self) {
+        self.shared.abandon();
+    }
+}

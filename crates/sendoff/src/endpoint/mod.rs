@@ -1,0 +1,240 @@
+//! One UDP socket and all its connections.
+
+mod driver;
+mod inbox;
+mod shared;
+mod stats;
+mod timers;
+mod transmit;
+
+pub use stats::EndpointStats;
+
+pub(crate) use shared::EndpointShared;
+pub(crate) use transmit::Urgency;
+
+use crate::{Config, Conv, KcpStream, stream::ConnectionShared, udp};
+use driver::Driver;
+use sendoff_proto::Role;
+use shared::Guard;
+use std::{
+    fmt,
+    future::poll_fn,
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Instant,
+};
+use tokio::net::{ToSocketAddrs, lookup_host};
+
+/// One socket that both listens and connects.
+///
+/// Clones share it. When the last clone is dropped it accepts no more; its connections live on until
+/// they have ended. A task of the tokio runtime that it was made in drives it.
+#[derive(Clone)]
+pub struct KcpEndpoint {
+    shared: Arc<EndpointShared>,
+    _guard: Arc<Guard>,
+}
+
+impl fmt::Debug for KcpEndpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KcpEndpoint").field("local_addr", &self.shared.local_addr).finish_non_exhaustive()
+    }
+}
+
+impl KcpEndpoint {
+    /// Binds a socket with the default settings. Port 0 takes any free port.
+    ///
+    /// # Errors
+    /// When the address can't be resolved or bound.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::bind_with(addr, Config::new()).await
+    }
+
+    /// Binds a socket with settings of one's own. Of several addresses that a name has, the first that
+    /// can be bound is taken.
+    ///
+    /// # Errors
+    /// When the address can't be resolved or bound.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub async fn bind_with(addr: impl ToSocketAddrs, config: Config) -> io::Result<Self> {
+        let options = udp::Options { buffer: config.socket_buffer_bytes(), ..Default::default() };
+        let mut failed = None;
+        for addr in lookup_host(addr).await? {
+            match udp::UdpIo::bind(addr, &options) {
+                Ok(io) => return Self::start(io, config, true),
+                Err(error) => failed = Some(error),
+            }
+        }
+        Err(failed.unwrap_or_else(no_address))
+    }
+
+    /// Takes a socket that is already bound.
+    ///
+    /// # Errors
+    /// When the system refuses an option that is needed.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub fn from_socket(socket: std::net::UdpSocket, config: Config) -> io::Result<Self> {
+        let options = udp::Options { buffer: config.socket_buffer_bytes(), ..Default::default() };
+        Self::start(udp::UdpIo::from_std(socket, &options)?, config, true)
+    }
+
+    fn start(io: udp::UdpIo, config: Config, listening: bool) -> io::Result<Self> {
+        let (shared, guard) = EndpointShared::new(io, config, listening)?;
+        tokio::spawn(Driver::new(shared.clone()));
+        Ok(Self { shared, _guard: guard })
+    }
+
+    /// Opens a connection from this socket with the endpoint's settings: see
+    /// [`connect_with`](Self::connect_with).
+    ///
+    /// # Errors
+    /// As `connect_with`.
+    pub async fn connect(&self, addr: impl ToSocketAddrs) -> io::Result<KcpStream> {
+        let config = self.shared.config.clone();
+        self.connect_shared(addr, config).await
+    }
+
+    /// Opens a connection from this socket with settings of its own.
+    ///
+    /// KCP has no handshake: this returns as soon as the name is resolved, with nothing sent. Whether
+    /// anyone is there shows with the first data. A second connection to the same address gets a socket
+    /// of its own, because stock listeners know a peer by its address alone. Cancel safe.
+    ///
+    /// # Errors
+    /// `InvalidInput` for port 0; `AddrInUse` when `conv` was set and is taken; when the name can't be
+    /// resolved; when the endpoint is closed.
+    pub async fn connect_with(&self, addr: impl ToSocketAddrs, config: Config) -> io::Result<KcpStream> {
+        self.connect_shared(addr, Arc::new(config)).await
+    }
+
+    async fn connect_shared(&self, addr: impl ToSocketAddrs, config: Arc<Config>) -> io::Result<KcpStream> {
+        let remote = resolve(addr, |a| self.shared.can_reach(a)).await?;
+        if self.shared.has_remote(remote) {
+            let (stream, endpoint) = Self::connect_alone(remote, config)?;
+            self.shared.adopt(&endpoint.shared);
+            return Ok(stream);
+        }
+        self.open(remote, config)
+    }
+
+    /// A connection with a connected socket of its own, which the system tells of refusals.
+    pub(crate) fn connect_alone(
+        remote: SocketAddr,
+        config: Arc<Config>,
+    ) -> io::Result<(KcpStream, KcpEndpoint)> {
+        let any: IpAddr = match remote {
+            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+        };
+        let options = udp::Options { buffer: config.socket_buffer_bytes(), ..Default::default() };
+        let io = udp::UdpIo::bind(SocketAddr::new(any, 0), &options)?;
+        io.connect(remote)?;
+        let endpoint = Self::start(io, Config::clone(&config), false)?;
+        Ok((endpoint.open(remote, config)?, endpoint))
+    }
+
+    fn open(&self, remote: SocketAddr, config: Arc<Config>) -> io::Result<KcpStream> {
+        let conv = match config.conv_value() {
+            Some(conv) => conv,
+            None => random_conv()?,
+        };
+        let now = now();
+        let connection = sendoff_proto::Connection::new(config, conv, Role::Client, now, random_u32()?);
+        let connection = ConnectionShared::new(connection, remote, None, self.shared.clone());
+        self.shared.enter(remote, conv, connection.clone())?;
+        Ok(KcpStream::new(connection))
+    }
+
+    /// The next connection that a peer opened, and its address. Cancel safe; several tasks may wait.
+    ///
+    /// # Errors
+    /// Only when the endpoint was closed or its socket is dead; never for what a peer did.
+    pub async fn accept(&self) -> io::Result<(KcpStream, SocketAddr)> {
+        poll_fn(|cx| self.shared.poll_accept(cx)).await
+    }
+
+    /// The address that it is bound to.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.shared.local_addr
+    }
+
+    /// What was counted so far.
+    pub fn stats(&self) -> EndpointStats {
+        self.shared.stats()
+    }
+
+    /// Accepts no more, and closes every connection: what was written is still delivered, within the
+    /// linger time. Connections not yet accepted are dropped. Doesn't wait: see [`wait_idle`](Self::wait_idle).
+    pub fn close(&self) {
+        self.shared.close();
+    }
+
+    /// Waits until no connection is left, closing ones included. Cancel safe.
+    ///
+    /// A process that ends at once after a `close` or a drop should call it: what isn't acknowledged
+    /// then is lost with the runtime.
+    pub async fn wait_idle(&self) {
+        for child in self.shared.children() {
+            poll_fn(|cx| child.poll_idle(cx)).await;
+        }
+        poll_fn(|cx| self.shared.poll_idle(cx)).await;
+    }
+
+    pub(crate) fn of(shared: &Arc<EndpointShared>) -> Self {
+        Self { shared: shared.clone(), _guard: shared.guard() }
+    }
+}
+
+/// The clock of everything here: tokio's, so that tests can stop it.
+#[inline]
+pub(crate) fn now() -> Instant {
+    tokio::time::Instant::now().into_std()
+}
+
+/// The first address that `usable` takes.
+pub(crate) async fn resolve(
+    addr: impl ToSocketAddrs,
+    usable: impl Fn(SocketAddr) -> bool,
+) -> io::Result<SocketAddr> {
+    let mut unusable = None;
+    for addr in lookup_host(addr).await? {
+        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        if addr.port() == 0 {
+            unusable = Some(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("{addr}: port 0 can't be connected to"),
+            ));
+        } else if usable(addr) {
+            return Ok(addr);
+        } else {
+            let text = format!("{addr}: this socket has another address family");
+            unusable = Some(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+    }
+    Err(unusable.unwrap_or_else(no_address))
+}
+
+fn no_address() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
+}
+
+/// From the system's secure source: a conversation id that can be guessed invites forgeries.
+fn random_conv() -> io::Result<Conv> {
+    loop {
+        if let Some(conv) = Conv::new(random_u32()?) {
+            return Ok(conv);
+        }
+    }
+}
+
+pub(crate) fn random_u32() -> io::Result<u32> {
+    getrandom::u32().map_err(io::Error::other)
+}

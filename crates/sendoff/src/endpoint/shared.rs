@@ -1,0 +1,405 @@
+//! What the driver and all handles of one socket share.
+
+use super::{EndpointStats, inbox::Inbox, transmit::Blocked};
+use crate::{
+    Config, KcpStream,
+    stream::{ConnectionShared, Wakers},
+    udp::{IcmpError, UdpIo},
+};
+use sendoff_proto::{Conv, Endpoint};
+use std::{
+    collections::VecDeque,
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    task::{Context, Poll},
+    time::Instant,
+};
+
+/// Connections that wait to be accepted at most.
+pub(super) const ACCEPT_QUEUE: usize = 1_024;
+
+/// ICMP errors that wait for the driver at most.
+const MAX_FOUND: usize = 64;
+
+/// Locks are taken in this order: a connection's state, then one of those here; never two of these at once.
+pub(crate) struct EndpointShared {
+    pub(super) io: UdpIo,
+    pub(super) config: Arc<Config>,
+    pub(super) local_addr: SocketAddr,
+    pub(super) inbox: Inbox,
+    table: Mutex<Endpoint<Arc<ConnectionShared>>>,
+    lobby: Mutex<Lobby>,
+    /// A batch waits in `refused`: nothing else may be prepared.
+    pub(super) blocked: AtomicBool,
+    /// One for each thread that was sending at that moment, at most.
+    refused: Mutex<VecDeque<Blocked>>,
+    /// ICMP errors that a sending handle came upon: the driver deals with them.
+    found: Mutex<Vec<IcmpError>>,
+    guard: Mutex<Weak<Guard>>,
+    opened: AtomicU64,
+    accepted: AtomicU64,
+    backlog_drops: AtomicU64,
+    send_failures: AtomicU64,
+    icmp_errors: AtomicU64,
+}
+
+/// Those who come, and those who wait for them.
+#[derive(Default)]
+struct Lobby {
+    arrivals: VecDeque<Arc<ConnectionShared>>,
+    acceptors: Wakers,
+    idlers: Wakers,
+    closed: bool,
+    /// Why the socket is of no use any more.
+    failure: Option<(io::ErrorKind, String)>,
+    children: Vec<Weak<EndpointShared>>,
+}
+
+/// The users' handles hold it. With the last of them the endpoint stops accepting.
+pub(crate) struct Guard(Weak<EndpointShared>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(shared) = self.0.upgrade() {
+            shared.stop_accepting();
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic of a waker or a tap leaves nothing half-done in these.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl EndpointShared {
+    pub(super) fn new(io: UdpIo, config: Config, listening: bool) -> io::Result<(Arc<Self>, Arc<Guard>)> {
+        let config = Arc::new(config);
+        let shared = Arc::new(Self {
+            local_addr: io.local_addr()?,
+            io,
+            inbox: Inbox::default(),
+            table: Mutex::new(Endpoint::new(config.clone(), listening)),
+            config,
+            lobby: Mutex::default(),
+            blocked: AtomicBool::new(false),
+            refused: Mutex::default(),
+            found: Mutex::default(),
+            guard: Mutex::default(),
+            opened: AtomicU64::new(0),
+            accepted: AtomicU64::new(0),
+            backlog_drops: AtomicU64::new(0),
+            send_failures: AtomicU64::new(0),
+            icmp_errors: AtomicU64::new(0),
+        });
+        if shared.io.buffers_refused() {
+            let (asked, granted) = (shared.config.socket_buffer_bytes(), shared.io.recv_buffer());
+            tracing::debug!(asked, granted, "the system grants smaller socket buffers (net.core.rmem_max)");
+        }
+        let guard = shared.guard();
+        Ok((shared, guard))
+    }
+
+    /// The guard of the handles that there are, or a new one.
+    pub(super) fn guard(self: &Arc<Self>) -> Arc<Guard> {
+        let mut slot = lock(&self.guard);
+        slot.upgrade().unwrap_or_else(|| {
+            let guard = Arc::new(Guard(Arc::downgrade(self)));
+            *slot = Arc::downgrade(&guard);
+            guard
+        })
+    }
+
+    pub(super) fn table(&self) -> MutexGuard<'_, Endpoint<Arc<ConnectionShared>>> {
+        lock(&self.table)
+    }
+
+    /// Whether this socket's address family reaches that address.
+    pub(super) fn can_reach(&self, remote: SocketAddr) -> bool {
+        match self.local_addr {
+            SocketAddr::V4(_) => remote.is_ipv4(),
+            SocketAddr::V6(local) => remote.is_ipv6() || local.ip().is_unspecified(),
+        }
+    }
+
+    pub(super) fn has_remote(&self, remote: SocketAddr) -> bool {
+        self.table().with_remote(remote).next().is_some()
+    }
+
+    /// Another socket that was opened in this one's name.
+    pub(super) fn adopt(&self, child: &Arc<EndpointShared>) {
+        let mut lobby = lock(&self.lobby);
+        lobby.children.retain(|c| c.strong_count() > 0);
+        lobby.children.push(Arc::downgrade(child));
+    }
+
+    pub(super) fn children(&self) -> Vec<Arc<EndpointShared>> {
+        lock(&self.lobby).children.iter().filter_map(Weak::upgrade).collect()
+    }
+
+    /// Enters a connection that is opened from here.
+    pub(super) fn enter(
+        &self,
+        remote: SocketAddr,
+        conv: Conv,
+        connection: Arc<ConnectionShared>,
+    ) -> io::Result<()> {
+        self.check_open()?;
+        {
+            let mut table = self.table();
+            if table.get(remote, conv).is_some() {
+                let text = format!("conv {conv} with {remote} is in use");
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+            }
+            if table.connections() >= self.config.max_connections_count() {
+                return Err(io::Error::other(format!(
+                    "{} connections are open: no more",
+                    table.connections()
+                )));
+            }
+            table.insert(remote, conv, connection.clone());
+        }
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        // For its timers.
+        connection.mark_dirty();
+        Ok(())
+    }
+
+    fn check_open(&self) -> io::Result<()> {
+        let lobby = lock(&self.lobby);
+        match &lobby.failure {
+            Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
+            None if lobby.closed => {
+                Err(io::Error::new(io::ErrorKind::NotConnected, "the endpoint is closed"))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Lets a connection wait to be accepted; false when too many wait already.
+    pub(super) fn arrive(&self, connection: Arc<ConnectionShared>) -> bool {
+        let waiting = {
+            let mut lobby = lock(&self.lobby);
+            if lobby.closed || lobby.arrivals.len() >= ACCEPT_QUEUE {
+                self.backlog_drops.fetch_add(1, Ordering::Relaxed);
+                return false;
+            }
+            lobby.arrivals.push_back(connection);
+            lobby.acceptors.take()
+        };
+        self.accepted.fetch_add(1, Ordering::Relaxed);
+        waiting.wake();
+        true
+    }
+
+    /// Whether one more may arrive.
+    pub(super) fn has_room_to_arrive(&self) -> bool {
+        lock(&self.lobby).arrivals.len() < ACCEPT_QUEUE
+    }
+
+    pub(super) fn count_backlog_drop(&self) {
+        self.backlog_drops.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(KcpStream, SocketAddr)>> {
+        let arrival = {
+            let mut lobby = lock(&self.lobby);
+            let arrival = lobby.arrivals.pop_front();
+            if arrival.is_none() && !lobby.closed && lobby.failure.is_none() {
+                lobby.acceptors.register(cx.waker());
+                return Poll::Pending;
+            }
+            arrival
+        };
+        Poll::Ready(match arrival {
+            Some(connection) => {
+                let peer = connection.peer;
+                Ok((KcpStream::new(connection), peer))
+            }
+            None => Err(self.check_open().err().unwrap_or_else(|| io::ErrorKind::NotConnected.into())),
+        })
+    }
+
+    pub(super) fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Registered first, so that the last connection's end isn't missed between the two locks.
+        lock(&self.lobby).idlers.register(cx.waker());
+        match self.table().connections() {
+            0 => Poll::Ready(()),
+            _ => Poll::Pending,
+        }
+    }
+
+    pub(super) fn wake_idlers(&self) {
+        let idlers = lock(&self.lobby).idlers.take();
+        idlers.wake();
+    }
+
+    /// No handle of a user is left.
+    fn stop_accepting(&self) {
+        self.table().set_listening(false);
+        self.refuse_arrivals();
+        self.inbox.poke();
+    }
+
+    /// Those that nobody will accept are dropped.
+    fn refuse_arrivals(&self) {
+        let arrivals = {
+            let mut lobby = lock(&self.lobby);
+            lobby.closed = true;
+            std::mem::take(&mut lobby.arrivals)
+        };
+        for connection in arrivals {
+            drop(KcpStream::new(connection));
+        }
+    }
+
+    pub(super) fn close(&self) {
+        self.table().set_listening(false);
+        self.refuse_arrivals();
+        let acceptors = lock(&self.lobby).acceptors.take();
+        acceptors.wake();
+        let connections: Vec<_> = self.table().iter().cloned().collect();
+        for connection in connections {
+            connection.close();
+        }
+        for child in self.children() {
+            child.close();
+        }
+        self.inbox.poke();
+    }
+
+    /// The socket is of no use any more: everyone learns why.
+    pub(super) fn fail(&self, error: io::Error) {
+        tracing::warn!(local = %self.local_addr, %error, "the socket has failed");
+        let acceptors = {
+            let mut lobby = lock(&self.lobby);
+            lobby.failure.get_or_insert((error.kind(), error.to_string()));
+            lobby.acceptors.take()
+        };
+        acceptors.wake();
+        self.inbox.poke();
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        lock(&self.lobby).failure.is_some()
+    }
+
+    /// Ends all connections: there is nobody any more who could send or receive for them.
+    pub(super) fn abandon(&self) {
+        let now = super::now();
+        let connections: Vec<_> = self.table().iter().cloned().collect();
+        for connection in connections {
+            connection.lose_endpoint(now);
+            self.remove(now, &connection);
+        }
+        {
+            let mut lobby = lock(&self.lobby);
+            lobby.closed = true;
+            lobby.arrivals.clear();
+        }
+        let (acceptors, idlers) = {
+            let mut lobby = lock(&self.lobby);
+            (lobby.acceptors.take(), lobby.idlers.take())
+        };
+        acceptors.wake();
+        idlers.wake();
+    }
+
+    /// Takes out a connection that has ended.
+    pub(super) fn remove(&self, now: Instant, connection: &ConnectionShared) {
+        let idle = {
+            let mut table = self.table();
+            table.remove(now, connection.peer, connection.conv);
+            table.shrink();
+            table.connections() == 0
+        };
+        if idle {
+            self.wake_idlers();
+        }
+    }
+
+    /// Whether nothing is left to drive: no handle, no connection.
+    pub(super) fn is_abandoned(&self) -> bool {
+        lock(&self.guard).strong_count() == 0 && self.table().connections() == 0
+    }
+
+    /// Hands ICMP errors to the driver; a flood of them is cut.
+    pub(super) fn report_icmp(&self, errors: Vec<IcmpError>) {
+        {
+            let mut found = lock(&self.found);
+            let room = MAX_FOUND.saturating_sub(found.len());
+            found.extend(errors.into_iter().take(room));
+        }
+        self.inbox.poke();
+    }
+
+    pub(super) fn take_icmp(&self, into: &mut Vec<IcmpError>) {
+        into.append(&mut lock(&self.found));
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.local_addr
+    }
+
+    pub(crate) fn push_dirty(&self, connection: Arc<ConnectionShared>) {
+        self.inbox.push(connection);
+    }
+
+    pub(super) fn keep_blocked(&self, batch: Blocked) {
+        lock(&self.refused).push_back(batch);
+        self.blocked.store(true, Ordering::Release);
+        self.inbox.poke();
+    }
+
+    pub(super) fn take_blocked(&self) -> Option<Blocked> {
+        let mut refused = lock(&self.refused);
+        let batch = refused.pop_front();
+        if batch.is_none() {
+            self.blocked.store(false, Ordering::Release);
+        }
+        batch
+    }
+
+    pub(super) fn count_icmp(&self) {
+        self.icmp_errors.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn count_send_failure(&self) {
+        self.send_failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn stats(&self) -> EndpointStats {
+        let (routes, connections) = {
+            let table = self.table();
+            (table.stats(), table.connections())
+        };
+        let io = self.io.counters();
+        EndpointStats {
+            connections,
+            connections_opened: self.opened.load(Ordering::Relaxed),
+            connections_accepted: self.accepted.load(Ordering::Relaxed),
+            datagrams_sent: io.datagrams_sent,
+            datagrams_received: io.datagrams_received,
+            bytes_sent: io.bytes_sent,
+            bytes_received: io.bytes_received,
+            send_calls: io.send_calls,
+            recv_calls: io.recv_calls,
+            gso_fallbacks: io.gso_fallbacks,
+            send_failures: self.send_failures.load(Ordering::Relaxed),
+            icmp_errors: self.icmp_errors.load(Ordering::Relaxed),
+            dropped_malformed: routes.dropped_malformed,
+            dropped_unknown: routes.dropped_unknown,
+            dropped_ended: routes.dropped_ended,
+            dropped_full: routes.dropped_full,
+            dropped_backlog: self.backlog_drops.load(Ordering::Relaxed),
+            dropped_not_listening: routes.dropped_not_listening,
+            probes_answered: routes.answered,
+            socket_drops: self.io.socket_drops(),
+            recv_buffer: self.io.recv_buffer(),
+            send_buffer: self.io.send_buffer(),
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! What an endpoint has counted.
+
+/// A snapshot of one socket and its connections. Counters start at 0 and never go back.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EndpointStats {
+    /// Connections that there are now, closing ones included.
+    pub connections: usize,
+    /// Connections opened from here.
+    pub connections_opened: u64,
+    /// Connections that peers opened.
+    pub connections_accepted: u64,
+    /// Datagrams handed to the system.
+    pub datagrams_sent: u64,
+    /// Datagrams taken from the system.
+    pub datagrams_received: u64,
+    /// Bytes of UDP payload sent.
+    pub bytes_sent: u64,
+    /// Bytes of UDP payload received.
+    pub bytes_received: u64,
+    /// System calls that sent.
+    pub send_calls: u64,
+    /// System calls that received.
+    pub recv_calls: u64,
+    /// Batches that had to leave one datagram at a time, because the system refused them as one.
+    pub gso_fallbacks: u64,
+    /// Datagrams that the system would not send: too large for the path, no route, filtered.
+    pub send_failures: u64,
+    /// ICMP errors that were about one of our peers.
+    pub icmp_errors: u64,
+    /// Datagrams dropped: no segment at their front.
+    pub dropped_malformed: u64,
+    /// Datagrams dropped: of no connection, and nothing that opens one.
+    pub dropped_unknown: u64,
+    /// Datagrams dropped: late copies of a connection that has ended.
+    pub dropped_ended: u64,
+    /// Openings dropped: as many connections as there may be.
+    pub dropped_full: u64,
+    /// Openings dropped: 1,024 connections wait to be accepted.
+    pub dropped_backlog: u64,
+    /// Datagrams dropped: nothing is accepted here.
+    pub dropped_not_listening: u64,
+    /// Probes of conversations that don't exist, answered without opening one.
+    pub probes_answered: u64,
+    /// Datagrams that the system dropped because the socket's buffer was full; `None` where it doesn't tell.
+    pub socket_drops: Option<u64>,
+    /// Receive buffer of the socket in bytes, as the system counts it.
+    pub recv_buffer: usize,
+    /// Send buffer of the socket in bytes, as the system counts it.
+    pub send_buffer: usize,
+}

@@ -1,0 +1,71 @@
+//! Connections that peers open.
+
+use crate::{Config, KcpEndpoint, KcpStream};
+use std::{io, net::SocketAddr};
+use tokio::net::ToSocketAddrs;
+
+/// A socket that accepts connections, as tokio's `TcpListener`.
+///
+/// Dropping it stops accepting; streams already accepted live on.
+#[derive(Debug)]
+pub struct KcpListener {
+    endpoint: KcpEndpoint,
+}
+
+impl KcpListener {
+    /// Listens with the default settings.
+    ///
+    /// # Errors
+    /// When the address can't be resolved or bound.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub async fn bind(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::bind_with(addr, Config::new()).await
+    }
+
+    /// Listens with settings of one's own: they hold for every connection accepted.
+    ///
+    /// # Errors
+    /// When the address can't be resolved or bound.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub async fn bind_with(addr: impl ToSocketAddrs, config: Config) -> io::Result<Self> {
+        Ok(Self { endpoint: KcpEndpoint::bind_with(addr, config).await? })
+    }
+
+    /// Listens on a socket that is already bound.
+    ///
+    /// # Errors
+    /// When the system refuses an option that is needed.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub fn from_socket(socket: std::net::UdpSocket, config: Config) -> io::Result<Self> {
+        Ok(Self { endpoint: KcpEndpoint::from_socket(socket, config)? })
+    }
+
+    /// The next connection, and who opened it. Cancel safe.
+    ///
+    /// # Errors
+    /// Only when the endpoint was closed or its socket is dead; never for what a peer did.
+    pub async fn accept(&self) -> io::Result<(KcpStream, SocketAddr)> {
+        self.endpoint.accept().await
+    }
+
+    /// Where it listens.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.endpoint.local_addr()
+    }
+
+    /// Its endpoint: to connect from the same socket, for statistics, to wait until all is idle.
+    pub fn endpoint(&self) -> &KcpEndpoint {
+        &self.endpoint
+    }
+
+    /// Accepts no more, and closes what is open: see [`KcpEndpoint::close`].
+    pub fn close(&self) {
+        self.endpoint.close();
+    }
+}

@@ -1,0 +1,79 @@
+//! Whole messages over a connection in message mode, and how bytes are written in either mode.
+
+use super::{ReadHalf, WriteHalf, wait};
+use bytes::Bytes;
+use sendoff_proto::{Connection, MessageError, MessageTooLarge};
+use std::{io, task::Poll};
+
+/// A write that suits the mode.
+pub(super) trait Write {
+    /// In stream mode as much as fits; in message mode one message, whole or not at all.
+    fn write_as_configured(&mut self, data: &[u8]) -> io::Result<usize>;
+}
+
+impl Write for Connection {
+    fn write_as_configured(&mut self, data: &[u8]) -> io::Result<usize> {
+        if !self.is_message_mode() {
+            return Ok(self.write(data));
+        }
+        queue_message(self, data)
+    }
+}
+
+fn queue_message(connection: &mut Connection, message: &[u8]) -> io::Result<usize> {
+    match connection.write_message(message) {
+        Ok(true) => Ok(message.len()),
+        Ok(false) => Ok(0),
+        Err(error @ MessageTooLarge { .. }) => Err(io::Error::new(io::ErrorKind::InvalidInput, error)),
+    }
+}
+
+impl WriteHalf {
+    /// See [`KcpStream::send`](crate::KcpStream::send).
+    ///
+    /// # Errors
+    /// `InvalidInput` for an empty message, one that is too long, or in stream mode; `BrokenPipe` after
+    /// `finish`; how the connection ended.
+    pub async fn send(&self, message: impl AsRef<[u8]>) -> io::Result<()> {
+        let message = message.as_ref();
+        wait(|cx| {
+            self.connection().poll_write_with(Some(cx), |c| {
+                check_mode(c)?;
+                queue_message(c, message)
+            })
+        })
+        .await
+        .map(|_| ())
+    }
+}
+
+impl ReadHalf {
+    /// See [`KcpStream::recv`](crate::KcpStream::recv).
+    ///
+    /// # Errors
+    /// `InvalidData` when a message has more fragments than the receive window; `InvalidInput` in
+    /// stream mode; how the connection ended.
+    pub async fn recv(&self) -> io::Result<Option<Bytes>> {
+        let mut message = None;
+        let read = |c: &mut Connection, message: &mut Option<Vec<u8>>| {
+            check_mode(c)?;
+            *message =
+                c.read_message().map_err(|e: MessageError| io::Error::new(io::ErrorKind::InvalidData, e))?;
+            Ok(message.as_ref().map_or(0, Vec::len))
+        };
+        wait(|cx| match self.connection().poll_read_with(Some(cx), |c| read(c, &mut message)) {
+            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        })
+        .await?;
+        Ok(message.map(Bytes::from))
+    }
+}
+
+fn check_mode(connection: &Connection) -> io::Result<()> {
+    if connection.is_message_mode() {
+        return Ok(());
+    }
+    Err(io::Error::new(io::ErrorKind::InvalidInput, "the connection is in stream mode: it has no messages"))
+}

@@ -1,0 +1,353 @@
+//! What the driver and the handles of one connection share, behind one short lock.
+
+use super::wakers::Wakers;
+use crate::{
+    ConfigError, ConnectionStats, Conv, Ending, KcpEndpoint, Profile,
+    endpoint::{EndpointShared, Urgency, now},
+};
+use sendoff_proto::{Cause, Connection};
+use std::{
+    fmt, io,
+    net::{IpAddr, SocketAddr},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+    time::Instant,
+};
+
+pub(crate) struct ConnectionShared {
+    pub(crate) peer: SocketAddr,
+    pub(crate) conv: Conv,
+    endpoint: Arc<EndpointShared>,
+    /// It is in the driver's inbox.
+    dirty: AtomicBool,
+    state: Mutex<ConnectionState>,
+}
+
+pub(crate) struct ConnectionState {
+    pub(crate) connection: Connection,
+    /// Our address that the peer sends to: answers must leave from there.
+    pub(crate) source: Option<IpAddr>,
+    /// The entry of the driver's heap that counts.
+    pub(crate) deadline: Option<Instant>,
+    /// The driver has it on its list of this turn.
+    pub(crate) listed: bool,
+    pub(crate) readers: Wakers,
+    pub(crate) writers: Wakers,
+    /// Those who wait for the end, or until all is delivered.
+    pub(crate) watchers: Wakers,
+    /// What the application said at the end, which plain KCP can't carry.
+    farewell: (u32, String),
+    handles: u8,
+    lingering: bool,
+    /// It has ended, and the driver has taken it out of its table.
+    pub(crate) retired: bool,
+    /// The window that the socket's buffer allows so far, in segments; known once the driver has seen it.
+    pub(crate) window_limit: Option<u32>,
+}
+
+impl ConnectionState {
+    /// Takes out who has something to do now.
+    pub(crate) fn take_ready(&mut self) -> [Wakers; 3] {
+        let ended = self.connection.ending().is_some();
+        let mut ready = [Wakers::default(), Wakers::default(), Wakers::default()];
+        if !self.readers.is_empty() && (ended || self.has_input()) {
+            ready[0] = self.readers.take();
+        }
+        if !self.writers.is_empty() && self.connection.is_worth_writing() {
+            ready[1] = self.writers.take();
+        }
+        let settled = ended || self.connection.is_delivered() || self.connection.has_linger_elapsed();
+        if !self.watchers.is_empty() && settled {
+            ready[2] = self.watchers.take();
+        }
+        ready
+    }
+
+    fn has_input(&self) -> bool {
+        self.connection.readable_bytes() > 0
+    }
+
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.connection.ending().map(|ending| {
+            let (code, reason) = self.farewell.clone();
+            let mut ending = ending.clone();
+            ending.code = ending.code.max(code);
+            ending.reason = reason;
+            ending
+        })
+    }
+
+    /// What a reader gets once nothing is left to read: the end in order, or an error.
+    pub(crate) fn read_end(&self) -> Option<io::Result<()>> {
+        let ending = self.ending()?;
+        Some(if ending.cause == Cause::Closed { Ok(()) } else { Err(ending.into()) })
+    }
+
+    /// What a writer gets who can't write any more.
+    pub(crate) fn write_error(&self) -> Option<io::Error> {
+        if let Some(ending) = self.ending() {
+            return Some(ending.into());
+        }
+        let finished = self.connection.is_write_closed();
+        finished.then(|| io::Error::new(io::ErrorKind::BrokenPipe, "nothing can be written after finish"))
+    }
+}
+
+impl ConnectionShared {
+    pub(crate) fn new(
+        connection: Connection,
+        peer: SocketAddr,
+        source: Option<IpAddr>,
+        endpoint: Arc<EndpointShared>,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            peer,
+            conv: connection.conv(),
+            endpoint,
+            dirty: AtomicBool::new(false),
+            state: Mutex::new(ConnectionState {
+                connection,
+                source,
+                deadline: None,
+                listed: false,
+                readers: Wakers::default(),
+                writers: Wakers::default(),
+                watchers: Wakers::default(),
+                farewell: (0, String::new()),
+                handles: 0,
+                lingering: false,
+                retired: false,
+                window_limit: None,
+            }),
+        })
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, ConnectionState> {
+        // A panic of a tap while a batch was sent leaves the connection as after a lost datagram.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name).field("peer", &self.peer).field("conv", &self.conv).finish_non_exhaustive()
+    }
+
+    pub(crate) fn endpoint(&self) -> KcpEndpoint {
+        KcpEndpoint::of(&self.endpoint)
+    }
+
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        let local = self.endpoint.local_addr();
+        match self.lock().source {
+            Some(ip) if local.ip().is_unspecified() => SocketAddr::new(ip, local.port()),
+            _ => local,
+        }
+    }
+
+    /// Puts it in the driver's inbox, if it isn't there.
+    pub(crate) fn mark_dirty(self: &Arc<Self>) {
+        if !self.dirty.swap(true, Ordering::AcqRel) {
+            self.endpoint.push_dirty(self.clone());
+        }
+    }
+
+    /// The driver looks at it now: what changes from here on must be told again.
+    pub(crate) fn clear_dirty(&self) {
+        self.dirty.store(false, Ordering::Release);
+    }
+
+    /// Does what a command of the application has made necessary: sends by itself, or leaves it to the driver.
+    pub(crate) fn attend(
+        self: &Arc<Self>,
+        now: Instant,
+        mut state: MutexGuard<'_, ConnectionState>,
+        urgency: Urgency,
+    ) {
+        if self.endpoint.attend(now, self.peer, &mut state, urgency) {
+            drop(state);
+            self.mark_dirty();
+        }
+    }
+
+    fn command(self: &Arc<Self>, act: impl FnOnce(&mut ConnectionState, Instant)) {
+        let now = now();
+        let mut state = self.lock();
+        act(&mut state, now);
+        let ready = state.take_ready();
+        self.attend(now, state, Urgency::All);
+        ready.into_iter().for_each(Wakers::wake);
+    }
+
+    pub(crate) fn set_handles(&self, handles: u8) {
+        self.lock().handles = handles;
+    }
+
+    /// One handle is gone; with the last, the connection is closed in the background.
+    pub(crate) fn drop_handle(self: &Arc<Self>, finish: bool) {
+        self.command(|state, now| {
+            state.handles = state.handles.saturating_sub(1);
+            if state.handles == 0 {
+                state.connection.close(now);
+            } else if finish {
+                state.connection.finish();
+            }
+        });
+    }
+
+    pub(crate) fn close(self: &Arc<Self>) {
+        self.command(|state, now| state.connection.close(now));
+    }
+
+    pub(crate) fn close_with(self: &Arc<Self>, code: u32, reason: &str) {
+        self.command(|state, now| {
+            if state.connection.ending().is_none() {
+                state.farewell = (code, reason.to_owned());
+            }
+            state.connection.close(now);
+        });
+    }
+
+    pub(crate) fn abort(self: &Arc<Self>, code: u32) {
+        self.command(|state, now| state.connection.abort(now, code));
+    }
+
+    /// The driver is gone, so nothing is left to attend to it.
+    pub(crate) fn lose_endpoint(&self, now: Instant) {
+        let ready = {
+            let mut state = self.lock();
+            state.connection.lose_endpoint(now);
+            state.take_ready()
+        };
+        ready.into_iter().for_each(Wakers::wake);
+    }
+
+    pub(crate) fn finish(self: &Arc<Self>) -> io::Result<()> {
+        let mut result = Ok(());
+        self.command(|state, _| match state.ending() {
+            Some(ending) if !ending.is_clean() => result = Err(ending.into()),
+            _ => state.connection.finish(),
+        });
+        result
+    }
+
+    pub(crate) fn ending(&self) -> Option<Ending> {
+        self.lock().ending()
+    }
+
+    pub(crate) fn stats(&self) -> ConnectionStats {
+        self.lock().connection.stats()
+    }
+
+    pub(crate) fn set_profile(self: &Arc<Self>, profile: Profile) {
+        self.command(|state, _| state.connection.set_profile(profile));
+    }
+
+    pub(crate) fn set_windows(self: &Arc<Self>, send: u32, recv: u32) -> Result<(), ConfigError> {
+        let mut result = Ok(());
+        self.command(|state, _| result = state.connection.set_windows(send, recv));
+        result
+    }
+
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Ending> {
+        let mut state = self.lock();
+        match state.ending() {
+            Some(ending) => Poll::Ready(ending),
+            None => {
+                state.watchers.register(cx.waker());
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Reads, or registers the waiting task: `Ok(0)` at the end.
+    pub(crate) fn poll_read_with(
+        self: &Arc<Self>,
+        cx: Option<&mut Context<'_>>,
+        read: impl FnOnce(&mut Connection) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.lock();
+        let n = match read(&mut state.connection) {
+            Ok(n) => n,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        if n > 0 {
+            if state.connection.has_transmit() {
+                // The window has opened again: the peer must not wait for its next probe.
+                self.attend(now(), state, Urgency::Control);
+            }
+            return Poll::Ready(Ok(n));
+        }
+        if let Some(end) = state.read_end() {
+            return Poll::Ready(end.map(|()| 0));
+        }
+        if let Some(cx) = cx {
+            state.readers.register(cx.waker());
+        }
+        if state.connection.owes_acks() {
+            // The driver has left the acknowledgement to us, and we have no answer to send it with.
+            self.attend(now(), state, Urgency::Control);
+        }
+        Poll::Pending
+    }
+
+    /// Writes, or registers the waiting task.
+    pub(crate) fn poll_write_with(
+        self: &Arc<Self>,
+        cx: Option<&mut Context<'_>>,
+        write: impl FnOnce(&mut Connection) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        let mut state = self.lock();
+        if let Some(error) = state.write_error() {
+            return Poll::Ready(Err(error));
+        }
+        match write(&mut state.connection) {
+            Err(error) => Poll::Ready(Err(error)),
+            Ok(0) => {
+                if let Some(cx) = cx {
+                    state.writers.register(cx.waker());
+                }
+                Poll::Pending
+            }
+            Ok(n) => {
+                self.attend(now(), state, Urgency::Data);
+                Poll::Ready(Ok(n))
+            }
+        }
+    }
+
+    pub(crate) fn poll_shutdown(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        if state.connection.is_delivered() && state.connection.ending().is_none_or(Ending::is_clean) {
+            state.connection.finish();
+            state.lingering = false;
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(ending) = state.ending() {
+            return Poll::Ready(Err(ending.into()));
+        }
+        if state.lingering && state.connection.has_linger_elapsed() {
+            state.lingering = false;
+            return Poll::Ready(Err(shutdown_timed_out(&state.connection.stats())));
+        }
+        let now = now();
+        if !state.lingering {
+            state.lingering = true;
+            state.connection.finish();
+            state.connection.start_linger(now);
+        }
+        state.watchers.register(cx.waker());
+        self.attend(now, state, Urgency::All);
+        Poll::Pending
+    }
+}
+
+fn shutdown_timed_out(stats: &ConnectionStats) -> io::Error {
+    let text = format!(
+        "nothing more acknowledged within the linger time: {} bytes were, {} segments wait",
+        stats.bytes_acknowledged,
+        stats.in_flight + stats.queued
+    );
+    io::Error::new(io::ErrorKind::TimedOut, text)
+}

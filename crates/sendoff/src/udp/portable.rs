@@ -1,0 +1,74 @@
+//! Platforms without an error queue: ICMP errors come, if at all, with the call of a connected socket.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use tokio::io::Interest;
+
+use super::address::Family;
+use super::errors::IcmpError;
+
+/// A receive call fills one buffer at a time.
+pub(super) const SHORT_BATCH_MEANS_EMPTY: bool = false;
+
+/// A connected socket refuses to be given a destination (macOS, the BSDs).
+pub(super) const CONNECTED_TAKES_DESTINATION: bool = false;
+
+/// The size of a buffer is what was asked for.
+pub(super) const BUFFER_FACTOR: usize = 1;
+
+/// What the calls of this module take.
+pub(super) type Socket = tokio::net::UdpSocket;
+
+/// A socket known to tokio.
+pub(super) struct Registered(Socket);
+
+impl Registered {
+    pub(super) fn new(socket: std::net::UdpSocket) -> io::Result<Registered> {
+        Ok(Registered(Socket::from_std(socket)?))
+    }
+
+    pub(super) fn socket(&self) -> &Socket {
+        &self.0
+    }
+
+    pub(super) fn try_io<R>(
+        &self,
+        interest: Interest,
+        call: impl FnOnce() -> io::Result<R>,
+    ) -> io::Result<R> {
+        self.0.try_io(interest, call)
+    }
+
+    pub(super) fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_recv_ready(cx)
+    }
+
+    pub(super) fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.poll_send_ready(cx)
+    }
+}
+
+/// Sets the options that quinn-udp leaves alone or sets otherwise; to be called after it.
+pub(super) fn set_up(socket: &Socket, family: Family) -> io::Result<()> {
+    #[cfg(windows)]
+    super::windows::set_up(socket, family)?;
+    let _ = (socket, family);
+    Ok(())
+}
+
+/// Datagrams that the kernel dropped for want of room in the receive buffer: not told here.
+pub(super) fn drops(_: &Socket) -> Option<u64> {
+    None
+}
+
+/// Undoes `connect`.
+pub(super) fn dissolve(_: &Socket) -> io::Result<()> {
+    // To connect again is enough here.
+    Ok(())
+}
+
+/// Reads the error queue: there is none.
+pub(super) fn drain_errors(_: &Socket, _: &mut Vec<IcmpError>) -> usize {
+    0
+}
