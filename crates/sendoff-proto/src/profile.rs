@@ -35,13 +35,13 @@ pub enum Congestion {
 
 /// A retransmission profile. Pass one to [`Config::profile`](crate::Config::profile).
 ///
-/// | | nodelay | interval | resend | nc |
-/// |---|---|---|---|---|
-/// | `default` | 1 | 20 ms | 2 | 1 |
-/// | `normal` | 0 | 40 ms | 2 | 1 |
-/// | `fast` | 0 | 30 ms | 2 | 1 |
-/// | `fast2` | 1 | 20 ms | 2 | 1 |
-/// | `fast3` | 1 | 10 ms | 2 | 1 |
+/// | | nodelay | interval | resend | nc | paced |
+/// |---|---|---|---|---|---|
+/// | `default` | 1 | 20 ms | 2 | 1 | yes |
+/// | `normal` | 0 | 40 ms | 2 | 1 | no |
+/// | `fast` | 0 | 30 ms | 2 | 1 | no |
+/// | `fast2` | 1 | 20 ms | 2 | 1 | no |
+/// | `fast3` | 1 | 10 ms | 2 | 1 | no |
 ///
 /// The last four are kcptun's modes. Here data and acknowledgements never wait for a tick, whatever the interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -50,11 +50,12 @@ pub struct Profile {
     interval: Duration,
     resend: u32,
     congestion: Congestion,
+    paced: bool,
 }
 
 impl Profile {
-    /// Good without tuning: does not wait for ticks, and retransmits early.
-    pub const DEFAULT: Profile = Profile::kcp(NoDelay::On, 20);
+    /// Good without tuning: retransmits early, and spreads what it sends over the round trip.
+    pub const DEFAULT: Profile = Profile { paced: true, ..Profile::kcp(NoDelay::On, 20) };
     /// kcptun's `normal`.
     pub const NORMAL: Profile = Profile::kcp(NoDelay::Off, 40);
     /// kcptun's `fast`.
@@ -66,7 +67,7 @@ impl Profile {
 
     const fn kcp(nodelay: NoDelay, interval_ms: u64) -> Profile {
         let interval = Duration::from_millis(interval_ms);
-        Profile { nodelay, interval, resend: 2, congestion: Congestion::None }
+        Profile { nodelay, interval, resend: 2, congestion: Congestion::None, paced: false }
     }
 
     /// A profile of one's own.
@@ -89,7 +90,20 @@ impl Profile {
         if resend > 64 {
             return Err(ConfigError::Resend(resend));
         }
-        Ok(Profile { nodelay, interval, resend, congestion })
+        Ok(Profile { nodelay, interval, resend, congestion, paced: false })
+    }
+
+    /// The same profile, with a window spread over the round trip rather than sent in one burst, or not.
+    /// Round trips below 3 ms are never paced.
+    #[must_use]
+    pub fn paced(mut self, paced: bool) -> Profile {
+        self.paced = paced;
+        self
+    }
+
+    /// Whether a window is spread over the round trip.
+    pub fn is_paced(&self) -> bool {
+        self.paced
     }
 
     /// Lower bound and growth of the timeout.

@@ -87,6 +87,8 @@ impl Connection {
         self.last_received = now;
         self.probing.keep_alives = 0;
         self.probing.unanswered = 0;
+        self.timeouts_unheard = 0;
+        self.asking_since = None;
         self.unreachable.first = None;
         if self.phase == Phase::Opening {
             self.phase = Phase::Open;
@@ -127,10 +129,13 @@ impl Connection {
         let news = una != self.ring.unacked;
         if news {
             self.stats.bytes_acknowledged += self.loss.on_una(&mut self.ring, una);
-            self.remote_edge = edge;
-        } else if self.remote_edge.is_before(edge) {
+        }
+        let old = std::mem::replace(&mut self.remote_edge, edge);
+        if old.is_before(edge) {
+            self.loss.on_window_opened(&mut self.ring, old, edge, self.rtt.rto);
+        } else if !news {
             // Of two with the same una the larger is the newer: an edge is never taken back.
-            self.remote_edge = edge;
+            self.remote_edge = old;
         }
         news
     }

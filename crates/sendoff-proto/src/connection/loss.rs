@@ -185,6 +185,25 @@ impl LossDetector {
         self.lost.push_back(sn);
     }
 
+    /// The peer's window has opened from `old` to `new`: what is in flight there was sent beyond it,
+    /// and dropped by the peer in silence.
+    pub(crate) fn on_window_opened(
+        &mut self,
+        ring: &mut SendRing,
+        old: SeqNumber,
+        new: SeqNumber,
+        rto: Duration,
+    ) {
+        let mut sn = if old.is_before(ring.unacked) { ring.unacked } else { old };
+        while sn.is_before(new) && sn.is_before(ring.next) {
+            if ring.slot(sn).state == SlotState::InFlight {
+                ring.slot_mut(sn).rto = rto;
+                self.mark_lost(ring, sn);
+            }
+            sn = sn.plus(1);
+        }
+    }
+
     /// Whether a segment in flight has been skipped by an acknowledgement.
     pub(crate) fn has_skipped(&mut self, ring: &SendRing) -> bool {
         let Some(edge) = self.highest_acked else { return false };

@@ -10,6 +10,7 @@ mod byte_ring;
 mod incoming;
 mod lifecycle;
 mod loss;
+mod pacer;
 mod receive;
 mod rtt;
 mod send;
@@ -33,6 +34,7 @@ use crate::{
     seq::{Clock, Conv, SeqNumber, Timestamp},
 };
 use loss::{LossDetector, Timeout};
+use pacer::Pacer;
 use receive::ReceiveQueue;
 use rtt::Rtt;
 use send::SendRing;
@@ -85,6 +87,7 @@ pub struct Connection {
     loss: LossDetector,
     rtt: Rtt,
     congestion: Box<dyn Controller>,
+    pacer: Option<Pacer>,
     receive: ReceiveQueue,
     timers: Timers,
     acks: AckQueue,
@@ -95,6 +98,10 @@ pub struct Connection {
     first_sent: Option<(Instant, Timestamp)>,
     last_received: Instant,
     last_progress: Instant,
+    /// When the first thing was sent that wants an answer, since anything has come.
+    asking_since: Option<Instant>,
+    /// Timeouts of segments since anything has come.
+    timeouts_unheard: u32,
     write_closed: bool,
     reading_stopped: bool,
     linger_elapsed: bool,
@@ -163,6 +170,7 @@ impl Connection {
             loss: LossDetector::new(first),
             rtt: Rtt::new(&profile),
             congestion: controller(&profile, mss),
+            pacer: profile.is_paced().then(|| Pacer::new(now)),
             receive: ReceiveQueue::new(first, config.recv_window_segments(), mss),
             timers: Timers::default(),
             acks: AckQueue::default(),
@@ -171,6 +179,8 @@ impl Connection {
             first_sent: None,
             last_received: now,
             last_progress: now,
+            asking_since: None,
+            timeouts_unheard: 0,
             write_closed: false,
             reading_stopped: false,
             linger_elapsed: false,
@@ -386,6 +396,10 @@ impl Connection {
             self.congestion = controller(&profile, self.config.segment_size());
         }
         self.rtt.set_profile(&profile);
+        if profile.is_paced() != self.profile.is_paced() {
+            self.pacer = profile.is_paced().then(|| Pacer::new(self.last_received));
+            self.timers.stop(Timer::Pace);
+        }
         self.profile = profile;
         self.rearm_resend();
     }

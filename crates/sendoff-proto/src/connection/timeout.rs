@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 /// Transmissions of one segment after which a silent link is dead (`IKCP_DEADLINK`).
 const DEAD_LINK: u32 = 20;
 
-/// The silence that a dead link needs besides.
+/// The silence that a dead link needs besides, since it was first asked something in vain.
 const DEAD_LINK_SILENCE: Duration = Duration::from_secs(20);
+
+/// And so many timeouts in that silence: waits may be longer than it.
+const DEAD_TIMEOUTS: u32 = 3;
 
 /// Unanswered probes of a closed window after which a silent link is dead.
 const DEAD_WINDOW: u32 = 5;
@@ -17,6 +20,9 @@ const KEEP_ALIVES: u32 = 3;
 
 /// Between keep-alive probes, and at least a timeout.
 const KEEP_ALIVE_GAP: Duration = Duration::from_secs(1);
+
+/// Before an unanswered probe is repeated, and at least a timeout.
+const PROBE_AGAIN: Duration = Duration::from_secs(1);
 
 /// First wait before a closed window is probed (kcp-go's `IKCP_PROBE_INIT`), and the longest.
 const PROBE_INIT: Duration = Duration::from_millis(500);
@@ -37,6 +43,7 @@ impl Connection {
                 Timer::Ack => self.acks.deferred = false,
                 Timer::Opening => self.time_out(now, Silence::Opening),
                 Timer::Linger => self.on_linger(now),
+                Timer::Pace => self.refill_pacer(now),
                 Timer::Idle => self.on_idle(now),
             }
             if self.phase == Phase::Ended {
@@ -75,6 +82,7 @@ impl Connection {
         if found > 0 {
             self.stats.retransmitted_timeout += u64::from(found);
             self.congestion.on_timeout();
+            self.timeouts_unheard += 1;
             if self.is_link_dead(now) {
                 return self.time_out(now, Silence::Retransmissions);
             }
@@ -82,13 +90,18 @@ impl Connection {
         self.rearm_resend();
     }
 
-    /// The first segment in flight is the one sent most often.
+    /// The first segment in flight is the one sent most often. A peer whose window is closed may
+    /// drop it in silence: there the probes tell.
     fn is_link_dead(&self, now: Instant) -> bool {
-        self.ring.slot(self.ring.unacked).transmissions >= DEAD_LINK && self.is_silent(now)
+        !self.is_remote_closed()
+            && self.timeouts_unheard >= DEAD_TIMEOUTS
+            && self.ring.slot(self.ring.unacked).transmissions >= DEAD_LINK
+            && self.is_silent(now)
     }
 
     fn is_silent(&self, now: Instant) -> bool {
-        now.saturating_duration_since(self.last_received) >= DEAD_LINK_SILENCE.max(self.rtt.rto * 8)
+        let bound = DEAD_LINK_SILENCE.max(self.rtt.rto * 8);
+        self.asking_since.is_some_and(|since| now.saturating_duration_since(since) >= bound)
     }
 
     fn on_early(&mut self, _now: Instant) {
@@ -116,7 +129,8 @@ impl Connection {
 
     /// Probes a closed window while data waits (`ikcp_flush`, `probe_wait`).
     pub(super) fn arm_probe(&mut self, now: Instant) {
-        let blocked = self.ring.queued() > 0 && self.ring.in_flight() == 0 && !self.is_remote_open();
+        // Segments may be in flight beyond it: sent before the peer told how small its window is.
+        let blocked = self.is_remote_closed() && !self.ring.is_empty();
         if !blocked {
             self.probing.wait = None;
             self.timers.stop(Timer::Probe);
@@ -126,18 +140,23 @@ impl Connection {
         }
     }
 
-    fn is_remote_open(&self) -> bool {
-        self.ring.next.is_before(self.remote_edge)
+    fn is_remote_closed(&self) -> bool {
+        !self.ring.unacked.is_before(self.remote_edge)
     }
 
     fn on_probe(&mut self, now: Instant) {
         if self.probing.unanswered >= DEAD_WINDOW && self.is_silent(now) {
             return self.time_out(now, Silence::Retransmissions);
         }
+        if self.probing.unanswered == 0 {
+            // The wait grows from answer to answer; one that is missing is asked for again soon.
+            self.probing.wait = self.probing.wait.map(|wait| (wait * 3 / 2).min(PROBE_MAX));
+            self.arm_probe(now);
+        } else {
+            self.timers.set(Timer::Probe, Some(now + PROBE_AGAIN.max(self.rtt.rto)));
+        }
         self.probing.unanswered += 1;
         self.probing.ask = true;
-        self.probing.wait = self.probing.wait.map(|wait| (wait * 3 / 2).min(PROBE_MAX));
-        self.arm_probe(now);
     }
 
     /// Not moved by what comes in: it looks when it runs out.
@@ -192,6 +211,13 @@ impl Connection {
             }
         } else {
             self.arm_idle(now);
+        }
+    }
+
+    pub(super) fn refill_pacer(&mut self, now: Instant) {
+        if let Some(pacer) = &mut self.pacer {
+            let window = self.send_window.min(self.congestion.window());
+            pacer.refill(now, window, self.rtt.smoothed);
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) enum Timer {
     Opening,
     /// Nothing more is acknowledged while shutting down or closing.
     Linger,
+    /// A burst may leave again.
+    Pace,
     /// Buffers may be given back.
     Idle,
 }
@@ -35,6 +37,7 @@ const ALL: [Timer; COUNT] = [
     Timer::Ack,
     Timer::Opening,
     Timer::Linger,
+    Timer::Pace,
     Timer::Idle,
 ];
 

@@ -3,7 +3,9 @@
 //! A batch begins with full datagrams; what is shorter comes last, and acknowledgements share that
 //! last datagram or have their own: so one system call can send them all.
 
-use super::{Connection, Phase, Timer, buffer::OpenDatagram, buffer::TransmitBuffer, send::SlotState};
+use super::{
+    Connection, Phase, Timer, buffer::OpenDatagram, buffer::TransmitBuffer, pacer::Pacer, send::SlotState,
+};
 use crate::{
     seq::{SeqNumber, Timestamp},
     wire::{Command, HEADER_SIZE, Segment},
@@ -19,7 +21,7 @@ impl Connection {
     #[inline]
     pub fn has_transmit(&mut self) -> bool {
         self.phase != Phase::Ended
-            && (self.loss.peek_lost(&self.ring).is_some()
+            && (self.next_lost().is_some()
                 || self.sendable_segments() > 0
                 || self.probing.ask
                 || self.probing.tell
@@ -33,11 +35,13 @@ impl Connection {
         if self.phase == Phase::Ended {
             return false;
         }
+        self.refill_pacer(now);
+        let asked = self.stats.segments_sent + self.stats.probes_sent;
         let mut stamp = self.stamp(now);
         let mtu = self.config.mtu_bytes();
         while let Some(mut datagram) = buffer.start(mtu) {
             self.fill_with_data(now, &mut stamp, &mut datagram);
-            if self.sendable_segments() == 0 && self.loss.peek_lost(&self.ring).is_none() {
+            if self.sendable_segments() == 0 && self.next_lost().is_none() {
                 self.fill_with_control(&stamp, &mut datagram);
             }
             if !datagram.finish() {
@@ -46,6 +50,9 @@ impl Connection {
         }
         if buffer.is_empty() {
             return false;
+        }
+        if self.stats.segments_sent + self.stats.probes_sent > asked {
+            self.asking_since.get_or_insert(now);
         }
         self.after_transmit(now, buffer.len());
         true
@@ -70,11 +77,22 @@ impl Connection {
         let window = self.send_window.min(self.congestion.window());
         let ours = window.saturating_sub(self.ring.in_flight());
         let theirs = self.remote_edge.ahead_of(self.ring.next).max(0) as u32;
-        ours.min(theirs)
+        ours.min(theirs).min(self.paced())
+    }
+
+    #[inline]
+    fn paced(&self) -> u32 {
+        self.pacer.as_ref().map_or(u32::MAX, Pacer::allowance)
+    }
+
+    /// The next segment to send again, if the pacer lets it.
+    #[inline]
+    fn next_lost(&mut self) -> Option<SeqNumber> {
+        if self.paced() == 0 { None } else { self.loss.peek_lost(&self.ring) }
     }
 
     fn fill_with_data(&mut self, now: Instant, stamp: &mut Segment, datagram: &mut OpenDatagram<'_>) {
-        while let Some(sn) = self.loss.peek_lost(&self.ring) {
+        while let Some(sn) = self.next_lost() {
             if !self.append(now, stamp, sn, datagram) {
                 return;
             }
@@ -108,6 +126,9 @@ impl Connection {
         datagram.append(&stamp.encode_header(len), self.ring.data(sn));
         self.loss.on_sent(&mut self.ring, sn, now, stamp.timestamp, self.rtt.rto);
         self.stats.segments_sent += 1;
+        if let Some(pacer) = &mut self.pacer {
+            pacer.spend();
+        }
         true
     }
 
@@ -158,6 +179,7 @@ impl Connection {
                 self.timers.set(Timer::Opening, Some(now + limit));
             }
         }
+        self.timers.set(Timer::Pace, self.pacer.as_ref().and_then(Pacer::next));
         self.rearm_resend();
         self.arm_probe(now);
         self.arm_idle(now);
