@@ -81,17 +81,21 @@ fn parse(text: &str) -> Result<Address, String> {
 }
 
 fn split_port(place: &str) -> Result<(&str, &str), String> {
+    if place.contains('/') {
+        return Err("a path means nothing here; it must be HOST:PORT".into());
+    }
     // An IPv6 address in brackets has colons of its own.
-    let behind_host = place.rfind(']').map_or(0, |bracket| bracket + 1);
-    match place[behind_host..].split_once(':') {
-        _ if place.contains('/') => Err("a path means nothing here; it must be HOST:PORT".into()),
-        Some(("", port)) => Ok((&place[..behind_host], port)),
-        Some((name, port)) if behind_host == 0 && !port.contains(':') => Ok((name, port)),
-        Some(_) if behind_host == 0 && looks_like_ipv6(place) => {
+    let behind_brackets = place.rfind(']').map_or(0, |bracket| bracket + 1);
+    let Some(colon) = place[behind_brackets..].find(':').map(|at| behind_brackets + at) else {
+        return Err("missing port; it must be HOST:PORT, or :PORT to listen on all addresses".into());
+    };
+    let (host, port) = (&place[..colon], &place[colon + 1..]);
+    match behind_brackets {
+        0 if port.contains(':') && looks_like_ipv6(place) => {
             Err("an IPv6 address goes in brackets: [::1]:PORT".into())
         }
-        Some(_) => Err("more than one colon; it must be HOST:PORT".into()),
-        None => Err("missing port; it must be HOST:PORT, or :PORT to listen on all addresses".into()),
+        _ if port.contains(':') => Err("more than one colon; it must be HOST:PORT".into()),
+        _ => Ok((host, port)),
     }
 }
 

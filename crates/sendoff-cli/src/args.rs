@@ -14,15 +14,14 @@ const TEMPLATE: &str = "\
 Usage: {usage}
 
 Commands:
-{subcommands}
-
-{after-help}";
+{subcommands}{after-help}";
 
 const ADDRESSES: &str = "\
 Addresses: kcp://HOST:PORT (default scheme); :PORT alone listens on all; IPv6 in brackets
 Settings:  --profile fast3 --wire classic --mtu 1350 --snd-wnd 512 --rcv-wnd 512 …
            or in the address, quoted: 'kcp://host:29900?profile=fast3,mtu=1350'
-           (all of them: sendoff connect --help)
+           (all of them: sendoff connect -h)
+More:      sendoff man, sendoff completions SHELL
 Options:   -v, -q, --json, --color WHEN, -h, -V
 Exit:      0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted";
 
@@ -67,7 +66,14 @@ pub struct OutputArgs {
     #[arg(long, global = true)]
     pub json: bool,
     /// Colours: auto (on a terminal, unless NO_COLOR is set), always or never
-    #[arg(long, value_name = "WHEN", value_enum, default_value_t, global = true, hide_possible_values = true)]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        value_enum,
+        default_value_t,
+        global = true,
+        hide_possible_values = true
+    )]
     pub color: ColorWhen,
 }
 

@@ -9,8 +9,6 @@ use std::{fmt, process::ExitCode};
 pub enum Outcome {
     /// It ended well: 0.
     Well,
-    /// What it had to find out, and has printed, is a failure: 1.
-    Failed,
     /// It was interrupted before its end: 130.
     Interrupted,
 }
@@ -46,7 +44,6 @@ pub const INTERRUPTED: u8 = 130;
 pub fn finish(result: anyhow::Result<Outcome>, report: &Report) -> ExitCode {
     let code = match &result {
         Ok(Outcome::Well) => 0,
-        Ok(Outcome::Failed) => 1,
         Ok(Outcome::Interrupted) => INTERRUPTED,
         Err(error) if error.is::<StdoutClosed>() => 0,
         Err(error) if error.is::<Usage>() => 2,

@@ -41,7 +41,7 @@ const ROW: Setting = Setting {
 
 /// In the order in which they are applied: a field of the profile after the profile, a window after
 /// the mode that bounds it.
-static TABLE: [Setting; 16] = [
+static TABLE: [Setting; 15] = [
     Setting {
         name: "profile",
         aliases: &["mode"],
@@ -121,9 +121,7 @@ static TABLE: [Setting; 16] = [
         name: "mtu",
         value: Some("BYTES"),
         help: "Largest datagram, 50 to 65507 [1400]",
-        apply: |config, value| {
-            config.mtu(number(value, "50 to 65507 bytes")?).map_err(requirement)
-        },
+        apply: |config, value| config.mtu(number(value, "50 to 65507 bytes")?).map_err(requirement),
         ..ROW
     },
     Setting {
@@ -131,9 +129,7 @@ static TABLE: [Setting; 16] = [
         aliases: &["sndwnd"],
         value: Some("SEGMENTS"),
         help: "Send window, 1 to 32768 [1024]",
-        apply: |config, value| {
-            config.send_window(number(value, "1 to 32768 segments")?).map_err(requirement)
-        },
+        apply: |config, value| config.send_window(number(value, "1 to 32768 segments")?).map_err(requirement),
         ..ROW
     },
     Setting {
@@ -141,9 +137,7 @@ static TABLE: [Setting; 16] = [
         aliases: &["rcvwnd"],
         value: Some("SEGMENTS"),
         help: "Receive window, 1 to 32768 [1024]",
-        apply: |config, value| {
-            config.recv_window(number(value, "1 to 32768 segments")?).map_err(requirement)
-        },
+        apply: |config, value| config.recv_window(number(value, "1 to 32768 segments")?).map_err(requirement),
         ..ROW
     },
     Setting {
@@ -182,16 +176,6 @@ static TABLE: [Setting; 16] = [
         connect_only: true,
         help: "Conversation id, decimal or 0x and hexadecimal [random]",
         apply: |config, value| Ok(config.conv(value.parse().map_err(requirement)?)),
-        ..ROW
-    },
-    Setting {
-        name: "max-connections",
-        value: Some("N"),
-        help: "Connections at a time; further ones are not opened [65536]",
-        apply: |config, value| match number(value, "1 or more")? {
-            0 => Err("must be 1 or more".into()),
-            n => Ok(config.max_connections(n)),
-        },
         ..ROW
     },
 ];
@@ -378,12 +362,11 @@ mod tests {
 
     #[test]
     fn every_setting_of_time_and_identity_arrives() {
-        let config = config("--keep-alive 10 --connect-timeout 500ms", "?linger=1m,conv=0x10,max-connections=3");
+        let config = config("--keep-alive 10 --connect-timeout 500ms", "?linger=1m,conv=0x10");
         assert_eq!(config.keep_alive_interval(), Some(Duration::from_secs(10)));
         assert_eq!(config.connect_timeout_duration(), Duration::from_millis(500));
         assert_eq!(config.linger_duration(), Duration::from_secs(60));
         assert_eq!(config.conv_value().map(|conv| conv.value()), Some(16));
-        assert_eq!(config.max_connections_count(), 3);
         assert_eq!(super::tests::config("--keep-alive off", "").keep_alive_interval(), None);
         assert_eq!(super::tests::config("", "?wire=classic").wire_value(), Wire::Classic);
     }
@@ -433,7 +416,6 @@ mod tests {
             ("--keep-alive 0", "--keep-alive 0: must be more than 0, or off"),
             ("--connect-timeout 0", "--connect-timeout 0: must be more than 0"),
             ("--conv 0", "--conv 0: must be 1 to 4294967295, decimal or 0x and hexadecimal"),
-            ("--max-connections 0", "--max-connections 0: must be 1 or more"),
         ] {
             assert_eq!(refused(flags, ""), expected);
             let query = flags.trim_start_matches("--").replacen(' ', "=", 1);
@@ -461,7 +443,9 @@ mod tests {
 
     #[test]
     fn unknown_settings_and_keys_are_refused() {
-        assert!(refused("", "?mtus=1").starts_with("mtus=1 in the address: unknown setting; there are profile,"));
+        assert!(
+            refused("", "?mtus=1").starts_with("mtus=1 in the address: unknown setting; there are profile,")
+        );
         assert_eq!(refused("", "?mtu"), "mtu in the address: needs a value: mtu=BYTES");
         let key = refused("", "?key=secret");
         assert!(key.contains("refused") && !key.contains("secret"), "{key}");

@@ -27,6 +27,12 @@ impl Interrupts {
         Ok(Self { requested })
     }
 
+    /// Interrupts that somebody else sends on, when it is time.
+    pub fn relayed() -> (watch::Sender<bool>, Self) {
+        let (request, requested) = watch::channel(false);
+        (request, Self { requested })
+    }
+
     /// Waits for the first signal; at once if it has come.
     pub async fn first(&mut self) {
         if self.requested.wait_for(|requested| *requested).await.is_err() {

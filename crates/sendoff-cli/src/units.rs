@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn what_is_no_duration_is_refused() {
-        for bad in ["", "s", "x", "1x", "-1", "1e9", "1 s", "1.2.3", ".", "1ms2", "inf", "nan", "99999999999"] {
+        for bad in ["", "s", "x", "1x", "-1", "1e9", "1 s", "1.2.3", ".", "1ms2", "inf", "nan", "99999999999"]
+        {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
         assert!(parse_duration_above_zero("0ms").is_err());

@@ -29,7 +29,7 @@ pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) 
     };
     let name = net::describe(host, peer);
     let stream = KcpStream::connect_with(peer, config).await.map_err(|error| after_failure(&name, error))?;
-    let endpoint = stream.endpoint().clone();
+    let endpoint = stream.endpoint();
     let (mut incoming, mut outgoing) = conversation::split(stream, mode);
 
     let source = match args.message {

@@ -1,8 +1,9 @@
 //! A connection's two directions, the same to use in both modes: bytes as they come, or whole messages.
 
+use bytes::Bytes;
 use sendoff::{KcpStream, Mode, ReadHalf, WriteHalf};
 use std::io;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 
 /// Most bytes taken from a stream at a time.
 const CHUNK: usize = 256 * 1024;
@@ -11,7 +12,6 @@ const CHUNK: usize = 256 * 1024;
 pub struct Incoming {
     half: ReadHalf,
     mode: Mode,
-    chunk: Vec<u8>,
 }
 
 /// What goes to the peer.
@@ -23,7 +23,7 @@ pub struct Outgoing {
 /// Splits a connection that was opened in this mode.
 pub fn split(stream: KcpStream, mode: Mode) -> (Incoming, Outgoing) {
     let (reader, writer) = stream.into_split();
-    (Incoming { half: reader, mode, chunk: Vec::new() }, Outgoing { half: writer, mode })
+    (Incoming { half: reader, mode }, Outgoing { half: writer, mode })
 }
 
 impl Incoming {
@@ -36,21 +36,10 @@ impl Incoming {
     ///
     /// # Errors
     /// That of the connection's end, unless the peer ended it well.
-    pub async fn next(&mut self) -> io::Result<Option<&[u8]>> {
+    pub async fn next(&mut self) -> io::Result<Option<Bytes>> {
         match self.mode {
-            Mode::Stream => {
-                self.chunk.resize(CHUNK, 0);
-                let len = self.half.read(&mut self.chunk).await?;
-                Ok((len > 0).then(|| &self.chunk[..len]))
-            }
-            Mode::Message => match self.half.recv().await? {
-                Some(message) => {
-                    self.chunk.clear();
-                    self.chunk.extend_from_slice(&message);
-                    Ok(Some(&self.chunk))
-                }
-                None => Ok(None),
-            },
+            Mode::Stream => self.half.read_chunk(CHUNK).await,
+            Mode::Message => self.half.recv().await,
         }
     }
 }

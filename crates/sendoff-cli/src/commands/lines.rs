@@ -1,7 +1,7 @@
 //! What one client sends, as lines for a person or a program.
 
 use crate::report::{escape, json_text};
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// A line longer than this is cut.
 pub const LINE_LIMIT: usize = 64 * 1024;
@@ -99,12 +99,13 @@ impl Line {
 
     /// For a program.
     pub fn to_json(&self, number: u64, peer: std::net::SocketAddr) -> String {
-        let mut object = json_text(&self.bytes);
-        object.insert("connection".into(), number.into());
-        object.insert("peer".into(), json!(peer));
-        object.insert("continued".into(), self.continued.into());
-        object.insert("whole".into(), (self.end == End::Whole).into());
-        format!("{}\n", Value::Object(object))
+        let mut object = json!({"report": "line", "connection": number, "peer": peer});
+        for (name, value) in json_text(&self.bytes) {
+            object[name] = value;
+        }
+        object["continued"] = self.continued.into();
+        object["whole"] = (self.end == End::Whole).into();
+        format!("{object}\n")
     }
 }
 
@@ -138,10 +139,10 @@ mod tests {
         let mut lines = Lines::default();
         assert_eq!(fed(&mut lines, b"hello"), []);
         assert_eq!(lines.flush(), Some(line("hello", false, End::Unfinished)));
-        assert_eq!(fed(&mut lines, b" world\nnext\n"), [
-            line(" world", true, End::Whole),
-            line("next", false, End::Whole)
-        ]);
+        assert_eq!(
+            fed(&mut lines, b" world\nnext\n"),
+            [line(" world", true, End::Whole), line("next", false, End::Whole)]
+        );
     }
 
     #[test]
@@ -163,7 +164,10 @@ mod tests {
         }
         lines.feed(b"\n", |line| out.push(line));
         let shape: Vec<_> = out.iter().map(|l| (l.bytes.len(), l.continued, l.end)).collect();
-        assert_eq!(shape, [(LINE_LIMIT, false, End::Cut), (LINE_LIMIT, true, End::Cut), (3, true, End::Whole)]);
+        assert_eq!(
+            shape,
+            [(LINE_LIMIT, false, End::Cut), (LINE_LIMIT, true, End::Cut), (3, true, End::Whole)]
+        );
     }
 
     #[test]
@@ -181,10 +185,10 @@ mod tests {
         assert_eq!(line("a\x1bb", false, End::Whole).to_text(3, "…"), "#3 a\\u{1b}b\n");
         assert_eq!(line("rest", true, End::Whole).to_text(3, "…"), "#3 …rest\n");
         let json = line("a\x1bb", false, End::Whole).to_json(3, "127.0.0.1:1".parse().unwrap());
-        let value: Value = serde_json::from_str(&json).unwrap();
+        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
         assert_eq!(
             value,
-            json!({"connection": 3, "peer": "127.0.0.1:1", "text": "a\u{1b}b", "continued": false, "whole": true})
+            json!({"report": "line", "connection": 3, "peer": "127.0.0.1:1", "text": "a\u{1b}b", "continued": false, "whole": true})
         );
     }
 }

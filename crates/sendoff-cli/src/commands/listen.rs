@@ -50,7 +50,8 @@ pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> an
         report.event(&Event::NotEncrypted);
     }
     let raw = args.once && !args.echo && !args.print;
-    let plan = Plan { echo: args.echo, print: args.print || !args.echo, read_timeout: args.read_timeout, mode };
+    let plan =
+        Plan { echo: args.echo, print: args.print || !args.echo, read_timeout: args.read_timeout, mode };
     match args.once {
         false => many(&endpoint, plan, linger, report, interrupts).await,
         true => once(&endpoint, plan, raw, report, interrupts).await,
@@ -65,24 +66,28 @@ async fn many(
     mut interrupts: Interrupts,
 ) -> anyhow::Result<Outcome> {
     let mut connections = JoinSet::new();
-    for number in 1.. {
+    // Passed on, so that the log says why before the connections end.
+    let (stop, stopping) = Interrupts::relayed();
+    let mut accepted_so_far = 0;
+    loop {
         let (stream, peer) = loop {
             tokio::select! {
                 accepted = endpoint.accept() => break accepted.context("the socket failed")?,
                 Some(served) = connections.join_next() => served??,
                 () = interrupts.first() => {
                     report.event(&Event::Interrupted { connections: connections.len() });
+                    _ = stop.send(true);
                     return end(endpoint, connections, linger).await;
                 }
             }
         };
-        let (report, interrupts) = (report.clone(), interrupts.clone());
+        accepted_so_far += 1;
+        let (number, report, interrupts) = (accepted_so_far, report.clone(), stopping.clone());
         connections.spawn(async move {
             Connection::new(number, &stream, peer).serve(stream, plan, &report, interrupts).await?;
             anyhow::Ok(())
         });
     }
-    unreachable!("2^64 connections")
 }
 
 /// Lets every connection finish what is under way, and cuts off those that take longer than `linger`.
@@ -202,9 +207,9 @@ impl Connection {
                     // The error comes again as the connection's ending.
                     let Ok(Some(chunk)) = chunk else { break Stop::Ended };
                     if plan.print {
-                        self.print(chunk, plan.mode, &mut lines, report).await?;
+                        self.print(&chunk, plan.mode, &mut lines, report).await?;
                     }
-                    if plan.echo && outgoing.send(chunk).await.is_err() {
+                    if plan.echo && outgoing.send(&chunk).await.is_err() {
                         break Stop::Ended;
                     }
                     last = Instant::now();
@@ -220,7 +225,13 @@ impl Connection {
         Ok(stop)
     }
 
-    async fn print(&self, chunk: &[u8], mode: Mode, lines: &mut Lines, report: &Report) -> anyhow::Result<()> {
+    async fn print(
+        &self,
+        chunk: &[u8],
+        mode: Mode,
+        lines: &mut Lines,
+        report: &Report,
+    ) -> anyhow::Result<()> {
         let mut text = String::new();
         match mode {
             Mode::Message => text = self.line(&Line::of_message(chunk), report),
@@ -259,8 +270,7 @@ impl Connection {
         let closed = stream.closed();
         let (mut incoming, mut outgoing) = conversation::split(stream, plan.mode);
         let leave = plan.read_timeout.map_or(Leave::Never, Leave::Silent);
-        let over =
-            netcat::run(Source::Stdin, &mut incoming, &mut outgoing, leave, report, interrupts).await;
+        let over = netcat::run(Source::Stdin, &mut incoming, &mut outgoing, leave, report, interrupts).await;
         let rtt = outgoing.stats().rtt;
         drop((incoming, outgoing));
         if let Err(Failure::Here(error)) = over {

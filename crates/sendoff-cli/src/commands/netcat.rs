@@ -233,9 +233,9 @@ async fn download(incoming: &mut Incoming, report: &Report, activity: &Activity)
     let messages = incoming.mode() == Mode::Message;
     while let Some(chunk) = incoming.next().await.map_err(Failure::Connection)? {
         let printed = if messages {
-            activity.during(report.raw(&[chunk, b"\n"].concat())).await
+            activity.during(report.raw(&[&chunk[..], b"\n"].concat())).await
         } else {
-            activity.during(report.raw(chunk)).await
+            activity.during(report.raw(&chunk)).await
         };
         printed.map_err(Failure::Here)?;
     }

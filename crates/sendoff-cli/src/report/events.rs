@@ -118,7 +118,9 @@ impl Event {
             Self::LineCut { number, peer, limit } => {
                 json!({"event": "line_cut", "connection": number, "peer": peer, "limit": limit})
             }
-            Self::LeftSilentPeer { silence } => json!({"event": "left", "silence_ms": milliseconds(*silence)}),
+            Self::LeftSilentPeer { silence } => {
+                json!({"event": "left", "silence_ms": milliseconds(*silence)})
+            }
             Self::Interrupted { connections } => json!({"event": "interrupted", "connections": connections}),
             Self::OneConversation => json!({"event": "one_conversation"}),
         }
@@ -203,7 +205,10 @@ mod tests {
         let peer = "127.0.0.1:52114".parse().unwrap();
         let conv = Conv::new(0x5b1f_03aa).unwrap();
         let line = |event: Event| event.to_line(Paint::PLAIN);
-        assert_eq!(line(Event::Opened { number: 1, peer, conv }), "#1 127.0.0.1:52114 conv=0x5b1f03aa opened");
+        assert_eq!(
+            line(Event::Opened { number: 1, peer, conv }),
+            "#1 127.0.0.1:52114 conv=0x5b1f03aa opened"
+        );
         assert_eq!(
             line(Event::LineCut { number: 2, peer, limit: 65_536 }),
             "#2 127.0.0.1:52114 a line of more than 65,536 bytes was cut"

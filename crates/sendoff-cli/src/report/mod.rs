@@ -72,7 +72,9 @@ impl Report {
         // One line, whatever an address or a resolver puts into it.
         let message = escape(format!("{error:#}").as_bytes());
         if self.json {
-            stderr_line(&to_json(&serde_json::json!({"event": "error", "message": message, "exit_code": code})));
+            stderr_line(&to_json(
+                &serde_json::json!({"event": "error", "message": message, "exit_code": code}),
+            ));
         } else {
             stderr_line(&format!("{} {message}", self.err_paint.red("sendoff:")));
         }

@@ -65,7 +65,9 @@ fn decide(when: ColorWhen, is_terminal: bool, variable: impl Fn(&str) -> Option<
     match when {
         ColorWhen::Always => true,
         ColorWhen::Never => false,
-        ColorWhen::Auto => is_terminal && !set("NO_COLOR") && variable("TERM").is_none_or(|term| term != "dumb"),
+        ColorWhen::Auto => {
+            is_terminal && !set("NO_COLOR") && variable("TERM").is_none_or(|term| term != "dumb")
+        }
     }
 }
 
@@ -96,7 +98,8 @@ impl Arrows {
     fn of(variable: impl Fn(&str) -> Option<String>) -> Self {
         let set = |name| variable(name).filter(|value| !value.is_empty());
         let locale = set("LC_ALL").or_else(|| set("LC_CTYPE")).or_else(|| set("LANG"));
-        let utf8 = locale.map(|l| l.to_ascii_lowercase()).is_some_and(|l| l.contains("utf-8") || l.contains("utf8"));
+        let utf8 =
+            locale.map(|l| l.to_ascii_lowercase()).is_some_and(|l| l.contains("utf-8") || l.contains("utf8"));
         // Windows has no such variables, and its terminals know UTF-8.
         if utf8 || cfg!(windows) { Self::UNICODE } else { Self::ASCII }
     }

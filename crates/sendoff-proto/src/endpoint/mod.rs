@@ -35,7 +35,7 @@ pub enum Route<H> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DropReason {
-    /// It doesn't begin with a segment, or its conversation id is 0.
+    /// It doesn't begin with a segment, its conversation id is 0, or it can't be answered (port 0).
     Malformed,
     /// It belongs to no connection, and nothing in it may open one.
     Unknown,
@@ -146,7 +146,7 @@ impl<H: Clone> Endpoint<H> {
         let Ok((segment, _)) = SegmentView::parse(datagram) else {
             return self.drop(DropReason::Malformed);
         };
-        let Some(conv) = Conv::new(segment.conv()) else {
+        let Some(conv) = Conv::new(segment.conv()).filter(|_| remote.port() != 0) else {
             return self.drop(DropReason::Malformed);
         };
         match self.get(remote, conv) {

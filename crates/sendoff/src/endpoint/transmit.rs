@@ -121,7 +121,8 @@ impl EndpointShared {
             Ok(sent) if sent.bytes >= contents.len() => return Sent::Batch,
             Ok(sent) => &contents[sent.bytes..],
             Err(SendError::Blocked) => contents,
-            Err(SendError::TooLarge | SendError::Dropped(_)) => {
+            Err(error @ (SendError::TooLarge | SendError::Dropped(_))) => {
+                tracing::debug!(%destination, %error, "datagrams lost on the way out");
                 self.count_send_failure();
                 return Sent::Batch;
             }

@@ -17,12 +17,8 @@ pub(crate) const RECV_BATCH: usize = 8;
 /// Bytes of one GRO buffer: the largest that the kernel coalesces, and more than the largest datagram.
 const GRO_BUFFER_BYTES: usize = 65_536;
 
-/// Room of the transmit buffer: a full batch, and what is written before its end is known to be too far.
-const TRANSMIT_BUFFER_BYTES: usize = 66 * 1024;
-
 thread_local! {
     static RECV_BUFFERS: Cell<Option<Box<RecvBuffers>>> = const { Cell::new(None) };
-    static TRANSMIT_BUFFER: Cell<Option<Vec<u8>>> = const { Cell::new(None) };
 }
 
 /// Eight GRO buffers and what the last receive call put into them.
@@ -104,36 +100,15 @@ pub(crate) struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    /// How many datagrams there are; an empty one counts.
-    pub(crate) fn len(&self) -> usize {
-        datagrams_in(self.contents.len(), self.stride)
-    }
-
-    /// Bytes of all of them.
-    pub(crate) fn bytes(&self) -> usize {
-        self.contents.len()
-    }
-
     /// The payload of each datagram, in order; an empty one is left out.
     pub(crate) fn datagrams(self) -> impl Iterator<Item = &'a mut [u8]> {
         self.contents.chunks_mut(self.stride.max(1))
     }
 }
 
+/// Datagrams of one buffer; an empty one counts.
 fn datagrams_in(bytes: usize, stride: usize) -> usize {
     if stride == 0 { 1 } else { bytes.div_ceil(stride).max(1) }
-}
-
-/// Lends the transmit buffer of this thread for the length of one call: empty, with room for a full batch.
-///
-/// A call within a call gets a buffer of its own, which is freed again.
-pub(crate) fn lend_transmit_buffer<R>(work: impl FnOnce(&mut Vec<u8>) -> R) -> R {
-    let mut buffer = TRANSMIT_BUFFER.take().unwrap_or_default();
-    buffer.clear();
-    buffer.reserve(TRANSMIT_BUFFER_BYTES);
-    let result = work(&mut buffer);
-    TRANSMIT_BUFFER.set(Some(buffer));
-    result
 }
 
 #[cfg(test)]
@@ -145,11 +120,6 @@ mod tests {
         RecvBuffers::lend(|outer| {
             let outer = outer.bytes.as_ptr();
             RecvBuffers::lend(|inner| assert_ne!(inner.bytes.as_ptr(), outer));
-        });
-        lend_transmit_buffer(|outer| {
-            outer.push(1);
-            lend_transmit_buffer(|inner| assert!(inner.is_empty()));
-            assert_eq!(outer, &[1]);
         });
     }
 
@@ -163,14 +133,6 @@ mod tests {
             assert_eq!(buffers.bytes.as_ptr() as usize, first);
             assert_eq!(buffers.batches().count(), 0);
         });
-        let first = lend_transmit_buffer(|buffer| {
-            buffer.push(7);
-            buffer.as_ptr() as usize
-        });
-        lend_transmit_buffer(|buffer| {
-            assert_eq!((buffer.as_ptr() as usize, buffer.len()), (first, 0));
-            assert!(buffer.capacity() >= 65_536);
-        });
     }
 
     #[test]
@@ -181,7 +143,7 @@ mod tests {
             stride: 0,
             contents: &mut [],
         };
-        assert_eq!((batch.len(), batch.bytes()), (1, 0));
+        assert_eq!(datagrams_in(0, batch.stride), 1);
         assert_eq!(batch.datagrams().count(), 0);
     }
 }

@@ -4,6 +4,7 @@
 //! call says little; the socket's error queue says whom it is about. [`IcmpError`] is what was read there,
 //! [`SendError`] what is left when the queue is empty and the call still fails.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 
@@ -27,6 +28,18 @@ pub(crate) enum SendError {
     Dropped(io::Error),
     /// The socket is of no use any more.
     Fatal(io::Error),
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Blocked => f.write_str("socket takes nothing now"),
+            SendError::TooLarge => f.write_str("datagram is too large"),
+            SendError::Unreachable(error) => write!(f, "no way to the peer: {error}"),
+            SendError::Dropped(error) => write!(f, "datagram was refused: {error}"),
+            SendError::Fatal(error) => write!(f, "socket is of no use: {error}"),
+        }
+    }
 }
 
 /// An ICMP message about an earlier datagram, a hint that anybody on the path can have forged.
@@ -55,6 +68,7 @@ impl IcmpError {
 }
 
 /// What an ICMP message says.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "only Linux tells them apart"))]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IcmpKind {
     /// Nobody listens on that port.
@@ -129,11 +143,32 @@ pub(super) fn may_be_an_echo(error: &io::Error) -> bool {
     !may_be_due_to_gso(error) && error.raw_os_error().is_some()
 }
 
-/// Whether the error can be nothing but such an echo.
+/// Whether a receive call that keeps failing so says nothing about the socket itself.
+///
+/// A flood of ICMP messages can fail every repetition, with any error that such a message is translated to.
 pub(super) fn is_an_echo(error: &io::Error) -> bool {
     use io::ErrorKind as Kind;
-    matches!(
+    let translated = matches!(
         error.kind(),
-        Kind::ConnectionRefused | Kind::ConnectionReset | Kind::HostUnreachable | Kind::NetworkUnreachable
-    )
+        Kind::ConnectionRefused
+            | Kind::ConnectionReset
+            | Kind::HostUnreachable
+            | Kind::NetworkUnreachable
+            | Kind::NetworkDown
+            | Kind::PermissionDenied
+            | Kind::Unsupported
+            | Kind::OutOfMemory
+    );
+    translated || quinn_udp::is_msg_size_err(error) || is_a_rare_echo(error)
+}
+
+#[cfg(target_os = "linux")]
+fn is_a_rare_echo(error: &io::Error) -> bool {
+    use libc::{EHOSTDOWN, ENONET, ENOPROTOOPT, EPROTO};
+    matches!(error.raw_os_error(), Some(EHOSTDOWN | ENONET | ENOPROTOOPT | EPROTO))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn is_a_rare_echo(_: &io::Error) -> bool {
+    false
 }

@@ -5,7 +5,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 /// Destinations remembered at most; the oldest is forgotten, and learnt again if it comes back.
@@ -13,7 +13,7 @@ pub(super) const MAX_DESTINATIONS: usize = 1_024;
 
 /// The destinations that a GSO batch does not reach.
 pub(super) struct GsoOff {
-    everywhere: AtomicBool,
+    everywhere: bool,
     /// Length of the set, so that a send asks no lock while it is empty.
     len: AtomicUsize,
     destinations: Mutex<Destinations>,
@@ -27,11 +27,7 @@ struct Destinations {
 
 impl GsoOff {
     pub(super) fn new(everywhere: bool) -> GsoOff {
-        GsoOff {
-            everywhere: AtomicBool::new(everywhere),
-            len: AtomicUsize::new(0),
-            destinations: Mutex::default(),
-        }
+        GsoOff { everywhere, len: AtomicUsize::new(0), destinations: Mutex::default() }
     }
 
     /// Whether batches to this address leave one datagram at a time.
@@ -42,12 +38,7 @@ impl GsoOff {
 
     /// Whether GSO is off for every destination.
     pub(super) fn is_everywhere(&self) -> bool {
-        self.everywhere.load(Ordering::Relaxed)
-    }
-
-    /// Turns GSO off, or on again, for the socket.
-    pub(super) fn set_everywhere(&self, off: bool) {
-        self.everywhere.store(off, Ordering::Relaxed);
+        self.everywhere
     }
 
     /// Keeps that no batch reaches this address.
@@ -85,10 +76,7 @@ mod tests {
         assert!(!off.covers(host(1)));
         off.insert(host(1));
         assert!(off.covers(host(1)) && !off.covers(host(2)));
-        off.set_everywhere(true);
-        assert!(off.covers(host(2)));
-        off.set_everywhere(false);
-        assert!(off.covers(host(1)) && !off.covers(host(2)));
+        assert!(GsoOff::new(true).covers(host(2)));
     }
 
     #[test]

@@ -31,9 +31,6 @@ const MAX_DRAIN: usize = 64;
 /// Room for the control messages of one error: the error with an IPv6 address, a time stamp, a packet info.
 const CONTROL_BYTES: usize = 256;
 
-/// What the calls of this module take.
-pub(super) type Socket = UdpSocket;
-
 /// A socket known to tokio.
 pub(super) struct Registered(AsyncFd<UdpSocket>);
 

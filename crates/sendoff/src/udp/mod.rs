@@ -9,8 +9,6 @@
 //! - Addresses are canonical above this module: no `::ffff:a.b.c.d`.
 //! - A receive call that did not fill its buffers has emptied the socket, and tokio is told so: no further system
 //!   call is needed to learn that.
-// The driver above is not there yet.
-#![allow(dead_code)]
 
 mod address;
 mod buffers;
@@ -45,10 +43,9 @@ use counters::AtomicCounters;
 use fallback::GsoOff;
 use platform::Registered;
 
-#[allow(unused_imports)]
 pub(crate) use self::{
     address::canonical,
-    buffers::{Batch, RECV_BATCH, RecvBuffers, lend_transmit_buffer},
+    buffers::{Batch, RecvBuffers},
     counters::Counters,
     errors::{IcmpError, IcmpKind, SendError},
 };
@@ -221,11 +218,6 @@ impl UdpIo {
     /// A larger batch is no error: it leaves one datagram at a time.
     pub(crate) fn max_batch(&self) -> usize {
         if self.gso_off.is_everywhere() || self.sends_plainly() { 1 } else { self.max_batch }
-    }
-
-    /// Turns GSO off, or on again, for all destinations.
-    pub(crate) fn set_gso(&self, on: bool) {
-        self.gso_off.set_everywhere(!on);
     }
 
     /// Whether datagrams are sent without a destination, because the platform refuses one when connected.

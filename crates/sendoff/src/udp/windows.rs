@@ -12,7 +12,9 @@ use super::portable::Socket;
 
 /// Sets the options of a fresh socket; to be called after quinn-udp's own set-up.
 pub(super) fn set_up(socket: &Socket, family: Family) -> io::Result<()> {
-    stop_reporting_resets(socket)?;
+    stop_reporting(socket, WinSock::SIO_UDP_CONNRESET)?;
+    // Not known to every version.
+    let _ = stop_reporting(socket, SIO_UDP_NETRESET);
     // Datagrams larger than a link are fragmented, not dropped. Best effort: a provider need not know the options.
     let _ = set_option(socket, WinSock::IPPROTO_IP, WinSock::IP_DONTFRAGMENT, 0);
     if family == Family::V6 {
@@ -21,9 +23,11 @@ pub(super) fn set_up(socket: &Socket, family: Family) -> io::Result<()> {
     Ok(())
 }
 
-/// An ICMP "port unreachable" from one peer must not fail a receive call that serves all of them: the error names
-/// nobody.
-fn stop_reporting_resets(socket: &Socket) -> io::Result<()> {
+/// Whether ICMP "time exceeded" fails the next receive call.
+const SIO_UDP_NETRESET: u32 = WinSock::IOC_IN | WinSock::IOC_VENDOR | 15;
+
+/// An ICMP message about one peer must not fail a receive call that serves all of them: the error names nobody.
+fn stop_reporting(socket: &Socket, what: u32) -> io::Result<()> {
     let off: u32 = 0;
     let mut returned = 0;
     // SAFETY: the socket is open, for it is borrowed; the input pointer and length describe `off`, which outlives the
@@ -31,7 +35,7 @@ fn stop_reporting_resets(socket: &Socket) -> io::Result<()> {
     let result = unsafe {
         WinSock::WSAIoctl(
             socket.as_raw_socket() as WinSock::SOCKET,
-            WinSock::SIO_UDP_CONNRESET,
+            what,
             ptr::from_ref(&off).cast(),
             size_of_val(&off) as u32,
             ptr::null_mut(),

@@ -49,16 +49,6 @@ async fn without_gso_each_datagram_is_a_system_call_and_arrives_just_so() {
 }
 
 #[tokio::test]
-async fn gso_can_be_turned_off_and_on_again() {
-    let io = bind(V4.0);
-    let most = io.max_batch();
-    io.set_gso(false);
-    assert_eq!(io.max_batch(), 1);
-    io.set_gso(true);
-    assert_eq!(io.max_batch(), most);
-}
-
-#[tokio::test]
 async fn a_batch_of_more_than_the_system_takes_leaves_one_by_one() {
     let (sender, receiver) = (bind(V4.0), bind(V4.0));
     let contents = payload(sender.max_batch() * 10 + 15);

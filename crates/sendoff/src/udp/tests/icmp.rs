@@ -100,24 +100,41 @@ async fn many_refusals_are_all_named_and_the_next_batch_still_leaves() {
     assert_eq!(named, dead);
 }
 
-#[tokio::test]
-async fn a_refusal_that_the_full_queue_could_not_hold_still_costs_nobody_a_batch() {
+/// A socket whose receive buffer is full, which errors are charged to as well.
+async fn full_socket(living: &UdpIo) -> UdpIo {
     let small = UdpSocket::bind("127.0.0.1:0").expect("a socket");
     SockRef::from(&small).set_recv_buffer_size(1).expect("a small buffer");
     let options = Options { buffer: 1, ..Options::default() };
     let io = UdpIo::from_std(small, &options).expect("a socket");
-    let (living, dead) = (bind(V4.0), dead_port(V4.1));
-    // Fill the receive buffer, which errors are charged to as well.
     let filler = payload(1_400);
     while io.socket_drops() == Some(0) {
-        send_all(&living, to(reach(&io, V4.1), &filler, 1_400)).await;
+        send_all(living, to(reach(&io, V4.1), &filler, 1_400)).await;
     }
+    io
+}
+
+#[tokio::test]
+async fn a_refusal_that_the_full_queue_could_not_hold_still_costs_nobody_a_batch() {
+    let (living, dead) = (bind(V4.0), dead_port(V4.1));
+    let io = full_socket(&living).await;
     let mut icmp = Vec::new();
     send_once(&io, to(dead, b"anybody?", 100), &mut icmp).await.expect("a datagram that leaves");
     let contents = payload(3_000);
     let sent = send_once(&io, to(reach(&living, V4.1), &contents, 1_000), &mut icmp).await;
     assert_eq!(sent.expect("a batch that leaves").datagrams, 3);
     assert_eq!(io.counters().send_calls, 3, "the error must have been met");
+    assert_eq!(icmp, []);
+}
+
+#[tokio::test]
+async fn a_refusal_that_the_full_queue_could_not_hold_is_about_the_only_peer() {
+    let (living, dead) = (bind(V4.0), dead_port(V4.1));
+    let io = full_socket(&living).await;
+    io.connect(dead).expect("a connected socket");
+    send_all(&io, to(dead, b"anybody?", 100)).await;
+    let mut inbox = Inbox::default();
+    inbox.turn(&io).await;
+    assert_port_unreachable(&inbox.icmp, dead, b"");
 }
 
 #[tokio::test]

@@ -6,17 +6,21 @@ use std::process::Command;
 
 use super::*;
 
+/// What most of them need.
+const LOOPBACK_UP: &str = "ip link set lo up";
+
 const INSIDE: &str = "SENDOFF_TEST_NAMESPACE";
 
-/// Runs the test again in a network namespace that `script` has set up, unless it is there already.
+/// Runs the test again in a network namespace that `script` has set up, unless it is there already. Where the command
+/// `needs` fails, the test is skipped.
 ///
 /// True: this is the inner run, the test's body is to follow.
-fn in_namespace(test: &str, script: &str) -> bool {
+fn in_namespace(test: &str, needs: &str, script: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         return true;
     }
-    let Some(flags) = ["-n", "-rn"].into_iter().find(|flags| can_unshare(flags)) else {
-        eprintln!("{test}: skipped, for `unshare -n` is not permitted here or `ip` is missing");
+    let Some(flags) = ["-n", "-rn"].into_iter().find(|flags| succeeds(flags, needs)) else {
+        eprintln!("{test}: skipped, for `unshare -n {needs}` does not work here");
         return false;
     };
     let module = module_path!().split_once("::").expect("a module of a crate").1;
@@ -33,8 +37,8 @@ fn in_namespace(test: &str, script: &str) -> bool {
     false
 }
 
-fn can_unshare(flags: &str) -> bool {
-    let result = Command::new("unshare").args([flags, "ip", "link", "set", "lo", "up"]).output();
+fn succeeds(flags: &str, command: &str) -> bool {
+    let result = Command::new("unshare").arg(flags).args(command.split(' ')).output();
     result.is_ok_and(|output| output.status.success())
 }
 
@@ -47,7 +51,7 @@ fn ip(arguments: &str) {
 async fn a_batch_that_the_link_refuses_leaves_one_by_one_and_arrives_whole() {
     let small_link = "ip link set lo mtu 1420 up";
     let test = "a_batch_that_the_link_refuses_leaves_one_by_one_and_arrives_whole";
-    if !in_namespace(test, small_link) {
+    if !in_namespace(test, LOOPBACK_UP, small_link) {
         return;
     }
     const SIZE: usize = 1_400;
@@ -64,7 +68,6 @@ async fn a_batch_that_the_link_refuses_leaves_one_by_one_and_arrives_whole() {
             let inbox = Inbox::receive(&receiver, 44).await;
             assert_eq!(inbox.payloads(), contents.chunks(SIZE).collect::<Vec<_>>());
             let after = sender.counters();
-            // quinn-udp repeats a call that fails with EINVAL, which older kernels say here, by itself.
             assert_eq!(after.send_calls - before.send_calls, calls, "round {round} of {wildcard}");
             assert_eq!(after.gso_fallbacks, 1);
         }
@@ -80,7 +83,7 @@ async fn a_connected_socket_outlives_its_source_address_with_its_port() {
         ip addr add 10.1.0.2/32 dev lo
         ip route add local 10.5.0.5 dev lo src 10.1.0.1 table local";
     let test = "a_connected_socket_outlives_its_source_address_with_its_port";
-    if !in_namespace(test, two_sources) {
+    if !in_namespace(test, LOOPBACK_UP, two_sources) {
         return;
     }
     for wildcard in [V4.0, DUAL.0] {
@@ -116,7 +119,7 @@ async fn a_connected_socket_outlives_its_source_address_with_its_port() {
 #[tokio::test]
 async fn a_network_without_a_route_is_unreachable_for_itself_only() {
     let test = "a_network_without_a_route_is_unreachable_for_itself_only";
-    if !in_namespace(test, "ip link set lo up") {
+    if !in_namespace(test, LOOPBACK_UP, LOOPBACK_UP) {
         return;
     }
     for (wildcard, host, nowhere) in
@@ -129,4 +132,39 @@ async fn a_network_without_a_route_is_unreachable_for_itself_only() {
         send_all(&sender, to(reach(&receiver, host), b"found", 100)).await;
         assert_eq!(Inbox::receive(&receiver, 1).await.payloads(), [b"found"]);
     }
+}
+
+#[tokio::test]
+async fn a_socket_that_blocks_in_the_middle_of_a_batch_goes_on_there_when_it_is_ready() {
+    let slow_link = "tc qdisc add dev lo root tbf rate 4mbit burst 4k limit 100mb";
+    let test = "a_socket_that_blocks_in_the_middle_of_a_batch_goes_on_there_when_it_is_ready";
+    if !in_namespace(test, slow_link, &format!("{LOOPBACK_UP}\n{slow_link}")) {
+        return;
+    }
+    const SIZE: usize = 1_000;
+    let small = UdpSocket::bind(V4.0).expect("a socket");
+    SockRef::from(&small).set_send_buffer_size(20_000).expect("a small buffer");
+    let options = Options { buffer: 20_000, gso: false };
+    let (sender, receiver) = (UdpIo::from_std(small, &options).expect("a socket"), bind(V4.0));
+    let there = reach(&receiver, V4.1);
+    let contents = payload(60 * SIZE + 1);
+    // Where this thread is held up, the link may have taken a whole batch meanwhile; then with the next.
+    let mut whole = 0;
+    let first = loop {
+        let sent = send_once(&sender, to(there, &contents, SIZE), &mut Vec::new()).await;
+        let sent = sent.expect("some that leave");
+        if sent.bytes < contents.len() {
+            break sent;
+        }
+        whole += 1;
+    };
+    assert_eq!(first.bytes, first.datagrams * SIZE);
+    let rest = to(there, &contents[first.bytes..], SIZE);
+    let blocked = sender.try_send(&rest, &mut Vec::new());
+    assert!(matches!(blocked, Err(SendError::Blocked)), "{blocked:?}");
+    send_all(&sender, rest).await;
+    let batches = whole + 1;
+    let inbox = Inbox::receive(&receiver, batches * 61).await;
+    let expected: Vec<_> = (0..batches).flat_map(|_| contents.chunks(SIZE)).collect();
+    assert_eq!(inbox.payloads(), expected);
 }

@@ -1,0 +1,215 @@
+//! `ping`: is a KCP server there, and how far away?
+
+mod probes;
+mod tally;
+
+use crate::{
+    address::Address,
+    args::PingArgs,
+    exit::Outcome,
+    net,
+    report::{Event, Report, milliseconds},
+    settings::SettingFlags,
+    signals::Interrupts,
+    units,
+};
+use anyhow::{Context, anyhow};
+use probes::{Answer, Probes};
+use serde_json::json;
+use std::{
+    io,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, Instant},
+};
+use tally::Tally;
+use tokio::{net::UdpSocket, time::sleep_until};
+
+/// Says what a time may hold besides the way there and back.
+const TICK: &str = "a time may include the server's flush interval: 0 to its tick, often up to 100 ms";
+
+/// Runs the command.
+///
+/// # Errors
+/// A usage error, a name without address, or that nothing answered.
+pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> anyhow::Result<Outcome> {
+    let address = Address::parse(&args.address)?;
+    let (host, port) = address.destination()?;
+    SettingFlags::<true>::default().config(&address)?;
+    let peer = tokio::select! {
+        peer = net::resolve(host, port) => peer?,
+        () = interrupts.first() => return Ok(Outcome::Interrupted),
+    };
+    let name = net::describe(host, peer);
+    let socket = connect(peer).await.with_context(|| format!("cannot reach {name}"))?;
+    let pinger = Pinger {
+        probes: Probes::new(args.timeout),
+        tally: Tally::default(),
+        started: Instant::now(),
+        socket,
+        peer,
+        report,
+    };
+    pinger.run(&args, &address.to_string(), &name, interrupts).await
+}
+
+/// A port of its own: whatever the server keeps for it is lost with it.
+async fn connect(peer: SocketAddr) -> io::Result<UdpSocket> {
+    let any: SocketAddr = match peer {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    };
+    let socket = UdpSocket::bind(any).await?;
+    socket.connect(peer).await?;
+    Ok(socket)
+}
+
+struct Pinger {
+    socket: UdpSocket,
+    peer: SocketAddr,
+    probes: Probes,
+    tally: Tally,
+    started: Instant,
+    report: Report,
+}
+
+impl Pinger {
+    async fn run(
+        mut self,
+        args: &PingArgs,
+        address: &str,
+        name: &str,
+        mut interrupts: Interrupts,
+    ) -> anyhow::Result<Outcome> {
+        if !self.report.json() {
+            self.report.line(&format!("PING {address} ({}): window probes of 24 bytes", self.peer)).await?;
+        }
+        let mut next_probe = Instant::now();
+        let mut buffer = vec![0; 65_536];
+        loop {
+            let more = args.count.is_none_or(|count| self.tally.sent < count);
+            if !more && self.probes.is_empty() {
+                break;
+            }
+            tokio::select! {
+                () = sleep_until(next_probe.into()), if more && self.probes.may_send() => {
+                    // The schedule stands still while the process does: no burst afterwards.
+                    next_probe = (next_probe + args.interval).max(Instant::now());
+                    self.send().await?;
+                }
+                () = until(self.probes.next_timeout()) => self.give_up(args.timeout).await?,
+                received = self.socket.recv(&mut buffer) => match received {
+                    Ok(len) => {
+                        if let Some(answer) = self.probes.receive(&buffer[..len], Instant::now()) {
+                            self.answered(answer).await?;
+                        }
+                    }
+                    Err(error) => self.failed(&error).await?,
+                },
+                () = interrupts.first() => break,
+            }
+        }
+        self.summary(address, name).await
+    }
+
+    async fn send(&mut self) -> anyhow::Result<()> {
+        self.tally.sent += 1;
+        // An error that is waiting on the socket belongs to an earlier probe.
+        if let Ok(Some(error)) = self.socket.take_error() {
+            self.failed(&error).await?;
+        }
+        let datagram = self.probes.send(self.tally.sent, Instant::now());
+        match self.socket.send(&datagram).await {
+            Ok(_) => Ok(()),
+            Err(error) => self.failed(&error).await,
+        }
+    }
+
+    async fn answered(&mut self, Answer { seq, time, window }: Answer) -> anyhow::Result<()> {
+        self.tally.answer(time);
+        if self.report.json() {
+            let object = json!({
+                "report": "answer", "seq": seq, "from": self.peer, "time_ms": milliseconds(time), "window": window,
+            });
+            return self.report.object(&object).await;
+        }
+        let ms = time.as_secs_f64() * 1e3;
+        self.report
+            .line(&format!("answer from {}: seq={seq} window={window} time={ms:.3} ms", self.peer))
+            .await
+    }
+
+    async fn give_up(&mut self, timeout: Duration) -> anyhow::Result<()> {
+        while let Some(seq) = self.probes.expire(Instant::now()) {
+            self.unanswered(seq, &format!("silent for {}", units::setting_duration(timeout))).await?;
+            if self.probes.keep_to_one() {
+                self.report.event(&Event::OneConversation);
+            }
+        }
+        Ok(())
+    }
+
+    /// An error of the socket: mostly that the peer's host, or a router, says that nobody is there.
+    async fn failed(&mut self, error: &io::Error) -> anyhow::Result<()> {
+        let Some(seq) = self.probes.unreachable() else { return Ok(()) };
+        if error.kind() == io::ErrorKind::ConnectionRefused || error.kind() == io::ErrorKind::ConnectionReset
+        {
+            self.tally.unreachable += 1;
+            return self.unanswered(seq, "port unreachable").await;
+        }
+        self.unanswered(seq, &error.to_string()).await
+    }
+
+    async fn unanswered(&mut self, seq: u64, why: &str) -> anyhow::Result<()> {
+        if self.report.json() {
+            return self
+                .report
+                .object(&json!({"report": "no_answer", "seq": seq, "from": self.peer, "why": why}))
+                .await;
+        }
+        self.report.line(&format!("no answer from {}: seq={seq} {why}", self.peer)).await
+    }
+
+    async fn summary(&self, address: &str, name: &str) -> anyhow::Result<Outcome> {
+        let Tally { sent, answered, unreachable, .. } = self.tally;
+        let (took, times) = (self.started.elapsed(), self.tally.times());
+        let loss = (self.tally.loss() * 10.0).round() / 10.0;
+        if self.report.json() {
+            let times = times.map(|t| json!({"min": t.min, "avg": t.avg, "max": t.max, "mdev": t.mdev}));
+            let object = json!({
+                "report": "summary", "address": address, "sent": sent, "answered": answered,
+                "unreachable": unreachable, "loss_percent": loss, "took_ms": milliseconds(took),
+                "times_ms": times, "may_include_flush_interval": true,
+            });
+            self.report.object(&object).await?;
+        } else {
+            let took = took.as_millis();
+            self.report.line(&format!("\n--- {address} ping statistics ---")).await?;
+            let probes = units::plural(sent, "probe");
+            self.report
+                .line(&format!("{probes} sent, {answered} answered, {loss}% loss, time {took} ms"))
+                .await?;
+            if let Some(t) = times {
+                let times = format!("{:.3}/{:.3}/{:.3}/{:.3}", t.min, t.avg, t.max, t.mdev);
+                self.report.line(&format!("time min/avg/max/mdev = {times} ms\n({TICK})")).await?;
+            }
+        }
+        match (sent, answered, unreachable) {
+            (0, ..) => Ok(Outcome::Interrupted),
+            (_, 0, 0) => Err(anyhow!(
+                "{name} has not answered: {}, {} of waiting",
+                units::plural(sent, "probe"),
+                units::duration(took)
+            )),
+            (_, 0, _) => Err(anyhow!("{name} has not answered: port unreachable")),
+            _ => Ok(Outcome::Well),
+        }
+    }
+}
+
+/// Returns at `time`; never without one.
+async fn until(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time.into()).await,
+        None => std::future::pending().await,
+    }
+}

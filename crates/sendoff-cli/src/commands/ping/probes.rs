@@ -1,0 +1,228 @@
+//! Which probe an answer belongs to, and which conversation the next one is of.
+//!
+//! A stock listener opens a connection for any segment from a new address. A segment with sn 0 of
+//! another conversation replaces that connection, and kcp-go answers the first WASK of a fresh one at
+//! once: so each probe is of a new conversation from the same port, and at most one is left over.
+//! tokio_kcp and kcp-tokio don't answer the second conversation of an address: for them all probes
+//! are of the one that was answered, one at a time.
+
+use sendoff::wire::{Command, HEADER_SIZE, Segment, segments};
+use std::{
+    collections::VecDeque,
+    hash::{BuildHasher, RandomState},
+    time::{Duration, Instant},
+};
+
+/// The window that every KCP advertises until it knows better.
+const WINDOW: u16 = 32;
+
+/// The probes under way.
+#[derive(Debug)]
+pub struct Probes {
+    timeout: Duration,
+    under_way: VecDeque<Probe>,
+    /// Set once the server has ignored a second conversation.
+    only_conv: Option<u32>,
+    /// The last probe that was answered.
+    answered: Option<Probe>,
+    /// Two conversations in a row were answered: the server takes new ones.
+    takes_new: bool,
+}
+
+/// A probe that was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Probe {
+    /// Its number, from 1.
+    pub seq: u64,
+    conv: u32,
+    sent: Instant,
+}
+
+/// A WINS that belongs to a probe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Number of the probe.
+    pub seq: u64,
+    /// From sending to answer.
+    pub time: Duration,
+    /// The window that it tells, in segments.
+    pub window: u16,
+}
+
+impl Probes {
+    /// None under way yet.
+    pub fn new(timeout: Duration) -> Self {
+        Self { timeout, under_way: VecDeque::new(), only_conv: None, answered: None, takes_new: false }
+    }
+
+    /// Whether the next probe may leave: of one conversation only one at a time can be told from others.
+    pub fn may_send(&self) -> bool {
+        self.only_conv.is_none() || self.under_way.is_empty()
+    }
+
+    /// Whether all are answered or given up.
+    pub fn is_empty(&self) -> bool {
+        self.under_way.is_empty()
+    }
+
+    /// The datagram of the next probe: a bare WASK with sn 0 and una 0.
+    pub fn send(&mut self, seq: u64, now: Instant) -> [u8; HEADER_SIZE] {
+        let conv = self.only_conv.unwrap_or_else(|| self.new_conv());
+        self.under_way.push_back(Probe { seq, conv, sent: now });
+        let (timestamp, sn) = Default::default();
+        Segment { conv, command: Command::WindowAsk, fragment: 0, window: WINDOW, timestamp, sn, una: sn }
+            .encode_header(0)
+    }
+
+    /// The answer in a datagram, if it holds one. Anything else in it is of no interest.
+    pub fn receive(&mut self, datagram: &[u8], now: Instant) -> Option<Answer> {
+        let tells = segments(datagram).filter_map(Result::ok).filter(|s| s.command() == Command::WindowTell);
+        for segment in tells {
+            let Some(at) = self.under_way.iter().position(|probe| probe.conv == segment.conv()) else {
+                continue;
+            };
+            let probe = self.under_way.remove(at)?;
+            let follows = |last: Probe| last.seq + 1 == probe.seq && last.conv != probe.conv;
+            self.takes_new |= self.answered.is_some_and(follows);
+            self.answered = Some(probe);
+            let time = now.saturating_duration_since(probe.sent);
+            return Some(Answer { seq: probe.seq, time, window: segment.window() });
+        }
+        None
+    }
+
+    /// When the oldest probe is given up.
+    pub fn next_timeout(&self) -> Option<Instant> {
+        self.under_way.front().map(|probe| probe.sent + self.timeout)
+    }
+
+    /// Gives a probe up whose time has come: its number.
+    pub fn expire(&mut self, now: Instant) -> Option<u64> {
+        let due = self.next_timeout().is_some_and(|timeout| timeout <= now);
+        if due { self.under_way.pop_front().map(|probe| probe.seq) } else { None }
+    }
+
+    /// "Port unreachable" came: it belongs to the latest probe.
+    pub fn unreachable(&mut self) -> Option<u64> {
+        Some(self.under_way.pop_back()?.seq)
+    }
+
+    /// After a probe was given up: keeps to the conversation that was answered before, unless the
+    /// server is known to take new ones. Says whether that is new.
+    pub fn keep_to_one(&mut self) -> bool {
+        match self.answered {
+            Some(answered) if !self.takes_new && self.only_conv.is_none() => {
+                self.only_conv = Some(answered.conv);
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn new_conv(&self) -> u32 {
+        loop {
+            // Each RandomState has keys of its own, so this is a random number.
+            let conv = RandomState::new().hash_one(()) as u32;
+            if conv != 0 && self.under_way.iter().all(|probe| probe.conv != conv) {
+                return conv;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sendoff::wire::SegmentView;
+
+    const TIMEOUT: Duration = Duration::from_secs(2);
+
+    fn conv_of(probe: &[u8]) -> u32 {
+        SegmentView::parse(probe).unwrap().0.conv()
+    }
+
+    fn segment(conv: u32, command: Command) -> Vec<u8> {
+        let (timestamp, sn) = Default::default();
+        Segment { conv, command, fragment: 0, window: 128, timestamp, sn, una: sn }.encode_header(0).to_vec()
+    }
+
+    #[test]
+    fn a_probe_is_a_bare_wask_of_a_conversation_of_its_own() {
+        let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
+        let (first, second) = (probes.send(1, now), probes.send(2, now));
+        assert_ne!(conv_of(&first), conv_of(&second));
+        let (view, rest) = SegmentView::parse(&first).unwrap();
+        assert_eq!(view.to_string(), "WASK una=0 wnd=32");
+        assert_eq!((view.sn().0, rest.len()), (0, 0));
+        assert_ne!(view.conv(), 0);
+    }
+
+    #[test]
+    fn answers_find_their_probe_in_any_order() {
+        let (mut probes, start) = (Probes::new(TIMEOUT), Instant::now());
+        let first = conv_of(&probes.send(1, start));
+        let second = conv_of(&probes.send(2, start));
+        let at = start + Duration::from_millis(30);
+        let answer = probes.receive(&segment(second, Command::WindowTell), at);
+        assert_eq!(answer, Some(Answer { seq: 2, time: Duration::from_millis(30), window: 128 }));
+        assert_eq!(probes.receive(&segment(second, Command::WindowTell), at), None, "a duplicate");
+        let mut datagram = segment(first, Command::Push);
+        datagram.extend(segment(first, Command::WindowTell));
+        assert_eq!(probes.receive(&datagram, at).map(|a| a.seq), Some(1));
+        assert!(probes.is_empty());
+    }
+
+    #[test]
+    fn nothing_but_a_tell_of_the_conversation_is_an_answer() {
+        let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
+        let conv = conv_of(&probes.send(1, now));
+        for command in [Command::Push, Command::Ack, Command::WindowAsk] {
+            assert_eq!(probes.receive(&segment(conv, command), now), None);
+        }
+        assert_eq!(probes.receive(&segment(conv ^ 1, Command::WindowTell), now), None);
+        let answer = segment(conv, Command::WindowTell);
+        for len in 0..answer.len() {
+            assert_eq!(probes.receive(&answer[..len], now), None);
+        }
+        assert!(probes.receive(&answer, now).is_some());
+    }
+
+    #[test]
+    fn probes_expire_in_order_and_icmp_belongs_to_the_latest() {
+        let (mut probes, start) = (Probes::new(TIMEOUT), Instant::now());
+        for seq in 1..=3 {
+            probes.send(seq, start + Duration::from_secs(seq - 1));
+        }
+        assert_eq!(probes.next_timeout(), Some(start + TIMEOUT));
+        assert_eq!(probes.expire(start + TIMEOUT - Duration::from_nanos(1)), None);
+        assert_eq!(probes.expire(start + TIMEOUT), Some(1));
+        assert_eq!(probes.expire(start + TIMEOUT), None);
+        assert_eq!(probes.unreachable(), Some(3));
+    }
+
+    #[test]
+    fn a_server_that_ignores_a_second_conversation_is_asked_in_the_first() {
+        let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
+        assert!(!probes.keep_to_one(), "nothing has answered yet");
+        let first = conv_of(&probes.send(1, now));
+        probes.receive(&segment(first, Command::WindowTell), now).unwrap();
+        probes.send(2, now);
+        assert_eq!(probes.expire(now + TIMEOUT), Some(2));
+        assert!(probes.keep_to_one() && !probes.keep_to_one());
+        assert!(probes.may_send());
+        assert_eq!(conv_of(&probes.send(3, now)), first);
+        assert!(!probes.may_send(), "one at a time");
+    }
+
+    #[test]
+    fn a_loss_changes_nothing_where_new_conversations_were_answered() {
+        let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
+        for seq in 1..=2 {
+            let conv = conv_of(&probes.send(seq, now));
+            probes.receive(&segment(conv, Command::WindowTell), now).unwrap();
+        }
+        probes.send(3, now);
+        probes.expire(now + TIMEOUT).unwrap();
+        assert!(!probes.keep_to_one());
+    }
+}
