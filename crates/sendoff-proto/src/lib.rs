@@ -35,7 +35,7 @@ pub mod wire;
 
 pub use config::{Config, ConfigError, Mode, Wire};
 pub use connection::{
-    Cause, Connection, ConnectionStats, Ending, MessageError, MessageTooLarge, Party, Role, Silence,
+    Batch, Cause, Connection, ConnectionStats, Ending, MessageError, MessageTooLarge, Party, Role, Silence,
     TransmitBuffer,
 };
 pub use endpoint::{DropReason, Endpoint, Route, RouteStats};

@@ -98,7 +98,7 @@ impl Event {
                 format!("{} interrupted: {what} (again: at once)", paint.yellow("sendoff:"))
             }
             Self::OneConversation => format!(
-                "{} the server ignores a second conversation from one port: from now on all probes are of one, \
+                "{} the server ignores a second conversation from one port: all probes are of one now, \
                  and each time may include its flush interval",
                 paint.yellow("sendoff:")
             ),

@@ -6,6 +6,34 @@ pub(crate) const MAX_DATAGRAMS: usize = 64;
 /// Bytes of a batch at most: a batch is one UDP payload to the kernel.
 pub(crate) const MAX_BYTES: usize = 65_507;
 
+/// A batch that is ready to be sent: datagrams equal in size but for the last, which may be shorter.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a> {
+    contents: &'a [u8],
+    datagram_size: usize,
+}
+
+impl<'a> Batch<'a> {
+    pub(crate) fn new(contents: &'a [u8], datagram_size: usize) -> Self {
+        Self { contents, datagram_size }
+    }
+
+    /// All datagrams, one behind the other.
+    pub fn contents(&self) -> &'a [u8] {
+        self.contents
+    }
+
+    /// Size of each datagram but the last, which has what is left.
+    pub fn datagram_size(&self) -> usize {
+        self.datagram_size
+    }
+
+    /// The datagrams one by one.
+    pub fn datagrams(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        self.contents.chunks(self.datagram_size.max(1))
+    }
+}
+
 /// A batch of datagrams to one peer, equal in size but for the last, which may be shorter.
 ///
 /// Made once and reused. Around the segments of each datagram, room can be left in front and behind
@@ -70,6 +98,15 @@ impl TransmitBuffer {
     /// The datagrams one by one.
     pub fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
         self.bytes.chunks(self.datagram_size.max(1))
+    }
+
+    /// How many datagrams of that size a batch may have; none if room is to be left around them,
+    /// so that they must be made here.
+    pub(crate) fn plain_datagrams(&self, size: usize) -> usize {
+        match self.front + self.back {
+            0 => self.max_datagrams.min(MAX_BYTES / size),
+            _ => 0,
+        }
     }
 
     /// Forgets the batch; the memory stays.

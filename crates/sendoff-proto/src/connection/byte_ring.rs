@@ -40,8 +40,9 @@ impl ByteRing {
         let first = n.min(front.len());
         out[..first].copy_from_slice(&front[..first]);
         out[first..n].copy_from_slice(&back[..n - first]);
-        self.head = (self.head + n) & self.bytes.len().wrapping_sub(1);
         self.len -= n;
+        // An empty ring starts over: a reader that keeps up stays in a few cache lines.
+        self.head = if self.len == 0 { 0 } else { (self.head + n) & (self.bytes.len() - 1) };
         n
     }
 

@@ -22,7 +22,7 @@ mod transmit;
 #[cfg(test)]
 mod tests;
 
-pub use buffer::TransmitBuffer;
+pub use buffer::{Batch, TransmitBuffer};
 pub use lifecycle::{Cause, Ending, Party, Role, Silence};
 pub use receive::MessageError;
 pub use stats::ConnectionStats;

@@ -255,6 +255,30 @@ impl SendRing {
         (self.slots, self.bytes) = (grown.slots, grown.bytes);
     }
 
+    /// How many full segments from `next` on lie one behind the other in memory, at most `most`.
+    pub(crate) fn full_run(&self, most: usize) -> usize {
+        if self.slots.is_empty() {
+            return 0;
+        }
+        let first = self.index(self.next);
+        let most = most.min(self.slots.len() - first).min(self.queued() as usize);
+        let run = &self.slots[first..first + most];
+        run.iter().take_while(|slot| slot.len as usize == self.segment_size).count()
+    }
+
+    /// Puts the header in front of a segment's data, where room was left for it.
+    #[inline]
+    pub(crate) fn stamp(&mut self, sn: SeqNumber, header: &[u8; HEADER_SIZE]) {
+        let start = self.index(sn) * self.stride();
+        self.bytes[start..start + HEADER_SIZE].copy_from_slice(header);
+    }
+
+    /// `count` segments from `first` on, with their headers: a run that was stamped.
+    pub(crate) fn stamped_run(&self, first: SeqNumber, count: usize) -> &[u8] {
+        let start = self.index(first) * self.stride();
+        &self.bytes[start..start + count * self.stride()]
+    }
+
     /// Takes the next queued segment into flight.
     #[inline]
     pub(crate) fn advance_next(&mut self) {

@@ -4,7 +4,10 @@
 //! last datagram or have their own: so one system call can send them all.
 
 use super::{
-    Connection, Phase, Timer, buffer::OpenDatagram, buffer::TransmitBuffer, pacer::Pacer, send::SlotState,
+    Connection, Phase, Timer,
+    buffer::{Batch, OpenDatagram, TransmitBuffer},
+    pacer::Pacer,
+    send::SlotState,
 };
 use crate::{
     seq::{SeqNumber, Timestamp},
@@ -29,7 +32,7 @@ impl Connection {
     }
 
     /// Writes the next batch of datagrams into `buffer`, which is cleared first; false when there is
-    /// nothing to send. Deferred acknowledgements go along.
+    /// nothing to send. Deferred acknowledgements go along. See [`poll_batch`](Self::poll_batch) for less copying.
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut TransmitBuffer) -> bool {
         buffer.clear();
         if self.phase == Phase::Ended {
@@ -56,6 +59,41 @@ impl Connection {
         }
         self.after_transmit(now, buffer.len());
         true
+    }
+
+    /// The next batch, without a copy where that can be: full segments leave straight from where
+    /// they are kept, everything else is written into `buffer`. `None` when there is nothing to send.
+    pub fn poll_batch<'a>(&'a mut self, now: Instant, buffer: &'a mut TransmitBuffer) -> Option<Batch<'a>> {
+        if let Some((first, count)) = self.stamp_run(now, buffer) {
+            return Some(Batch::new(self.ring.stamped_run(first, count), self.config.mtu_bytes()));
+        }
+        self.poll_transmit(now, buffer).then(|| Batch::new(buffer.contents(), buffer.datagram_size()))
+    }
+
+    /// Takes full segments into flight that lie one behind the other; says where they begin, and how many they are.
+    fn stamp_run(&mut self, now: Instant, buffer: &TransmitBuffer) -> Option<(SeqNumber, usize)> {
+        if self.phase == Phase::Ended {
+            return None;
+        }
+        self.refill_pacer(now);
+        let most = buffer.plain_datagrams(self.config.mtu_bytes()).min(self.sendable_segments() as usize);
+        let count = self.ring.full_run(most);
+        if count < 2 || self.next_lost().is_some() {
+            return None;
+        }
+        let first = self.ring.next;
+        let mut stamp = self.stamp(now);
+        let len = self.config.segment_size();
+        for _ in 0..count {
+            let sn = self.ring.next;
+            (stamp.sn, stamp.fragment) = (sn, self.ring.slot(sn).fragment);
+            self.ring.stamp(sn, &stamp.encode_header(len));
+            self.note_sent(now, &stamp, len);
+            self.ring.advance_next();
+        }
+        self.asking_since.get_or_insert(now);
+        self.after_transmit(now, count);
+        Some((first, count))
     }
 
     /// What all segments of a batch have in common.
@@ -120,16 +158,22 @@ impl Connection {
         }
         let slot = self.ring.slot(sn);
         (stamp.sn, stamp.fragment) = (sn, slot.fragment);
-        if slot.state == SlotState::Queued {
+        datagram.append(&stamp.encode_header(len), self.ring.data(sn));
+        self.note_sent(now, stamp, len);
+        true
+    }
+
+    /// A segment is on its way.
+    #[inline]
+    fn note_sent(&mut self, now: Instant, stamp: &Segment, len: usize) {
+        if self.ring.slot(stamp.sn).state == SlotState::Queued {
             self.stats.bytes_sent += len as u64;
         }
-        datagram.append(&stamp.encode_header(len), self.ring.data(sn));
-        self.loss.on_sent(&mut self.ring, sn, now, stamp.timestamp, self.rtt.rto);
+        self.loss.on_sent(&mut self.ring, stamp.sn, now, stamp.timestamp, self.rtt.rto);
         self.stats.segments_sent += 1;
         if let Some(pacer) = &mut self.pacer {
             pacer.spend();
         }
-        true
     }
 
     /// Acknowledgements, then what was asked about the windows. What doesn't fit waits for the next datagram.

@@ -104,8 +104,9 @@ impl Pair {
                     }
                 }
             }
-            while side.connection.has_transmit() && side.connection.poll_transmit(now, &mut self.buffer) {
-                for datagram in self.buffer.datagrams() {
+            while side.connection.has_transmit() {
+                let Some(batch) = side.connection.poll_batch(now, &mut self.buffer) else { break };
+                for datagram in batch.datagrams() {
                     side.sent.push((self.now, datagram.len()));
                     side.link.send(self.now, datagram.to_vec());
                     self.datagrams += 1;

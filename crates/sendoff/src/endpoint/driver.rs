@@ -28,7 +28,7 @@ use std::{
 use tokio::time::{Sleep, sleep_until};
 
 /// Receive calls of a turn at most, each of several buffers.
-const RECV_CALLS: usize = 4;
+const RECV_CALLS: usize = 1;
 
 /// Batches sent in a turn at most.
 const SEND_BATCHES: usize = 16;

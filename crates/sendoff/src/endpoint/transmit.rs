@@ -5,7 +5,7 @@ use crate::{
     stream::ConnectionState,
     udp::{IcmpError, MAX_DATAGRAM_BYTES, SendError, Transmit},
 };
-use sendoff_proto::{Direction, TappedDatagram, TransmitBuffer};
+use sendoff_proto::{Batch, Direction, TappedDatagram, TransmitBuffer};
 use std::{
     cell::RefCell,
     net::{IpAddr, SocketAddr},
@@ -91,17 +91,15 @@ impl EndpointShared {
         }
         BUFFER.with_borrow_mut(|buffer| {
             buffer.set_max_datagrams(self.io.max_batch());
-            if !state.connection.poll_transmit(now, buffer) {
-                return Sent::Nothing;
-            }
-            self.show_sent(now, peer, buffer);
-            self.send(peer, state.source, buffer.contents(), buffer.datagram_size(), icmp)
+            let Some(batch) = state.connection.poll_batch(now, buffer) else { return Sent::Nothing };
+            self.show_sent(now, peer, batch);
+            self.send(peer, state.source, batch.contents(), batch.datagram_size(), icmp)
         })
     }
 
-    fn show_sent(&self, now: Instant, peer: SocketAddr, buffer: &TransmitBuffer) {
+    fn show_sent(&self, now: Instant, peer: SocketAddr, batch: Batch<'_>) {
         if let Some(tap) = self.config.tap_value() {
-            for payload in buffer.datagrams() {
+            for payload in batch.datagrams() {
                 tap.datagram(&TappedDatagram::new(now, Direction::Sent, self.local_addr, peer, payload));
             }
         }

@@ -117,6 +117,15 @@ impl RawPeer {
         heard.remove(0)
     }
 
+    /// The next segment with data; what comes before it is passed over.
+    pub async fn recv_push(&mut self) -> Heard {
+        loop {
+            if let Some(push) = self.recv().await.into_iter().find(|h| h.segment.command == Command::Push) {
+                return push;
+            }
+        }
+    }
+
     pub fn peer(&self) -> SocketAddr {
         self.peer.expect("a peer")
     }

@@ -124,8 +124,12 @@ impl Pinger {
         }
     }
 
-    async fn answered(&mut self, Answer { seq, time, window }: Answer) -> anyhow::Result<()> {
+    async fn answered(&mut self, Answer { seq, time, window, shows_one }: Answer) -> anyhow::Result<()> {
         self.tally.answer(time);
+        if shows_one {
+            self.tally.ignored += 1;
+            self.report.event(&Event::OneConversation);
+        }
         if self.report.json() {
             let object = json!({
                 "report": "answer", "seq": seq, "from": self.peer, "time_ms": milliseconds(time), "window": window,
@@ -141,9 +145,7 @@ impl Pinger {
     async fn give_up(&mut self, timeout: Duration) -> anyhow::Result<()> {
         while let Some(seq) = self.probes.expire(Instant::now()) {
             self.unanswered(seq, &format!("silent for {}", units::setting_duration(timeout))).await?;
-            if self.probes.keep_to_one() {
-                self.report.event(&Event::OneConversation);
-            }
+            self.probes.keep_to_one();
         }
         Ok(())
     }
@@ -170,14 +172,14 @@ impl Pinger {
     }
 
     async fn summary(&self, address: &str, name: &str) -> anyhow::Result<Outcome> {
-        let Tally { sent, answered, unreachable, .. } = self.tally;
+        let Tally { sent, answered, unreachable, ignored, .. } = self.tally;
         let (took, times) = (self.started.elapsed(), self.tally.times());
         let loss = (self.tally.loss() * 10.0).round() / 10.0;
         if self.report.json() {
             let times = times.map(|t| json!({"min": t.min, "avg": t.avg, "max": t.max, "mdev": t.mdev}));
             let object = json!({
                 "report": "summary", "address": address, "sent": sent, "answered": answered,
-                "unreachable": unreachable, "loss_percent": loss, "took_ms": milliseconds(took),
+                "unreachable": unreachable, "ignored": ignored, "loss_percent": loss, "took_ms": milliseconds(took),
                 "times_ms": times, "may_include_flush_interval": true,
             });
             self.report.object(&object).await?;
@@ -185,9 +187,9 @@ impl Pinger {
             let took = took.as_millis();
             self.report.line(&format!("\n--- {address} ping statistics ---")).await?;
             let probes = units::plural(sent, "probe");
-            self.report
-                .line(&format!("{probes} sent, {answered} answered, {loss}% loss, time {took} ms"))
-                .await?;
+            let ignored = if ignored > 0 { format!(", {ignored} ignored") } else { String::new() };
+            let counts = format!("{probes} sent, {answered} answered{ignored}, {loss}% loss");
+            self.report.line(&format!("{counts}, time {took} ms")).await?;
             if let Some(t) = times {
                 let times = format!("{:.3}/{:.3}/{:.3}/{:.3}", t.min, t.avg, t.max, t.mdev);
                 self.report.line(&format!("time min/avg/max/mdev = {times} ms\n({TICK})")).await?;

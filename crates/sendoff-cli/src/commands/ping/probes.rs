@@ -21,8 +21,10 @@ const WINDOW: u16 = 32;
 pub struct Probes {
     timeout: Duration,
     under_way: VecDeque<Probe>,
-    /// Set once the server has ignored a second conversation.
+    /// Set once a second conversation had no answer.
     only_conv: Option<u32>,
+    /// An answer in that one has shown that the server ignores others.
+    ignores_new: bool,
     /// The last probe that was answered.
     answered: Option<Probe>,
     /// Two conversations in a row were answered: the server takes new ones.
@@ -47,17 +49,29 @@ pub struct Answer {
     pub time: Duration,
     /// The window that it tells, in segments.
     pub window: u16,
+    /// It shows that the server ignores a second conversation from one address: the probe of one
+    /// was not lost.
+    pub shows_one: bool,
 }
 
 impl Probes {
     /// None under way yet.
     pub fn new(timeout: Duration) -> Self {
-        Self { timeout, under_way: VecDeque::new(), only_conv: None, answered: None, takes_new: false }
+        Self {
+            timeout,
+            under_way: VecDeque::new(),
+            only_conv: None,
+            ignores_new: false,
+            answered: None,
+            takes_new: false,
+        }
     }
 
-    /// Whether the next probe may leave: of one conversation only one at a time can be told from others.
+    /// Whether the next probe may leave. Of one conversation only one at a time can be told from
+    /// others; and the second to a server that answers waits for what became of it.
     pub fn may_send(&self) -> bool {
-        self.only_conv.is_none() || self.under_way.is_empty()
+        let in_doubt = self.answered.is_some() && !self.takes_new;
+        self.under_way.is_empty() || (self.only_conv.is_none() && !in_doubt)
     }
 
     /// Whether all are answered or given up.
@@ -86,7 +100,9 @@ impl Probes {
             self.takes_new |= self.answered.is_some_and(follows);
             self.answered = Some(probe);
             let time = now.saturating_duration_since(probe.sent);
-            return Some(Answer { seq: probe.seq, time, window: segment.window() });
+            let shows_one = self.only_conv.is_some() && !self.ignores_new;
+            self.ignores_new |= shows_one;
+            return Some(Answer { seq: probe.seq, time, window: segment.window(), shows_one });
         }
         None
     }
@@ -108,14 +124,10 @@ impl Probes {
     }
 
     /// After a probe was given up: keeps to the conversation that was answered before, unless the
-    /// server is known to take new ones. Says whether that is new.
-    pub fn keep_to_one(&mut self) -> bool {
-        match self.answered {
-            Some(answered) if !self.takes_new && self.only_conv.is_none() => {
-                self.only_conv = Some(answered.conv);
-                true
-            }
-            _ => false,
+    /// server is known to take new ones.
+    pub fn keep_to_one(&mut self) {
+        if !self.takes_new && self.only_conv.is_none() {
+            self.only_conv = self.answered.map(|probe| probe.conv);
         }
     }
 
@@ -164,7 +176,10 @@ mod tests {
         let second = conv_of(&probes.send(2, start));
         let at = start + Duration::from_millis(30);
         let answer = probes.receive(&segment(second, Command::WindowTell), at);
-        assert_eq!(answer, Some(Answer { seq: 2, time: Duration::from_millis(30), window: 128 }));
+        assert_eq!(
+            answer,
+            Some(Answer { seq: 2, time: Duration::from_millis(30), window: 128, shows_one: false })
+        );
         assert_eq!(probes.receive(&segment(second, Command::WindowTell), at), None, "a duplicate");
         let mut datagram = segment(first, Command::Push);
         datagram.extend(segment(first, Command::WindowTell));
@@ -203,15 +218,19 @@ mod tests {
     #[test]
     fn a_server_that_ignores_a_second_conversation_is_asked_in_the_first() {
         let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
-        assert!(!probes.keep_to_one(), "nothing has answered yet");
+        probes.keep_to_one();
+        assert!(probes.may_send(), "nothing has answered yet");
         let first = conv_of(&probes.send(1, now));
         probes.receive(&segment(first, Command::WindowTell), now).unwrap();
         probes.send(2, now);
         assert_eq!(probes.expire(now + TIMEOUT), Some(2));
-        assert!(probes.keep_to_one() && !probes.keep_to_one());
-        assert!(probes.may_send());
-        assert_eq!(conv_of(&probes.send(3, now)), first);
-        assert!(!probes.may_send(), "one at a time");
+        probes.keep_to_one();
+        for (seq, shows_one) in [(3, true), (4, false)] {
+            assert_eq!(conv_of(&probes.send(seq, now)), first);
+            assert!(!probes.may_send(), "one at a time");
+            let answer = probes.receive(&segment(first, Command::WindowTell), now).unwrap();
+            assert_eq!(answer.shows_one, shows_one);
+        }
     }
 
     #[test]
@@ -219,10 +238,14 @@ mod tests {
         let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
         for seq in 1..=2 {
             let conv = conv_of(&probes.send(seq, now));
+            assert_eq!(probes.may_send(), seq == 1, "the second waits for what becomes of it");
             probes.receive(&segment(conv, Command::WindowTell), now).unwrap();
         }
         probes.send(3, now);
+        assert!(probes.may_send());
         probes.expire(now + TIMEOUT).unwrap();
-        assert!(!probes.keep_to_one());
+        probes.keep_to_one();
+        let conv = conv_of(&probes.send(4, now));
+        assert_ne!(Some(conv), probes.answered.map(|probe| probe.conv));
     }
 }

@@ -11,6 +11,8 @@ pub struct Tally {
     pub answered: u64,
     /// Probes that drew "port unreachable".
     pub unreachable: u64,
+    /// Probes of a second conversation, which the server ignores: not lost.
+    pub ignored: u64,
     shortest: f64,
     longest: f64,
     mean: f64,
@@ -45,9 +47,9 @@ impl Tally {
 
     /// Part of the probes that had no answer, in percent.
     pub fn loss(&self) -> f64 {
-        match self.sent {
+        match self.sent - self.ignored {
             0 => 0.0,
-            sent => 100.0 * (sent - self.answered) as f64 / sent as f64,
+            counted => 100.0 * (counted - self.answered) as f64 / counted as f64,
         }
     }
 
@@ -84,5 +86,7 @@ mod tests {
         assert!(Tally::default().loss().abs() < f64::EPSILON);
         let tally = Tally { sent: 3, ..Tally::default() };
         assert_eq!((tally.times(), tally.loss() as u32), (None, 100));
+        let tally = Tally { sent: 3, answered: 2, ignored: 1, ..Tally::default() };
+        assert!(tally.loss().abs() < f64::EPSILON, "what was ignored is not lost");
     }
 }

@@ -1,0 +1,388 @@
+//! What stands on the wire, datagram by datagram, while the clock stands still: so no timer has sent any of it.
+
+mod common;
+
+use common::*;
+use sendoff::{Config, Direction, KcpEndpoint, KcpListener, KcpStream, Profile, Wire, wire::Command};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// One echo of 5 bytes between two of ours; what each side has seen of it.
+async fn echo_seen(wire: Wire) -> (Vec<String>, Vec<String>) {
+    let (client_tap, server_tap) = (Recorder::new(), Recorder::new());
+    let config = Config::new().wire(wire);
+    let listener =
+        KcpListener::bind_with("127.0.0.1:0", config.clone().tap(server_tap.clone())).await.unwrap();
+    let mut client =
+        KcpStream::connect_with(listener.local_addr(), config.tap(client_tap.clone())).await.unwrap();
+    tokio::spawn(echo(listener));
+    exchange(&mut client, b"hello").await;
+    // Whoever waits for more has nothing to add to an acknowledgement.
+    assert!(poll_once(client.read(&mut [0; 8])).await.is_none());
+    settle().await;
+    (client_tap.lines(), server_tap.lines())
+}
+
+#[tokio::test]
+async fn a_classic_echo_is_exactly_four_datagrams() {
+    watched(async {
+        let _clock = Frozen::new();
+        let (client, server) = echo_seen(Wire::Classic).await;
+        assert_eq!(
+            client,
+            [
+                "sent PUSH sn=0 una=0 5 bytes",
+                "received ACK sn=0 una=1",
+                "received PUSH sn=0 una=1 5 bytes",
+                "sent ACK sn=0 una=1",
+            ]
+        );
+        assert_eq!(
+            server,
+            [
+                "received PUSH sn=0 una=0 5 bytes",
+                "sent ACK sn=0 una=1",
+                "sent PUSH sn=0 una=1 5 bytes",
+                "received ACK sn=0 una=1",
+            ]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_idle_classic_connection_sends_nothing_for_an_hour_after_its_echo() {
+    watched(async {
+        let _clock = Frozen::new();
+        let mut raw = RawPeer::listening().await;
+        let config = Config::new().wire(Wire::Classic);
+        let mut client = KcpStream::connect_with(raw.addr(), config).await.unwrap();
+        client.write_all(b"hello").await.unwrap();
+        let push = raw.recv_one().await;
+        raw.ack(&push, 1).await;
+        raw.push(0, 1, b"hello").await;
+        read_exactly(&mut client, 5).await;
+        assert_eq!(raw.recv_one().await.segment.command, Command::Ack);
+        for _ in 0..60 {
+            advance(Duration::from_secs(60)).await;
+        }
+        assert!(raw.try_recv().is_none());
+        assert_eq!(client.endpoint().stats().datagrams_sent, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn in_extended_mode_the_acknowledgement_rides_with_the_answer() {
+    watched(async {
+        let _clock = Frozen::new();
+        let (client, _) = echo_seen(Wire::Extended).await;
+        // The first datagram comes before anyone accepts, so its acknowledgement has nobody to wait for.
+        let rest: Vec<_> = client.iter().filter(|line| !line.ends_with("received ACK sn=0 una=1")).collect();
+        assert!(rest.len() < 4, "{client:?}");
+
+        let listener = KcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut raw = RawPeer::client(listener.local_addr(), 1).await;
+        tokio::spawn(echo(listener));
+        raw.push(0, 0, b"first").await;
+        let mut answer = raw.recv_push().await;
+        for sn in 1..10 {
+            raw.ack(&answer, sn).await;
+            raw.push(sn, sn, b"again").await;
+            let datagram = raw.recv().await;
+            let commands: Vec<_> = datagram.iter().map(|h| h.segment.command).collect();
+            assert_eq!(commands, [Command::Push, Command::Ack], "{datagram:?}");
+            assert_eq!(datagram[0].segment.una.0, sn + 1);
+            answer = datagram[0].clone();
+        }
+        raw.ack(&answer, 10).await;
+        settle().await;
+        assert!(raw.try_recv().is_none());
+    })
+    .await;
+}
+
+/// A server's stream that has read 5 bytes, with the window given.
+async fn served(config: Config) -> (KcpStream, RawPeer, KcpListener) {
+    let listener = KcpListener::bind_with("127.0.0.1:0", config).await.unwrap();
+    let mut raw = RawPeer::client(listener.local_addr(), 1).await;
+    raw.push(0, 0, b"hello").await;
+    let (mut server, _) = listener.accept().await.unwrap();
+    assert_eq!(read_exactly(&mut server, 5).await, b"hello");
+    assert_eq!(raw.recv_one().await.segment.command, Command::Ack);
+    (server, raw, listener)
+}
+
+#[tokio::test]
+async fn an_acknowledgement_without_an_answer_leaves_when_the_reader_waits_again() {
+    watched(async {
+        let _clock = Frozen::new();
+        let (mut server, mut raw, _listener) = served(Config::new()).await;
+        let mut bytes = [0; 8];
+        let ((), read) = tokio::join!(raw.push(1, 0, b"more"), server.read(&mut bytes));
+        assert_eq!(read.unwrap(), 4);
+        settle().await;
+        assert!(raw.try_recv().is_none(), "left to the reader, who may answer");
+        assert!(poll_once(server.read(&mut bytes)).await.is_none());
+        let ack = raw.recv_one().await;
+        assert_eq!((ack.segment.command, ack.segment.una.0), (Command::Ack, 2));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_acknowledgement_that_nobody_takes_along_leaves_after_5_ms() {
+    watched(async {
+        let _clock = Frozen::new();
+        let (mut server, mut raw, _listener) = served(Config::new()).await;
+        let mut bytes = [0; 8];
+        let ((), read) = tokio::join!(raw.push(1, 0, b"more"), server.read(&mut bytes));
+        assert_eq!(read.unwrap(), 4);
+        settle().await;
+        assert!(raw.try_recv().is_none());
+        tokio::time::advance(ms(5)).await;
+        assert_eq!(raw.recv_one().await.segment.una.0, 2);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn dropping_the_last_handle_sends_the_acknowledgement_that_is_owed() {
+    watched(async {
+        let _clock = Frozen::new();
+        let (mut server, mut raw, listener) = served(Config::new()).await;
+        let mut bytes = [0; 8];
+        let ((), read) = tokio::join!(raw.push(1, 0, b"more"), server.read(&mut bytes));
+        assert_eq!(read.unwrap(), 4);
+        drop(server);
+        assert_eq!(raw.recv_one().await.segment.una.0, 2);
+        listener.endpoint().wait_idle().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_probe_of_a_living_connection_is_answered_with_its_window() {
+    watched(async {
+        let _clock = Frozen::new();
+        let (_server, mut raw, _listener) = served(Config::new().recv_window(77).unwrap()).await;
+        raw.wask(0).await;
+        let answer = raw.recv_one().await.segment;
+        assert_eq!((answer.command, answer.window, answer.una.0), (Command::WindowTell, 77, 1));
+    })
+    .await;
+}
+
+/// Fills the window of a reader that doesn't read; returns the next number.
+async fn fill_window(server: &KcpStream, raw: &mut RawPeer, segments: u32) -> u32 {
+    let mut next = 1;
+    while next <= segments {
+        raw.push(next, 0, &[b'x'; 100]).await;
+        next += 1;
+    }
+    until(|| server.stats().unread == segments as usize * 100).await;
+    // The last acknowledgement tells that the window is closed.
+    loop {
+        let ack = raw.recv().await.pop().unwrap();
+        if ack.segment.una.0 == next {
+            assert_eq!(ack.segment.window, 0, "{ack:?}");
+            return next;
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_full_window_that_reopens_is_told_unasked() {
+    watched(async {
+        let _clock = Frozen::new();
+        for wire in [Wire::Extended, Wire::Classic] {
+            let config = Config::new().wire(wire).recv_window(32).unwrap();
+            let (mut server, mut raw, _listener) = served(config).await;
+            let next = fill_window(&server, &mut raw, 32).await;
+            let bytes = read_exactly(&mut server, 32 * 100).await;
+            assert_eq!(bytes, [b'x'; 3_200]);
+            let told = raw.recv_one().await.segment;
+            assert_eq!((told.command, told.una.0, told.window), (Command::WindowTell, next, 32), "{wire}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_never_stalls_the_transfer_though_no_timer_runs() {
+    watched(async {
+        let _clock = Frozen::new();
+        for (send, recv) in [(1, 1), (1_024, 8), (64, 1_024), (32, 32)] {
+            let window = |s, r| Config::fast3().send_window(s).unwrap().recv_window(r).unwrap();
+            let Pair { mut client, server, .. } = Pair::of(window(send, 32), window(32, recv)).await;
+            let sent = payload(300_000, 1);
+            let reading = async {
+                let mut received = Vec::new();
+                while received.len() < sent.len() {
+                    // The window fills up before anything is read.
+                    for _ in 0..50 {
+                        tokio::task::yield_now().await;
+                    }
+                    received.extend_from_slice(&server.read_chunk(20_000).await.unwrap().unwrap());
+                }
+                received
+            };
+            let (received, written) = tokio::join!(reading, client.write_all(&sent));
+            written.unwrap();
+            assert!(received == sent);
+            client.shutdown().await.unwrap();
+            let stats = client.stats();
+            assert_eq!((stats.retransmitted_timeout, stats.probes_sent), (0, 0));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_mebibyte_crosses_in_every_profile_though_no_timer_runs() {
+    watched(async {
+        let _clock = Frozen::new();
+        for profile in [Profile::DEFAULT, Profile::NORMAL, Profile::FAST, Profile::FAST2] {
+            let Pair { mut client, mut server, .. } = Pair::with(Config::new().profile(profile)).await;
+            let sent = payload(1 << 20, 1);
+            let writing = async {
+                client.write_all(&sent).await.unwrap();
+                client.shutdown().await.unwrap();
+            };
+            let (received, ()) = tokio::join!(read_exactly(&mut server, sent.len()), writing);
+            assert!(received == sent);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn shutdown_is_ok_only_when_una_covers_every_byte() {
+    watched(async {
+        let _clock = Frozen::new();
+        let mut raw = RawPeer::listening().await;
+        let mut client = KcpStream::connect(raw.addr()).await.unwrap();
+        client.write_all(&payload(2_000, 1)).await.unwrap();
+        let first = raw.recv_push().await;
+        let second = raw.recv_push().await;
+        assert!(poll_once(client.shutdown()).await.is_none());
+        // Selective acknowledgements deliver nothing.
+        raw.ack(&first, 0).await;
+        raw.ack(&second, 0).await;
+        until(|| client.stats().datagrams_received == 2).await;
+        assert!(poll_once(client.shutdown()).await.is_none());
+        raw.ack(&first, 1).await;
+        until(|| client.stats().bytes_acknowledged == 1_376).await;
+        assert!(poll_once(client.shutdown()).await.is_none());
+        raw.wins(2).await;
+        client.shutdown().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn flush_does_not_wait_for_acknowledgements() {
+    watched(async {
+        let _clock = Frozen::new();
+        let mut raw = RawPeer::listening().await;
+        let mut client = KcpStream::connect(raw.addr()).await.unwrap();
+        client.write_all(&payload(100_000, 1)).await.unwrap();
+        client.flush().await.unwrap();
+        assert_eq!(client.stats().bytes_acknowledged, 0);
+        assert_eq!(raw.recv_push().await.segment.sn.0, 0);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nothing_is_sent_by_connecting() {
+    watched(async {
+        let _clock = Frozen::new();
+        let raw = RawPeer::listening().await;
+        let _own = KcpStream::connect(raw.addr()).await.unwrap();
+        let endpoint = KcpEndpoint::bind("127.0.0.1:0").await.unwrap();
+        let _shared = endpoint.connect(raw.addr()).await.unwrap();
+        for _ in 0..60 {
+            advance(Duration::from_secs(60)).await;
+        }
+        assert!(raw.try_recv().is_none());
+    })
+    .await;
+}
+
+// Only Linux has all of 127.0.0.0/8.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn an_answer_leaves_from_the_very_address_that_the_peer_sent_to() {
+    watched(async {
+        let listener = KcpListener::bind("0.0.0.0:0").await.unwrap();
+        let port = listener.local_addr().port();
+        for host in ["127.0.0.2", "127.0.0.77", "127.0.0.1"] {
+            let addr: SocketAddr = format!("{host}:{port}").parse().unwrap();
+            let mut raw = RawPeer::client(addr, 1).await;
+            raw.push(0, 0, b"hello").await;
+            let (mut server, _) = listener.accept().await.unwrap();
+            raw.recv_one().await;
+            assert_eq!(raw.peer(), addr, "the acknowledgement");
+            assert_eq!(server.local_addr(), addr);
+            server.write_all(b"answer").await.unwrap();
+            raw.recv_push().await;
+            assert_eq!(raw.peer(), addr, "the answer");
+            raw.conv = 2;
+            raw.wask(0).await;
+            raw.recv_one().await;
+            assert_eq!(raw.peer(), addr, "the answer to a probe of nothing");
+            // A connected socket of ours takes nothing from elsewhere either.
+            let client = KcpStream::connect(addr).await.unwrap();
+            let (mut client, mut server) = greeted(client, &listener).await;
+            server.write_all(b"!").await.unwrap();
+            assert_eq!(client.read_u8().await.unwrap(), b'!');
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tap_sees_every_datagram_both_ways() {
+    watched(async {
+        let (client_tap, server_tap) = (Recorder::new(), Recorder::new());
+        let (client, server) = (Config::new().tap(client_tap.clone()), Config::new().tap(server_tap.clone()));
+        let Pair { mut client, mut server, listener } = Pair::of(client, server).await;
+        let sent = payload(200_000, 1);
+        let (received, written) =
+            tokio::join!(read_exactly(&mut server, sent.len()), client.write_all(&sent));
+        written.unwrap();
+        assert!(received == sent);
+        client.shutdown().await.unwrap();
+        // What is dropped is seen too, and what is answered without a connection.
+        let mut raw = RawPeer::client(listener.local_addr(), 9).await;
+        raw.send_bytes(b"no segment").await;
+        raw.wask(0).await;
+        raw.recv_one().await;
+
+        let (here, there) = (client.endpoint().stats(), listener.endpoint().stats());
+        assert_eq!(client_tap.count(Direction::Sent), here.datagrams_sent);
+        assert_eq!(client_tap.count(Direction::Received), here.datagrams_received);
+        assert_eq!(server_tap.count(Direction::Received), there.datagrams_received);
+        let payloads = |tap: &Arc<Recorder>, direction| -> Vec<Vec<u8>> {
+            let seen = tap.take().into_iter();
+            seen.filter(|s| s.direction == direction && s.peer != raw.addr()).map(|s| s.payload).collect()
+        };
+        assert_eq!(server_tap.count(Direction::Sent), there.datagrams_sent);
+        let arrived = payloads(&server_tap, Direction::Received);
+        assert!(payloads(&client_tap, Direction::Sent) == arrived, "seen there as they left here, in order");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_tap_is_told_addresses_as_the_stream_tells_them() {
+    watched(async {
+        let tap = Recorder::new();
+        let Pair { client, .. } = Pair::of(Config::new().tap(tap.clone()), Config::new()).await;
+        for seen in tap.take() {
+            assert_eq!((seen.local, seen.peer), (client.local_addr(), client.peer_addr()));
+        }
+    })
+    .await;
+}
