@@ -362,13 +362,14 @@ mod tests {
 
     #[test]
     fn every_setting_of_time_and_identity_arrives() {
+        let (off, classic) = (config("--keep-alive off", ""), config("", "?wire=classic"));
         let config = config("--keep-alive 10 --connect-timeout 500ms", "?linger=1m,conv=0x10");
         assert_eq!(config.keep_alive_interval(), Some(Duration::from_secs(10)));
         assert_eq!(config.connect_timeout_duration(), Duration::from_millis(500));
         assert_eq!(config.linger_duration(), Duration::from_secs(60));
         assert_eq!(config.conv_value().map(|conv| conv.value()), Some(16));
-        assert_eq!(super::tests::config("--keep-alive off", "").keep_alive_interval(), None);
-        assert_eq!(super::tests::config("", "?wire=classic").wire_value(), Wire::Classic);
+        assert_eq!(off.keep_alive_interval(), None);
+        assert_eq!(classic.wire_value(), Wire::Classic);
     }
 
     #[test]

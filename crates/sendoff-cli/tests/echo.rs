@@ -138,7 +138,7 @@ fn every_line_of_json_is_an_object() {
     );
     assert!(ended["read_timeout_ms"].as_f64().unwrap() >= 500.0, "{ended}");
     let lines = listener.stdout_until(|seen| seen.iter().filter(|byte| **byte == b'\n').count() == 2);
-    let lines = objects(&String::from_utf8(lines.to_vec()).unwrap());
+    let lines = objects(std::str::from_utf8(lines).unwrap());
     assert_eq!((&lines[0]["text"], &lines[0]["hex"]), (&"hi".into(), &serde_json::Value::Null));
     assert_eq!((&lines[1]["text"], &lines[1]["hex"]), (&"\u{fffd}".into(), &"ff".into()));
     assert_eq!((&lines[0]["report"], &lines[0]["connection"]), (&"line".into(), &1.into()));

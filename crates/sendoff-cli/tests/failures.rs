@@ -65,3 +65,10 @@ fn a_listener_on_all_addresses_warns() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     listener.stdout_until(|seen| seen == b"#1 over IPv4\n");
 }
+
+#[test]
+fn an_empty_stdin_that_meets_silence_is_said() {
+    let output = run(&["connect", &refusing_address(), "--quit-after", "100ms"], b"");
+    let expected = "sendoff: nothing was sent and nothing came: left after 100 ms (--quit-after)\n";
+    assert_eq!((output.code, output.stderr.as_str()), (0, expected));
+}

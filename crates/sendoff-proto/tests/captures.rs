@@ -85,7 +85,7 @@ fn payload(name: &str, len: usize) -> Vec<u8> {
     if name == "seed-p002" {
         return b"2026-11-20 20:59:07.84564567 +0000 UTC m=+0.000684753".to_vec();
     }
-    let mut hash = Sha256::digest(name);
+    let mut hash = Sha256::digest(if name == "plain-echo" { "plain" } else { name });
     let mut payload = Vec::new();
     while payload.len() < len {
         payload.extend_from_slice(&hash);

@@ -42,11 +42,13 @@ pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) 
         None => Leave::Never,
     };
     let over = netcat::run(source, &mut incoming, &mut outgoing, leave, &report, interrupts).await;
+    let stats = outgoing.stats();
     drop((incoming, outgoing));
     match over {
         Ok(over) => {
             if let (Over::Silence, Leave::SilentAfterDelivery(silence)) = (over, leave) {
-                report.event(&Event::LeftSilentPeer { silence });
+                let exchanged = stats.bytes_sent + stats.bytes_received > 0;
+                report.event(&Event::LeftSilentPeer { silence, exchanged });
             }
             endpoint.wait_idle().await;
             Ok(over.into())

@@ -241,3 +241,45 @@ async fn download(incoming: &mut Incoming, report: &Report, activity: &Activity)
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::time::{advance, sleep};
+
+    const TIME: Duration = Duration::from_secs(2);
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_begins_anew_with_all_that_happens() {
+        let (start, activity) = (Instant::now(), Activity::now());
+        tokio::join!(activity.silence(Some(TIME)), async {
+            for _ in 0..3 {
+                sleep(Duration::from_millis(1_500)).await;
+                activity.touch();
+            }
+        });
+        assert_eq!(start.elapsed(), Duration::from_millis(3 * 1_500) + TIME);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_send_or_print_that_waits_is_no_silence() {
+        let (start, activity) = (Instant::now(), Activity::now());
+        let waiting = activity.during(sleep(Duration::from_secs(60)));
+        tokio::join!(activity.silence(Some(TIME)), waiting);
+        let lasted = start.elapsed();
+        assert!(lasted >= Duration::from_secs(60) + TIME, "{lasted:?}");
+        assert!(lasted <= Duration::from_secs(60) + 2 * TIME, "{lasted:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_limit_silence_never_ends() {
+        let activity = Activity::now();
+        let mut silence = pin!(activity.silence(None));
+        advance(Duration::from_secs(1_000_000)).await;
+        tokio::select! {
+            biased;
+            () = &mut silence => panic!("it ended"),
+            () = std::future::ready(()) => {}
+        }
+    }
+}

@@ -40,6 +40,8 @@ pub enum Event {
     LeftSilentPeer {
         /// After how long a silence.
         silence: Duration,
+        /// Whether anything was sent or received.
+        exchanged: bool,
     },
     /// The user wants to stop.
     Interrupted {
@@ -84,11 +86,16 @@ impl Event {
                 let words = format!("a line of more than {} bytes was cut", count(*limit as u64));
                 format!("{} {peer} {}", number_of(*number, paint), paint.yellow(&words))
             }
-            Self::LeftSilentPeer { silence } => format!(
-                "{} the peer can't say goodbye (stock KCP): left after {} of silence (--quit-after)",
-                paint.dim("sendoff:"),
-                setting_duration(*silence)
-            ),
+            Self::LeftSilentPeer { silence, exchanged } => {
+                let silence = setting_duration(*silence);
+                let words = match exchanged {
+                    true => {
+                        format!("the peer can't say goodbye (stock KCP): left after {silence} of silence")
+                    }
+                    false => format!("nothing was sent and nothing came: left after {silence}"),
+                };
+                format!("{} {words} (--quit-after)", paint.dim("sendoff:"))
+            }
             Self::Interrupted { connections } => {
                 let what = match connections {
                     0 => "ending".into(),
@@ -118,8 +125,8 @@ impl Event {
             Self::LineCut { number, peer, limit } => {
                 json!({"event": "line_cut", "connection": number, "peer": peer, "limit": limit})
             }
-            Self::LeftSilentPeer { silence } => {
-                json!({"event": "left", "silence_ms": milliseconds(*silence)})
+            Self::LeftSilentPeer { silence, exchanged } => {
+                json!({"event": "left", "silence_ms": milliseconds(*silence), "exchanged": exchanged})
             }
             Self::Interrupted { connections } => json!({"event": "interrupted", "connections": connections}),
             Self::OneConversation => json!({"event": "one_conversation"}),
@@ -214,7 +221,7 @@ mod tests {
             "#2 127.0.0.1:52114 a line of more than 65,536 bytes was cut"
         );
         assert_eq!(
-            line(Event::LeftSilentPeer { silence: Duration::from_secs(2) }),
+            line(Event::LeftSilentPeer { silence: Duration::from_secs(2), exchanged: true }),
             "sendoff: the peer can't say goodbye (stock KCP): left after 2 s of silence (--quit-after)"
         );
     }

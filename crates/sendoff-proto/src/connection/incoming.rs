@@ -57,8 +57,8 @@ impl Connection {
         segment: &SegmentView<'_>,
         sample: &mut Option<Duration>,
     ) -> bool {
-        let una_is_ours = segment.una().ahead_of(self.ring.unacked) <= 0 && self.is_old_una(segment.una())
-            || segment.una().is_within(self.ring.unacked, self.ring.next.plus(1));
+        let una_is_current = segment.una().is_within(self.ring.unacked, self.ring.next.plus(1));
+        let una_is_ours = una_is_current || self.is_old_una(segment.una());
         match segment.command() {
             Command::Ack => {
                 if !una_is_ours || !self.handle_ack(now, segment, sample) {
@@ -74,7 +74,10 @@ impl Connection {
             self.stats.invalid_una += 1;
             return false;
         }
-        self.note_sign_of_life(now);
+        if una_is_current {
+            // One that has forgotten the conversation answers too, but with una 0.
+            self.note_sign_of_life(now);
+        }
         self.handle_una(segment.una(), segment.window())
     }
 

@@ -56,7 +56,7 @@ pub(crate) struct ReceiveQueue {
     pub(crate) next: SeqNumber,
     /// Segments that may wait for the reader.
     window: u32,
-    /// The window that may be advertised so far, at most `window`.
+    /// The window that the socket's buffer allows so far.
     limit: u32,
     /// The furthest right edge that was advertised: never taken back.
     edge: SeqNumber,
@@ -77,7 +77,7 @@ impl ReceiveQueue {
         Self {
             next: first,
             window,
-            limit: window,
+            limit: u32::MAX,
             // What a peer assumes before it has heard anything is 32 (kcp-go) or 128 (ikcp.c).
             edge: first.plus(window.min(128)),
             byte_limit: byte_limit(window, segment_size),
@@ -92,7 +92,6 @@ impl ReceiveQueue {
 
     pub(crate) fn set_window(&mut self, window: u32, segment_size: usize) {
         self.window = window;
-        self.limit = self.limit.max(window);
         self.byte_limit = self.byte_limit.max(byte_limit(window, segment_size));
     }
 

@@ -165,13 +165,8 @@ impl<H: Clone> Endpoint<H> {
         if !self.listening {
             return self.drop(DropReason::NotListening);
         }
-        // A bare probe opens nothing here, but a `ping` deserves an answer; WINS is never answered,
-        // so two endpoints can't be set on each other.
-        if segment.command() == Command::WindowAsk && segment.data().is_empty() {
-            return match self.may_answer(now) {
-                true => Route::Answer(bare_window(conv)),
-                false => self.drop(DropReason::Unknown),
-            };
+        if is_ping(segment) && !self.tombstones.contains(now, remote, conv) && self.may_answer(now) {
+            return Route::Answer(bare_window(conv));
         }
         // A server's own first PUSH has una 1 or more: two echo servers can't be set on each other either.
         let opens = segment.command() == Command::Push
@@ -277,6 +272,16 @@ impl<H: Clone> Endpoint<H> {
             self.remotes.shrink_to(2 * self.remotes.len());
         }
     }
+}
+
+/// A bare probe opens nothing here, but one that begins a conversation asks whether anyone is there,
+/// and deserves an answer. One from the middle of a conversation doesn't: it would take the answer for
+/// a sign of life. WINS is never answered, so two endpoints can't be set on each other.
+fn is_ping(segment: &SegmentView<'_>) -> bool {
+    segment.command() == Command::WindowAsk
+        && segment.data().is_empty()
+        && segment.sn() == SeqNumber(0)
+        && segment.una() == SeqNumber(0)
 }
 
 /// What a stock peer answers when it has just been opened by a probe: nothing received, 32 segments of room.

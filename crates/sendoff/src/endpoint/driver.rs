@@ -337,9 +337,7 @@ impl Driver {
         let Some(limit) = state.window_limit else {
             let held = self.shared.io.recv_buffer() / KERNEL_BYTES_PER_DATAGRAM;
             let limit = u32::try_from(held).unwrap_or(u32::MAX).max(1);
-            if limit < wanted {
-                state.connection.limit_recv_window(limit);
-            }
+            state.connection.limit_recv_window(limit);
             state.window_limit = Some(limit);
             return;
         };
@@ -353,7 +351,7 @@ impl Driver {
             return;
         }
         let limit = limit.saturating_add(limit / 4 + 1);
-        state.connection.limit_recv_window(limit.min(wanted));
+        state.connection.limit_recv_window(limit);
         state.window_limit = Some(limit);
     }
 

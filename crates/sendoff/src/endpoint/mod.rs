@@ -117,6 +117,10 @@ impl KcpEndpoint {
 
     async fn connect_shared(&self, addr: impl ToSocketAddrs, config: Arc<Config>) -> io::Result<KcpStream> {
         let remote = resolve(addr, |a| self.shared.can_reach(a)).await?;
+        if config.conv_value().is_some_and(|conv| self.shared.table().get(remote, conv).is_some()) {
+            let text = format!("conversation with {remote}: this id is in use");
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+        }
         if self.shared.has_remote(remote) {
             let (stream, endpoint) = Self::connect_alone(remote, config)?;
             self.shared.adopt(&endpoint.shared);

@@ -252,17 +252,7 @@ impl AsyncWrite for WriteHalf {
         if slices.iter().all(|s| s.is_empty()) {
             return Poll::Ready(Ok(0));
         }
-        self.connection.poll_write_with(Some(cx), |c| {
-            let mut written = 0;
-            for slice in slices.iter().filter(|s| !s.is_empty()) {
-                let n = c.write_as_configured(slice)?;
-                written += n;
-                if n < slice.len() {
-                    break;
-                }
-            }
-            Ok(written)
-        })
+        self.connection.poll_write_with(Some(cx), |c| c.write_vectored(slices))
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -3,12 +3,18 @@
 use super::{ReadHalf, WriteHalf, wait};
 use bytes::Bytes;
 use sendoff_proto::{Connection, MessageError, MessageTooLarge};
-use std::{io, task::Poll};
+use std::{
+    io::{self, IoSlice},
+    task::Poll,
+};
 
 /// A write that suits the mode.
 pub(super) trait Write {
     /// In stream mode as much as fits; in message mode one message, whole or not at all.
     fn write_as_configured(&mut self, data: &[u8]) -> io::Result<usize>;
+
+    /// The same of several slices; in message mode together they are one message.
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
 }
 
 impl Write for Connection {
@@ -17,6 +23,22 @@ impl Write for Connection {
             return Ok(self.write(data));
         }
         queue_message(self, data)
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        if self.is_message_mode() {
+            let message: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
+            return queue_message(self, &message);
+        }
+        let mut written = 0;
+        for slice in slices {
+            let taken = self.write(slice);
+            written += taken;
+            if taken < slice.len() {
+                break;
+            }
+        }
+        Ok(written)
     }
 }
 

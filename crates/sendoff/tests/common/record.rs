@@ -1,8 +1,12 @@
 //! A tap that remembers what it saw.
 
-use super::raw::parse;
-use sendoff::{Direction, Tap, TappedDatagram, wire::Command};
+use super::raw::{Heard, parse};
+use sendoff::{
+    Direction, Tap, TappedDatagram,
+    wire::{Command, Segment},
+};
 use std::{
+    fmt,
     net::SocketAddr,
     sync::{Arc, Mutex},
 };
@@ -30,27 +34,26 @@ impl Recorder {
     pub fn count(&self, direction: Direction) -> u64 {
         self.0.lock().unwrap().iter().filter(|s| s.direction == direction).count() as u64
     }
-
-    /// What was seen so far, a line a datagram: `sent ACK sn=0 una=1 + PUSH sn=0 una=1 5 bytes`.
-    pub fn lines(&self) -> Vec<String> {
-        self.0.lock().unwrap().iter().map(line).collect()
-    }
 }
 
-fn line(seen: &Seen) -> String {
-    let direction = match seen.direction {
-        Direction::Sent => "sent",
-        Direction::Received => "received",
-    };
-    let segments = parse(&seen.payload).into_iter().map(|heard| {
-        let (command, sn, una) = (heard.segment.command, heard.segment.sn, heard.segment.una);
-        match command {
-            Command::Push => format!("PUSH sn={sn} una={una} {} bytes", heard.data.len()),
-            Command::Ack => format!("ACK sn={sn} una={una}"),
-            Command::WindowAsk | Command::WindowTell => format!("{command} una={una}"),
+impl fmt::Display for Seen {
+    /// Such as `sent ACK sn=0 una=1 + PUSH sn=0 una=1 5 bytes`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.direction {
+            Direction::Sent => "sent ",
+            Direction::Received => "received ",
+        })?;
+        for (n, Heard { segment, data }) in parse(&self.payload).into_iter().enumerate() {
+            let Segment { command, sn, una, .. } = segment;
+            f.write_str(if n > 0 { " + " } else { "" })?;
+            match command {
+                Command::Push => write!(f, "PUSH sn={sn} una={una} {} bytes", data.len())?,
+                Command::Ack => write!(f, "ACK sn={sn} una={una}")?,
+                Command::WindowAsk | Command::WindowTell => write!(f, "{command} una={una}")?,
+            }
         }
-    });
-    format!("{direction} {}", segments.collect::<Vec<_>>().join(" + "))
+        Ok(())
+    }
 }
 
 impl Tap for Recorder {
