@@ -25,10 +25,10 @@ More:      sendoff man, sendoff completions SHELL
 Options:   -v, -q, --json, --color WHEN, -h, -V
 Exit:      0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted";
 
-/// What a caller can rely on, in every command's own help.
+/// What a caller can rely on.
 const EXIT_CODES: &str = "\
-Exit: 0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted.
-SIGINT or SIGTERM ends gracefully: what is under way is delivered first; a second one ends at once.";
+SIGINT or SIGTERM ends gracefully: what was read is delivered first; a second one ends at once.
+Exit: 0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted.";
 
 /// Reliable UDP (KCP) for people and programs.
 #[derive(Debug, Parser)]
@@ -106,9 +106,10 @@ pub enum Command {
 const LISTEN_HELP: &str = "\
 Without --echo and --once each line that comes is printed with the number of its connection;
 control characters are escaped. A line longer than 64 KiB is cut, and that is said.
-Exit: 0 interrupted and all connections ended, 1 the socket failed (--once: refused, reset or timed out),
-2 usage, 130 interrupted twice (--once: interrupted before the end).
-SIGINT or SIGTERM ends gracefully: what is under way is delivered first; a second one ends at once.";
+--once alone ends when the peer is gone, or after --read-timeout: stock KCP can't say goodbye.
+SIGINT or SIGTERM ends gracefully: what is under way is delivered first; a second one ends at once.
+Exit: 0 interrupted, and all connections ended; 1 the socket failed; 2 usage; 130 interrupted twice.
+With --once: 1 refused, reset or timed out; 130 interrupted before the end.";
 
 /// `listen`.
 #[derive(Debug, clap::Args)]
@@ -172,10 +173,11 @@ fn parse_repeat(text: &str) -> Result<u64, String> {
 }
 
 const PING_HELP: &str = "\
-Works with any KCP server: it asks for the receive window, each time as a new conversation from the same
-port, which leaves at most one empty connection at a server that opens one for anything. Settings in the
-address are checked, but not needed.
-A server may answer at its next flush: then a time includes up to its interval, often as much as 100 ms.
+Works with any KCP server: it asks for the receive window.
+A stock server opens an empty connection for that. At most one is left there: each probe is of a
+new conversation from the same port, which takes the place of the last.
+A server may answer at its next flush: then a time includes up to its interval, often up to 100 ms.
+Settings in the address are checked, but not needed.
 Exit: 0 something answered (also when interrupted), 1 nothing did, 2 usage, 130 interrupted twice.";
 
 /// `ping`.

@@ -297,11 +297,11 @@ async fn keep_alives_probes_and_acknowledgements_after_the_close_make_no_phantom
 }
 
 #[tokio::test]
-async fn a_probe_of_nothing_is_answered_once_and_opens_nothing() {
+async fn a_ping_is_answered_once_and_opens_nothing() {
     watched(async {
         let listener = KcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut raw = RawPeer::client(listener.local_addr(), 99).await;
-        raw.wask(0).await;
+        raw.ping().await;
         let answer = raw.recv_one().await;
         assert_eq!(answer.segment.command, sendoff::wire::Command::WindowTell);
         assert_eq!((answer.segment.conv, answer.segment.una.0), (99, 0));

@@ -183,18 +183,19 @@ async fn an_address_in_use_is_an_error() {
 }
 
 #[tokio::test]
-async fn the_same_conversation_id_twice_harms_neither_connection() {
+async fn a_conversation_id_in_use_is_an_error_and_leaves_the_connection_alone() {
     watched(async {
         let addr = echo_server(Config::new()).await;
         let endpoint = KcpEndpoint::bind("127.0.0.1:0").await.unwrap();
         let config = Config::new().conv(Conv::new(77).unwrap());
         let mut first = endpoint.connect_with(addr, config.clone()).await.unwrap();
         exchange(&mut first, b"first").await;
-        match endpoint.connect_with(addr, config).await {
-            Ok(mut second) => exchange(&mut second, b"second").await,
-            Err(error) => assert_eq!(error.kind(), ErrorKind::AddrInUse),
-        }
+        let error = endpoint.connect_with(addr, config.clone()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::AddrInUse);
         exchange(&mut first, b"first again").await;
+        // With another peer it is another conversation.
+        let elsewhere = echo_server(Config::new()).await;
+        exchange(&mut endpoint.connect_with(elsewhere, config).await.unwrap(), b"second").await;
     })
     .await;
 }

@@ -17,7 +17,7 @@ fn malformed(conv: u32) -> Vec<Vec<u8>> {
         header[20..].copy_from_slice(&len.to_le_bytes());
         header.to_vec()
     };
-    let truncated = (0..24).map(|len| header(81, 0)[..len].to_vec());
+    let truncated = (1..24).map(|len| header(81, 0)[..len].to_vec());
     let past_the_end = [1, 1_000, u32::MAX].map(|len| header(81, len));
     let unknown = [0, 80, 85, 255].map(|command| header(command, 0));
     truncated.chain(past_the_end).chain(unknown).chain([vec![0xff; 65_507]]).collect()
@@ -71,11 +71,28 @@ async fn malformed_datagrams_of_the_peer_itself_are_counted_and_end_nothing() {
         raw.push(1, 0, b" again").await;
         assert_eq!(read_exactly(&mut server, 11).await, b"hello again");
         let (connection, endpoint) = (server.stats(), listener.endpoint().stats());
-        assert_eq!(connection.dropped_out_of_window, 2, "5000 and 2^30; the others are old or unbelieved");
+        assert_eq!(connection.dropped_out_of_window, 3, "5000, 2^31 and 2^30");
         assert!(connection.invalid_una >= 1, "{connection:?}");
         // What doesn't begin with a segment isn't known to be of the connection.
         assert_eq!(endpoint.dropped_malformed + connection.malformed_datagrams, bad.len() as u64);
         assert_eq!((endpoint.connections, endpoint.connections_accepted), (1, 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_datagram_without_a_byte_is_counted_and_dropped() {
+    watched(async {
+        let listener = KcpListener::bind("127.0.0.1:0").await.unwrap();
+        let raw = RawPeer::client(listener.local_addr(), 1).await;
+        raw.send_bytes(&[]).await;
+        raw.push(0, 0, b"hello").await;
+        raw.send_bytes(&[]).await;
+        raw.push(1, 0, b" again").await;
+        let (mut server, _) = listener.accept().await.unwrap();
+        assert_eq!(read_exactly(&mut server, 11).await, b"hello again");
+        let stats = listener.endpoint().stats();
+        assert_eq!((stats.datagrams_received, stats.dropped_malformed), (4, 2));
     })
     .await;
 }

@@ -342,9 +342,9 @@ async fn an_answer_leaves_from_the_very_address_that_the_peer_sent_to() {
             raw.recv_push().await;
             assert_eq!(raw.peer(), addr, "the answer");
             raw.conv = 2;
-            raw.wask(0).await;
+            raw.ping().await;
             raw.recv_one().await;
-            assert_eq!(raw.peer(), addr, "the answer to a probe of nothing");
+            assert_eq!(raw.peer(), addr, "the answer to a ping");
             // A connected socket of ours takes nothing from elsewhere either.
             let client = KcpStream::connect(addr).await.unwrap();
             let (mut client, mut server) = greeted(client, &listener).await;
@@ -388,7 +388,7 @@ async fn a_tap_sees_what_is_dropped_and_what_is_answered_without_a_connection() 
         let listener = KcpListener::bind_with("127.0.0.1:0", Config::new().tap(tap.clone())).await.unwrap();
         let mut raw = RawPeer::client(listener.local_addr(), 9).await;
         raw.wins(0).await;
-        raw.wask(0).await;
+        raw.ping().await;
         raw.recv_one().await;
         let seen: Vec<_> = tap.take().iter().map(ToString::to_string).collect();
         assert_eq!(seen, ["received WINS una=0", "received WASK una=0", "sent WINS una=0"]);

@@ -57,7 +57,7 @@ impl ByteRing {
 
     #[cold]
     fn grow(&mut self, needed: usize) {
-        let mut bytes = vec![0; needed.next_power_of_two().max(512)].into_boxed_slice();
+        let mut bytes = vec![0; needed.next_power_of_two().max(64)].into_boxed_slice();
         let (front, back) = self.as_slices();
         bytes[..front.len()].copy_from_slice(front);
         bytes[front.len()..self.len].copy_from_slice(back);

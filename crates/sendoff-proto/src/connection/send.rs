@@ -8,8 +8,9 @@
 //!                                       └ open: takes further writes until it is sent
 //! ```
 //!
-//! A slot has room for a header in front of its data, so that full segments can one day be sent
-//! straight from here. The ring grows by doubling and is given back when the connection is idle.
+//! A slot has room for a header in front of its data, so that full segments are sent straight from
+//! here. The ring grows by doubling and is given back when the connection is idle; as long as all
+//! segments are small, so are its slots.
 
 use crate::{
     config::MAX_FRAGMENTS,
@@ -20,6 +21,9 @@ use std::time::{Duration, Instant};
 
 /// Queued segments beyond the send window, so that an acknowledgement finds something to send.
 const QUEUE_AHEAD: u32 = 128;
+
+/// Data that a slot has room for at first.
+const SMALL_SLOT: usize = 232;
 
 /// Segments of one batch: a waiting writer is woken when that many are free.
 const WAKE_BATCH: u32 = 48;
@@ -57,6 +61,8 @@ pub(crate) struct SendRing {
     /// One stride a slot: header room, then data.
     bytes: Vec<u8>,
     segment_size: usize,
+    /// Data that a slot has room for: small at first, then a whole segment.
+    slot_size: usize,
     /// First segment that `una` hasn't covered (`snd_una`).
     pub(crate) unacked: SeqNumber,
     /// First segment that was never sent (`snd_nxt`).
@@ -74,6 +80,7 @@ impl SendRing {
             slots: Vec::new(),
             bytes: Vec::new(),
             segment_size,
+            slot_size: segment_size.min(SMALL_SLOT),
             unacked: first,
             next: first,
             end: first,
@@ -117,7 +124,7 @@ impl SendRing {
 
     #[inline]
     fn stride(&self) -> usize {
-        HEADER_SIZE + self.segment_size
+        HEADER_SIZE + self.slot_size
     }
 
     /// Segments sent and not yet delivered.
@@ -206,6 +213,9 @@ impl SendRing {
         let index = self.index(self.end.plus(u32::MAX));
         let stored = self.slots[index].len as usize;
         let taken = data.len().min(self.segment_size - stored);
+        if stored + taken > self.slot_size {
+            self.resize(self.slots.len(), self.segment_size);
+        }
         let start = index * self.stride() + HEADER_SIZE + stored;
         self.bytes[start..start + taken].copy_from_slice(&data[..taken]);
         self.slots[index].len += taken as u32;
@@ -215,7 +225,7 @@ impl SendRing {
 
     fn push_slot(&mut self, fragment: u8) {
         if self.end.distance_from(self.unacked) as usize == self.slots.len() {
-            self.grow();
+            self.resize((self.slots.len() * 2).max(2), self.slot_size);
         }
         let index = self.index(self.end);
         self.slots[index] = Slot { fragment, ..self.vacant() };
@@ -237,11 +247,11 @@ impl SendRing {
     }
 
     #[cold]
-    fn grow(&mut self) {
-        let (count, stride) = ((self.slots.len() * 2).max(2), self.stride());
+    fn resize(&mut self, count: usize, slot_size: usize) {
         let mut grown = Self {
             slots: vec![self.vacant(); count],
-            bytes: vec![0; count * stride],
+            bytes: vec![0; count * (HEADER_SIZE + slot_size)],
+            slot_size,
             ..Self::new(self.segment_size, self.unacked, self.created)
         };
         let mut sn = self.unacked;
@@ -249,10 +259,11 @@ impl SendRing {
             let (from, to) = (self.index(sn), grown.index(sn));
             let used = HEADER_SIZE + self.slots[from].len as usize;
             grown.slots[to] = self.slots[from];
-            grown.bytes[to * stride..][..used].copy_from_slice(&self.bytes[from * stride..][..used]);
+            let (from, to) = (from * self.stride(), to * grown.stride());
+            grown.bytes[to..][..used].copy_from_slice(&self.bytes[from..][..used]);
             sn = sn.plus(1);
         }
-        (self.slots, self.bytes) = (grown.slots, grown.bytes);
+        (self.slots, self.bytes, self.slot_size) = (grown.slots, grown.bytes, grown.slot_size);
     }
 
     /// How many full segments from `next` on lie one behind the other in memory, at most `most`.
@@ -304,6 +315,7 @@ impl SendRing {
     pub(crate) fn release_memory(&mut self) {
         if self.is_empty() {
             (self.slots, self.bytes) = (Vec::new(), Vec::new());
+            self.slot_size = self.segment_size.min(SMALL_SLOT);
         }
     }
 

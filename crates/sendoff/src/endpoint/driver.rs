@@ -178,6 +178,7 @@ impl Driver {
             Route::Known(connection) => connection,
             Route::Opens(conv) => self.accept(now, source, local, conv)?,
             Route::Answer(answer) => {
+                self.shared.show_sent(now, source, &answer, answer.len());
                 self.shared.send(source, local, &answer, answer.len(), &mut self.icmp);
                 return None;
             }

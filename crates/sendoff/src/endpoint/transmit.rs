@@ -5,7 +5,7 @@ use crate::{
     stream::ConnectionState,
     udp::{IcmpError, MAX_DATAGRAM_BYTES, SendError, Transmit},
 };
-use sendoff_proto::{Batch, Direction, TappedDatagram, TransmitBuffer};
+use sendoff_proto::{Direction, TappedDatagram, TransmitBuffer};
 use std::{
     cell::RefCell,
     net::{IpAddr, SocketAddr},
@@ -92,14 +92,14 @@ impl EndpointShared {
         BUFFER.with_borrow_mut(|buffer| {
             buffer.set_max_datagrams(self.io.max_batch());
             let Some(batch) = state.connection.poll_batch(now, buffer) else { return Sent::Nothing };
-            self.show_sent(now, peer, batch);
+            self.show_sent(now, peer, batch.contents(), batch.datagram_size());
             self.send(peer, state.source, batch.contents(), batch.datagram_size(), icmp)
         })
     }
 
-    fn show_sent(&self, now: Instant, peer: SocketAddr, batch: Batch<'_>) {
+    pub(super) fn show_sent(&self, now: Instant, peer: SocketAddr, contents: &[u8], datagram_size: usize) {
         if let Some(tap) = self.config.tap_value() {
-            for payload in batch.datagrams() {
+            for payload in contents.chunks(datagram_size.max(1)) {
                 tap.datagram(&TappedDatagram::new(now, Direction::Sent, self.local_addr, peer, payload));
             }
         }

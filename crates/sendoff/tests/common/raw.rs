@@ -61,7 +61,7 @@ impl RawPeer {
             command,
             fragment: 0,
             window: self.window,
-            timestamp: Timestamp(1_000 + sn),
+            timestamp: Timestamp(sn.wrapping_add(1_000)),
             sn: SeqNumber(sn),
             una: SeqNumber(una),
         }
@@ -92,6 +92,12 @@ impl RawPeer {
         self.send(Segment { timestamp, ..self.segment(Command::Ack, sn.0, una) }, &[]).await;
     }
 
+    /// Asks whether anyone is there, before a conversation.
+    pub async fn ping(&self) {
+        self.send(self.segment(Command::WindowAsk, 0, 0), &[]).await;
+    }
+
+    /// Asks for the window, in a conversation.
     pub async fn wask(&self, una: u32) {
         self.send(self.segment(Command::WindowAsk, 1, una), &[]).await;
     }
