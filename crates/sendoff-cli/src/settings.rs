@@ -63,7 +63,7 @@ static TABLE: [Setting; 15] = [
     Setting {
         name: "interval",
         value: Some("MS"),
-        help: "Tick of the profile: 10 to 5000 ms",
+        help: "Least slack of the retransmission timeout: 10 to 5000 ms",
         apply: |config, value| {
             let interval = units::parse_duration_as(value, Bare::Milliseconds)?;
             adjust(config, |p| Profile::new(p.nodelay(), interval, p.resend(), p.congestion()))
@@ -218,8 +218,9 @@ fn adjust(
     config: Config,
     change: impl FnOnce(Profile) -> Result<Profile, sendoff::ConfigError>,
 ) -> Result<Config, String> {
-    let profile = change(config.profile_value()).map_err(requirement)?;
-    Ok(config.profile(profile))
+    let given = config.profile_value();
+    let profile = change(given).map_err(requirement)?;
+    Ok(config.profile(profile.paced(given.is_paced())))
 }
 
 /// The settings that were given as flags; `CONNECT` says on which side.

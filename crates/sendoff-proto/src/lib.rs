@@ -28,6 +28,9 @@ mod config;
 mod congestion;
 mod connection;
 mod endpoint;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 mod profile;
 mod seq;
 mod tap;

@@ -112,6 +112,16 @@ fn mere_reordering_within_a_quarter_of_the_round_trip_sends_nothing_twice() {
 }
 
 #[test]
+fn a_round_trip_longer_than_the_first_timeout_is_learned_all_the_same() {
+    let mut pair = Pair::new(Config::new(), clean(300), 1);
+    pair.transfer(0, &payload(3_000_000, 1), ms(60_000));
+    let stats = pair.client().connection.stats();
+    assert!(stats.rtt.is_some_and(|rtt| rtt >= ms(600)), "{:?}", stats.rtt);
+    // The first flight of 32 is sent again, twice at most; nothing after it.
+    assert!(stats.retransmitted_timeout <= 64, "{}", stats.retransmitted_timeout);
+}
+
+#[test]
 fn lost_acknowledgements_do_not_duplicate_data() {
     let back = clean(10).loss(Loss::Bernoulli(0.5));
     let mut pair = Pair::with([Config::new(), Config::new()], [clean(10), back], 3, sim::Start::default());

@@ -25,6 +25,14 @@
 //! until keep-alive (on by default) or unanswered retransmissions end the connection with an error
 //! that holds an [`Ending`]: who, why, and how many bytes of how many were acknowledged.
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide.md")]
+struct Guide;
+
 mod endpoint;
 mod listener;
 mod stream;
@@ -34,7 +42,7 @@ pub use endpoint::{EndpointStats, KcpEndpoint};
 pub use listener::KcpListener;
 pub use sendoff_proto::{
     Backoff, Cause, Config, ConfigError, Congestion, ConnectionStats, Conv, Direction, Ending, MessageError,
-    MessageTooLarge, Mode, NoDelay, ParseConvError, Party, Profile, Role, Silence, Tap, TappedDatagram, Wire,
-    wire,
+    MessageTooLarge, Mode, NoDelay, ParseConvError, Party, Profile, Role, SeqNumber, Silence, Tap,
+    TappedDatagram, Timestamp, Wire, wire,
 };
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};

@@ -7,6 +7,8 @@ use sendoff::{Cause, Config, Ending, KcpEndpoint, KcpListener, KcpStream, Party,
 use std::{
     io::{self, ErrorKind},
     net::{SocketAddr, UdpSocket},
+    sync::mpsc,
+    thread,
     time::Duration,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -220,6 +222,26 @@ async fn a_peer_whose_process_is_gone_resets_the_connection() {
         let error = client.read(&mut [0; 8]).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
         assert_eq!(Ending::of(&error).unwrap().cause, Cause::Reset);
+    })
+    .await;
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_client_whose_process_is_gone_resets_its_connection_at_the_server_and_no_other() {
+    watched(async {
+        let Pair { mut client, server: mut other, listener } = Pair::new().await;
+        let raw = RawPeer::client(listener.local_addr(), 1).await;
+        raw.push(0, 0, b"hello").await;
+        let (mut server, _) = listener.accept().await.unwrap();
+        assert_eq!(read_exactly(&mut server, 5).await, b"hello");
+        drop(raw);
+        server.write_all(b"still there?").await.unwrap();
+        let error = server.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(Ending::of(&error).unwrap().cause, Cause::Reset);
+        client.write_all(b"of course").await.unwrap();
+        assert_eq!(read_exactly(&mut other, 9).await, b"of course");
+        assert!(poll_once(listener.accept()).await.is_none());
     })
     .await;
 }
@@ -458,9 +480,44 @@ fn the_end_of_the_runtime_wakes_everyone_who_waits_elsewhere() {
         };
         tokio::pin!(everyone);
         assert!(poll_once(everyone.as_mut()).await.is_none());
-        std::thread::spawn(move || drop(dying));
+        thread::spawn(move || drop(dying));
         everyone.await;
         assert!(endpoint.connect(addr).await.is_err(), "nobody drives that socket");
         assert!(listener.accept().await.is_err());
     }));
+}
+
+#[test]
+fn connections_opened_while_the_runtime_ends_are_told_so() {
+    let living = runtime();
+    for _ in 0..30 {
+        let dying =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let endpoint = dying.block_on(KcpEndpoint::bind("127.0.0.1:0")).unwrap();
+        let streams = thread::scope(|scope| {
+            let (begun, has_begun) = mpsc::channel();
+            let connecting = scope.spawn({
+                let living = living.handle();
+                move || {
+                    let mut streams = Vec::new();
+                    // As long as anyone drives the socket; a port of its own each, for one socket for all.
+                    for port in 1..=u16::MAX {
+                        match living.block_on(endpoint.connect(("127.0.0.1", port))) {
+                            Ok(stream) => streams.push(stream),
+                            Err(_) => return streams,
+                        }
+                        _ = begun.send(());
+                    }
+                    panic!("still connecting, and the runtime has long ended");
+                }
+            });
+            for _ in 0..100 {
+                has_begun.recv().unwrap();
+            }
+            drop(dying);
+            connecting.join().unwrap()
+        });
+        let forgotten = streams.iter().filter(|s| s.ending().is_none()).count();
+        assert_eq!(forgotten, 0, "of {}: nobody will ever wake who waits for them", streams.len());
+    }
 }

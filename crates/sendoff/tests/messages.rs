@@ -66,6 +66,31 @@ async fn boundaries_are_kept_in_the_smallest_datagrams_and_windows() {
 }
 
 #[tokio::test]
+async fn messages_arrive_whole_through_a_network_that_loses_doubles_and_reorders() {
+    watched(async {
+        let listener = KcpListener::bind_with("127.0.0.1:0", messages()).await.unwrap();
+        let relay = bad_relay(listener.local_addr(), 2).await;
+        let mut client = KcpStream::connect_with(relay, messages()).await.unwrap();
+        let message = |n: usize| payload(1 + n * 7_919 % 30_000, n as u64);
+        let sending = async {
+            for n in 0..60 {
+                client.send(message(n)).await.unwrap();
+            }
+            client.shutdown().await.unwrap();
+        };
+        let receiving = async {
+            let (server, _) = listener.accept().await.unwrap();
+            for n in 0..60 {
+                assert!(server.recv().await.unwrap().unwrap() == message(n), "message {n}");
+            }
+            server
+        };
+        tokio::join!(sending, receiving);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_message_too_large_or_empty_is_invalid_input_and_nothing_is_sent() {
     watched(async {
         let Pair { mut client, server, .. } = message_pair(messages()).await;
@@ -100,7 +125,7 @@ async fn send_and_recv_in_stream_mode_are_invalid_input() {
 #[tokio::test]
 async fn a_write_is_a_message_and_a_read_takes_bytes() {
     watched(async {
-        let Pair { mut client, mut server, .. } = message_pair(messages()).await;
+        let Pair { mut client, server, .. } = message_pair(messages()).await;
         client.write_all(b"one").await.unwrap();
         client.write_all(b"two").await.unwrap();
         assert_eq!(server.recv().await.unwrap().unwrap(), "one");

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use sendoff::{Backoff, Config, KcpStream, Profile, Wire};
+use sendoff::{Backoff, Config, KcpListener, KcpStream, Profile, Wire};
 use std::io::{ErrorKind, IoSlice};
 use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
@@ -83,6 +83,21 @@ async fn datagrams_of_50_and_of_65507_bytes_carry_bytes_both_ways() {
 }
 
 #[tokio::test]
+async fn bytes_arrive_whole_through_a_network_that_loses_doubles_and_reorders() {
+    watched(async {
+        for profile in [Profile::DEFAULT, Profile::FAST3] {
+            let config = Config::new().profile(profile);
+            let listener = KcpListener::bind_with("127.0.0.1:0", config.clone()).await.unwrap();
+            let relay = bad_relay(listener.local_addr(), 1).await;
+            let client = KcpStream::connect_with(relay, config).await.unwrap();
+            let (client, server) = greeted(client, &listener).await;
+            transfer_both_ways(Pair { client, server, listener }, 1 << 20).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_read_fills_the_buffer_across_segments() {
     watched(async {
         let Pair { mut client, mut server, .. } = Pair::new().await;
@@ -133,7 +148,8 @@ async fn try_read_would_block_until_readable() {
         let mut buffer = [0; 8];
         assert_eq!(server.try_read(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);
         let (readable, written) = tokio::join!(server.readable(), client.write_all(b"now"));
-        (readable.unwrap(), written.unwrap());
+        readable.unwrap();
+        written.unwrap();
         assert_eq!(server.try_read(&mut buffer).unwrap(), 3);
         assert_eq!(&buffer[..3], b"now");
         assert_eq!(server.try_read(&mut buffer).unwrap_err().kind(), ErrorKind::WouldBlock);

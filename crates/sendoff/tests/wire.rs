@@ -345,6 +345,15 @@ async fn an_answer_leaves_from_the_very_address_that_the_peer_sent_to() {
             raw.ping().await;
             raw.recv_one().await;
             assert_eq!(raw.peer(), addr, "the answer to a ping");
+            // The address can change while the connection lives.
+            let other: SocketAddr = format!("127.0.0.99:{port}").parse().unwrap();
+            raw.conv = 1;
+            raw.turn_to(other);
+            raw.push(1, 0, b"hello").await;
+            assert_eq!(read_exactly(&mut server, 10).await, b"hellohello");
+            until(|| server.local_addr() == other).await;
+            raw.recv().await;
+            assert_eq!(raw.peer(), other, "after the peer has turned to another address");
             // A connected socket of ours takes nothing from elsewhere either.
             let client = KcpStream::connect(addr).await.unwrap();
             let (mut client, mut server) = greeted(client, &listener).await;

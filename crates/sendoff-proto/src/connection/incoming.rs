@@ -107,7 +107,8 @@ impl Connection {
         }
         match self.loss.on_ack(&mut self.ring, sn, echo, self.profile.resend()) {
             Acked::Latest(sent_at) => *sample = Some(now.saturating_duration_since(sent_at)),
-            Acked::Earlier => {}
+            // The echo tells which one (so Karn's doubt doesn't arise), to the millisecond.
+            Acked::Earlier => *sample = self.clock.age(now, echo),
             Acked::NotOurs => return false,
         }
         true
@@ -133,14 +134,25 @@ impl Connection {
         if news {
             self.stats.bytes_acknowledged += self.loss.on_una(&mut self.ring, una);
         }
-        let old = std::mem::replace(&mut self.remote_edge, edge);
-        if old.is_before(edge) {
-            self.loss.on_window_opened(&mut self.ring, old, edge, self.rtt.rto);
-        } else if !news {
-            // Of two with the same una the larger is the newer: an edge is never taken back.
-            self.remote_edge = old;
+        // Of two with the same una the larger is the newer: an edge is never taken back.
+        if news || self.remote_edge.is_before(edge) {
+            self.remote_edge = edge;
         }
+        self.note_told_edge(edge);
         news
+    }
+
+    /// What is in flight beyond the furthest edge that was told before was sent in vain: on the
+    /// assumption that every KCP makes of a peer that it hasn't heard.
+    fn note_told_edge(&mut self, edge: SeqNumber) {
+        match self.told_edge {
+            Some(told) if told.is_before(edge) => {
+                self.loss.on_window_opened(&mut self.ring, told, edge, self.rtt.rto);
+                self.told_edge = Some(edge);
+            }
+            Some(_) => {}
+            None => self.told_edge = Some(edge),
+        }
     }
 
     fn handle_push(&mut self, segment: &SegmentView<'_>) {
@@ -158,7 +170,6 @@ impl Connection {
         match self.receive.push(sn, segment.fragment(), data) {
             Pushed::InOrder => {
                 self.stats.bytes_received += (self.receive.ready_bytes() - before) as u64;
-                self.stats.empty_segments += u64::from(data.is_empty());
             }
             Pushed::OutOfOrder => {}
             Pushed::Duplicate => self.stats.duplicates_received += 1,

@@ -44,7 +44,7 @@ pub(crate) struct LossDetector {
 pub(crate) enum Acked {
     /// It answers the latest transmission, which left at that instant.
     Latest(Instant),
-    /// It answers an earlier transmission: no round trip can be told.
+    /// It answers an earlier transmission.
     Earlier,
     /// Not a timestamp that was ever sent with this segment.
     NotOurs,

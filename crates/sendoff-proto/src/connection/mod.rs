@@ -28,7 +28,7 @@ pub use receive::MessageError;
 pub use stats::ConnectionStats;
 
 use crate::{
-    config::{Config, Mode, Wire},
+    config::{Config, MESSAGE_WINDOW, Mode, Wire},
     congestion::{Classic, Controller, Unlimited},
     profile::{Congestion, Profile},
     seq::{Clock, Conv, SeqNumber, Timestamp},
@@ -94,6 +94,8 @@ pub struct Connection {
     probing: Probing,
     /// One past the last segment that the peer has room for (its una + wnd).
     remote_edge: SeqNumber,
+    /// The furthest that it ever told.
+    told_edge: Option<SeqNumber>,
     /// When the first segment left, and its timestamp.
     first_sent: Option<(Instant, Timestamp)>,
     last_received: Instant,
@@ -176,6 +178,7 @@ impl Connection {
             acks: AckQueue::default(),
             probing: Probing::default(),
             remote_edge: first.plus(INITIAL_REMOTE_WINDOW),
+            told_edge: None,
             first_sent: None,
             last_received: now,
             last_progress: now,
@@ -236,6 +239,7 @@ impl Connection {
             congestion_window: (cwnd != u32::MAX).then_some(cwnd),
             in_flight: self.ring.in_flight(),
             queued: self.ring.queued(),
+            empty_segments: self.receive.empty,
             unread: self.receive.ready_bytes(),
             reordering: self.receive.waiting_segments(),
             ..self.stats
@@ -269,7 +273,10 @@ impl Connection {
 
     /// Whether all that was written has been acknowledged by `una`.
     pub fn is_delivered(&self) -> bool {
-        self.ring.is_empty() && self.stats.bytes_acknowledged == self.stats.bytes_sent
+        match &self.ending {
+            Some(ending) => ending.bytes_in_doubt() == 0,
+            None => self.ring.is_empty(),
+        }
     }
 
     /// Whether nothing is in flight.
@@ -315,9 +322,10 @@ impl Connection {
 
     /// Moves bytes in order into `out`; returns how many, 0 when there are none.
     pub fn read(&mut self, out: &mut [u8]) -> usize {
+        let promised = self.receive.promised();
         let read = self.receive.read(out);
         if read > 0 {
-            self.tell_reopened_window();
+            self.tell_reopened_window(promised);
         }
         read
     }
@@ -327,20 +335,20 @@ impl Connection {
     /// # Errors
     /// [`MessageError`] when it has more fragments than the receive window and so can never arrive whole.
     pub fn read_message(&mut self) -> Result<Option<Vec<u8>>, MessageError> {
+        let promised = self.receive.promised();
         let message = self.receive.read_message();
         if matches!(message, Ok(Some(_))) {
-            self.tell_reopened_window();
+            self.tell_reopened_window(promised);
         }
         message
     }
 
     /// A window that was closed, or less than half of what it is now, is told unasked: the peer would
     /// else find out at its next probe only.
-    fn tell_reopened_window(&mut self) {
+    fn tell_reopened_window(&mut self, promised: u32) {
         if self.ending.is_some() {
             return;
         }
-        let promised = self.receive.promised();
         let free = self.receive.free();
         if (promised == 0 && free > 0) || free.saturating_sub(promised) > self.receive.limit() / 2 {
             self.probing.tell = true;
@@ -355,7 +363,7 @@ impl Connection {
     /// Starts the linger time anew for a caller that waits until all is delivered.
     pub fn start_linger(&mut self, now: Instant) {
         self.linger_elapsed = false;
-        if !self.is_delivered() {
+        if self.phase != Phase::Ended && !self.is_delivered() {
             let from = self.last_progress.max(now);
             self.timers.set(Timer::Linger, Some(from + self.config.linger_duration()));
         }
@@ -401,7 +409,9 @@ impl Connection {
             self.timers.stop(Timer::Pace);
         }
         self.profile = profile;
-        self.rearm_resend();
+        if self.phase != Phase::Ended {
+            self.rearm_resend();
+        }
     }
 
     /// Changes the windows from now on, in segments, checked as [`Config`] does. A right edge that
@@ -412,8 +422,9 @@ impl Connection {
     pub fn set_windows(&mut self, send: u32, recv: u32) -> Result<(), crate::ConfigError> {
         let checked = Config::new().mode(self.config.mode_value()).send_window(send)?.recv_window(recv)?;
         self.send_window = checked.send_window_segments();
+        let promised = self.receive.promised();
         self.receive.set_window(checked.recv_window_segments(), self.config.segment_size());
-        self.tell_reopened_window();
+        self.tell_reopened_window(promised);
         Ok(())
     }
 
@@ -423,8 +434,10 @@ impl Connection {
     }
 
     /// Advertises at most so many segments for now, whatever the receive window: what the socket's buffer can hold.
+    /// In message mode it isn't less than the longest message.
     pub fn limit_recv_window(&mut self, segments: u32) {
-        self.receive.set_limit(segments);
+        let least = if self.is_message_mode() { MESSAGE_WINDOW } else { 1 };
+        self.receive.set_limit(segments.max(least));
     }
 
     /// Leaves owed acknowledgements to the application's next write, or to its next read that finds
@@ -475,7 +488,7 @@ impl Connection {
         });
         self.timers.stop_all();
         self.ring.discard();
-        self.loss.release_memory();
+        self.loss = LossDetector::new(self.ring.end);
         self.receive.discard_reordering();
         self.acks = AckQueue::default();
         self.probing = Probing::default();

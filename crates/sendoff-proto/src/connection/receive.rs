@@ -20,7 +20,7 @@ pub(crate) enum Pushed {
 
 /// A message can't be received whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a message of more fragments than the receive window of {window} segments")]
+#[error("a message larger than the receive window of {window} segments")]
 pub struct MessageError {
     /// The receive window, in segments.
     pub window: u32,
@@ -70,6 +70,10 @@ pub(crate) struct ReceiveQueue {
     unread: VecDeque<Unread>,
     /// Segments with `frg` 0 in `unread`: ends of messages.
     complete: u32,
+    /// A segment within the window was refused for want of bytes: nothing fits until something is read.
+    refusing: bool,
+    /// Segments without data, in order.
+    pub(crate) empty: u64,
 }
 
 impl ReceiveQueue {
@@ -87,6 +91,8 @@ impl ReceiveQueue {
             ready: ByteRing::default(),
             unread: VecDeque::new(),
             complete: 0,
+            refusing: false,
+            empty: 0,
         }
     }
 
@@ -117,12 +123,14 @@ impl ReceiveQueue {
             self.edge = edge;
         }
         // An edge once advertised holds, unless the buffers are full of large segments.
-        let window = if self.is_full() { 0 } else { self.promised() };
-        u16::try_from(window).unwrap_or(u16::MAX)
+        u16::try_from(self.promised()).unwrap_or(u16::MAX)
     }
 
-    /// Segments that the peer may still send by what was advertised.
+    /// Segments that the peer may still send by what was advertised; none if they don't fit.
     pub(crate) fn promised(&self) -> u32 {
+        if self.is_full() {
+            return 0;
+        }
         self.edge.ahead_of(self.next).max(0) as u32
     }
 
@@ -134,7 +142,7 @@ impl ReceiveQueue {
 
     #[inline]
     fn is_full(&self) -> bool {
-        self.ready.len() + self.reordering_bytes >= self.byte_limit
+        self.refusing || self.ready.len() + self.reordering_bytes >= self.byte_limit
     }
 
     /// A PUSH has come.
@@ -143,7 +151,11 @@ impl ReceiveQueue {
         if sn.is_before(self.next) {
             return Pushed::Duplicate;
         }
-        if !sn.is_before(self.edge) || !self.has_bytes_for(sn, data.len()) {
+        if !sn.is_before(self.edge) {
+            return Pushed::Refused;
+        }
+        if !self.has_bytes_for(sn, data.len()) {
+            self.refusing = true;
             return Pushed::Refused;
         }
         if sn == self.next {
@@ -176,6 +188,7 @@ impl ReceiveQueue {
 
     /// A segment without data has no byte that a reader could be told of; but it may end a message.
     fn end_message(&mut self, fragment: u8) {
+        self.empty += 1;
         if let Some(last) = self.unread.back_mut()
             && fragment == 0
             && last.fragment() != 0
@@ -244,6 +257,7 @@ impl ReceiveQueue {
     /// Fills `out` across segments; returns how many bytes.
     pub(crate) fn read(&mut self, out: &mut [u8]) -> usize {
         let read = self.ready.pop(out);
+        self.refusing &= read == 0;
         let mut left = read;
         while left > 0 {
             let Some(front) = self.unread.front_mut() else { break };
@@ -262,9 +276,9 @@ impl ReceiveQueue {
     pub(crate) fn read_message(&mut self) -> Result<Option<Vec<u8>>, MessageError> {
         if self.complete == 0 {
             // All that may come is here, and no message ends in it.
-            return match self.free() {
-                0 => Err(MessageError { window: self.window }),
-                _ => Ok(None),
+            return match self.is_exhausted() {
+                true => Err(MessageError { window: self.window }),
+                false => Ok(None),
             };
         }
         let end = self.unread.iter().position(|s| s.fragment() == 0);
@@ -276,7 +290,12 @@ impl ReceiveQueue {
 
     /// Whether [`read_message`](Self::read_message) has something to say.
     pub(crate) fn has_message(&self) -> bool {
-        self.complete > 0 || self.free() == 0
+        self.complete > 0 || self.is_exhausted()
+    }
+
+    /// Nothing more fits, and nothing more was promised.
+    fn is_exhausted(&self) -> bool {
+        !self.unread.is_empty() && self.free() == 0 && self.promised() == 0
     }
 
     /// Drops all that is unread.

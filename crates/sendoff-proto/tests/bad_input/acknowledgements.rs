@@ -127,7 +127,7 @@ fn the_widest_window_allows_no_more_than_our_own() {
 }
 
 #[test]
-fn a_window_that_flaps_sends_nothing_twice() {
+fn a_window_that_flaps_sends_again_once_at_most() {
     let (mut connection, now) = connection_with_in_flight(32);
     for round in 0..31 {
         for window in [0, u16::MAX] {
@@ -136,7 +136,8 @@ fn a_window_that_flaps_sends_nothing_twice() {
             transmit(&mut connection, now);
         }
     }
-    assert_eq!(connection.stats().segments_sent, 32);
+    // The first word was that there is no room: what was on its way may have been dropped.
+    assert_eq!(connection.stats().segments_sent, 64);
 }
 
 #[test]

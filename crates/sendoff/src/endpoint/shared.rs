@@ -162,6 +162,13 @@ impl EndpointShared {
             }
             table.insert(remote, conv, connection.clone());
         }
+        // It may have been closed, or its driver have gone, just before: then nobody else ends this one.
+        if let Err(error) = self.check_open() {
+            let now = super::now();
+            connection.lose_endpoint(now);
+            self.remove(now, &connection);
+            return Err(error);
+        }
         self.opened.fetch_add(1, Ordering::Relaxed);
         // For its timers.
         connection.mark_dirty();
@@ -209,7 +216,9 @@ impl EndpointShared {
             let mut lobby = lock(&self.lobby);
             let arrival = lobby.arrivals.pop_front();
             if arrival.is_none() && !lobby.closed && lobby.failure.is_none() {
-                lobby.acceptors.register(cx.waker());
+                let crowd = lobby.acceptors.register(cx.waker());
+                drop(lobby);
+                crowd.wake();
                 return Poll::Pending;
             }
             arrival
@@ -225,7 +234,8 @@ impl EndpointShared {
 
     pub(super) fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()> {
         // Registered first, so that the last connection's end isn't missed between the two locks.
-        lock(&self.lobby).idlers.register(cx.waker());
+        let crowd = lock(&self.lobby).idlers.register(cx.waker());
+        crowd.wake();
         match self.table().connections() {
             0 => Poll::Ready(()),
             _ => Poll::Pending,
@@ -290,15 +300,16 @@ impl EndpointShared {
     /// Ends all connections: there is nobody any more who could send or receive for them.
     pub(super) fn abandon(&self) {
         let now = super::now();
+        let arrivals = {
+            let mut lobby = lock(&self.lobby);
+            lobby.closed = true;
+            std::mem::take(&mut lobby.arrivals)
+        };
+        drop(arrivals);
         let connections: Vec<_> = self.table().iter().cloned().collect();
         for connection in connections {
             connection.lose_endpoint(now);
             self.remove(now, &connection);
-        }
-        {
-            let mut lobby = lock(&self.lobby);
-            lobby.closed = true;
-            lobby.arrivals.clear();
         }
         let (acceptors, idlers) = {
             let mut lobby = lock(&self.lobby);

@@ -181,7 +181,9 @@ impl WriteHalf {
             if state.connection.is_worth_writing() {
                 return Poll::Ready(Ok(()));
             }
-            state.writers.register(cx.waker());
+            let crowd = state.writers.register(cx.waker());
+            drop(state);
+            crowd.wake();
             Poll::Pending
         })
         .await

@@ -252,13 +252,13 @@ impl ConnectionShared {
 
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Ending> {
         let mut state = self.lock();
-        match state.ending() {
-            Some(ending) => Poll::Ready(ending),
-            None => {
-                state.watchers.register(cx.waker());
-                Poll::Pending
-            }
+        if let Some(ending) = state.ending() {
+            return Poll::Ready(ending);
         }
+        let crowd = state.watchers.register(cx.waker());
+        drop(state);
+        crowd.wake();
+        Poll::Pending
     }
 
     /// Reads, or registers the waiting task: `Ok(0)` at the end.
@@ -282,13 +282,14 @@ impl ConnectionShared {
         if let Some(end) = state.read_end() {
             return Poll::Ready(end.map(|()| 0));
         }
-        if let Some(cx) = cx {
-            state.readers.register(cx.waker());
-        }
+        let crowd = cx.map(|cx| state.readers.register(cx.waker())).unwrap_or_default();
         if state.connection.owes_acks() {
             // The driver has left the acknowledgement to us, and we have no answer to send it with.
             self.attend(now(), state, Urgency::Control);
+        } else {
+            drop(state);
         }
+        crowd.wake();
         Poll::Pending
     }
 
@@ -305,9 +306,9 @@ impl ConnectionShared {
         match write(&mut state.connection) {
             Err(error) => Poll::Ready(Err(error)),
             Ok(0) => {
-                if let Some(cx) = cx {
-                    state.writers.register(cx.waker());
-                }
+                let crowd = cx.map(|cx| state.writers.register(cx.waker())).unwrap_or_default();
+                drop(state);
+                crowd.wake();
                 Poll::Pending
             }
             Ok(n) => {
@@ -337,15 +338,16 @@ impl ConnectionShared {
             state.connection.finish();
             state.connection.start_linger(now);
         }
-        state.watchers.register(cx.waker());
+        let crowd = state.watchers.register(cx.waker());
         self.attend(now, state, Urgency::All);
+        crowd.wake();
         Poll::Pending
     }
 }
 
 fn shutdown_timed_out(stats: &ConnectionStats) -> io::Error {
     let text = format!(
-        "nothing more acknowledged within the linger time: {} bytes were, {} segments wait",
+        "nothing more acknowledged within the linger time: {} bytes were; segments waiting: {}",
         stats.bytes_acknowledged,
         stats.in_flight + stats.queued
     );

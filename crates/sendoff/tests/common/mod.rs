@@ -1,12 +1,14 @@
 //! What the tests share: a watchdog, pairs of streams, a clock that stands still, a peer that speaks
-//! bare segments, and a tap that remembers.
+//! bare segments, a bad network, and a tap that remembers.
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
 mod raw;
 mod record;
+mod relay;
 
 pub use raw::{Heard, RawPeer};
 pub use record::Recorder;
+pub use relay::bad_relay;
 
 use sendoff::{Config, KcpListener, KcpStream};
 use sendoff_netem::Rng;

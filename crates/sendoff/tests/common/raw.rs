@@ -51,6 +51,11 @@ impl RawPeer {
         Self { peer: Some(peer), conv, ..Self::listening().await }
     }
 
+    /// From now on it sends there.
+    pub fn turn_to(&mut self, peer: SocketAddr) {
+        self.peer = Some(peer);
+    }
+
     pub fn addr(&self) -> SocketAddr {
         self.socket.local_addr().unwrap()
     }
