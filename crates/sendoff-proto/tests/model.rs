@@ -135,7 +135,7 @@ fn act(rng: &mut Rng, pair: &mut Pair, payloads: &[Vec<u8>; 2], given: &mut [usi
             pair.sides[i].reads = !pair.sides[i].reads;
         }
         // Nobody sleeps for ever.
-        pair.sides[i].reads |= steps % 512 == 0;
+        pair.sides[i].reads |= steps.is_multiple_of(512);
         if rng.chance(0.001) {
             let segments = 1 + rng.below(300) as u32;
             pair.sides[i].connection.set_profile(if rng.chance(0.5) {
