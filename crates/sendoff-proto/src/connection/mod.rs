@@ -284,7 +284,7 @@ impl Connection {
         self.ring.in_flight() == 0
     }
 
-    /// Full segments queued that the windows allow to be sent now.
+    /// Segments never sent that the windows and the pacer allow to be sent now.
     pub fn sendable_segments(&self) -> u32 {
         self.ring.queued().min(self.send_allowance())
     }

@@ -230,7 +230,7 @@ impl Connection {
         self.end_if_closed(now);
     }
 
-    /// The timestamp that our clock shows now.
+    /// The timestamp that our clock shows now: for tests that forge acknowledgements.
     #[doc(hidden)]
     pub fn timestamp(&self, now: Instant) -> Timestamp {
         self.clock.timestamp(now)

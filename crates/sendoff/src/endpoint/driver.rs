@@ -21,7 +21,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::{Duration, Instant},
 };
@@ -93,7 +93,7 @@ impl Driver {
         }
         self.shared.inbox.drain(&mut self.busy);
         self.serve(cx, now);
-        Ok(!drained || !self.busy.is_empty())
+        Ok(!drained || (!self.busy.is_empty() && !self.is_blocked()))
     }
 
     /// Reads the socket: all that is there, or as much as a turn may.
@@ -267,28 +267,25 @@ impl Driver {
         }
     }
 
-    /// Looks at the connections in line, one batch each, as many as a turn may.
+    /// Looks at the connections in line, one batch each, as many as a turn may. While the socket takes
+    /// nothing they wait: the task is woken when it does.
     fn serve(&mut self, cx: &mut Context<'_>, now: Instant) {
         let mut batches = 0;
         // Those that come back to the end of the line wait for the next turn.
         for _ in 0..self.busy.len() {
-            if self.shared.blocked.load(std::sync::atomic::Ordering::Acquire) && !self.unblock(cx) {
+            if batches == SEND_BATCHES || !self.unblock(cx) {
                 return;
             }
             let Some(connection) = self.busy.pop_front() else { return };
-            match self.serve_one(now, &connection) {
-                Sent::Nothing => {}
-                Sent::Batch | Sent::Blocked => batches += 1,
-            }
-            if batches >= SEND_BATCHES {
-                return;
-            }
+            batches += usize::from(self.serve_one(now, &connection) != Sent::Nothing);
         }
+        // Also for a batch that a handle has tried to send, or the last one here.
+        self.unblock(cx);
     }
 
     /// Sends first what the socket has refused; false while it still takes nothing.
     fn unblock(&mut self, cx: &mut Context<'_>) -> bool {
-        loop {
+        while self.is_blocked() {
             if self.shared.retry_blocked(&mut self.icmp) {
                 return true;
             }
@@ -301,6 +298,11 @@ impl Driver {
                 }
             }
         }
+        true
+    }
+
+    fn is_blocked(&self) -> bool {
+        self.shared.blocked.load(Ordering::Acquire)
     }
 
     fn serve_one(&mut self, now: Instant, connection: &Arc<ConnectionShared>) -> Sent {
