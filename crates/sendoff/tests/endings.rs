@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use sendoff::{Cause, Config, Ending, KcpEndpoint, KcpListener, KcpStream, Party, Silence};
+use sendoff::{Cause, Config, Ending, KcpEndpoint, KcpListener, KcpStream, Party, Silence, wire::Command};
 use std::{
     io::{self, ErrorKind},
     net::{SocketAddr, UdpSocket},
@@ -318,6 +318,28 @@ async fn keep_alive_finds_a_peer_that_has_closed_though_its_listener_lives() {
         }
         let ending = client.ending().expect("an end: nobody there knows this connection any more");
         assert_eq!(ending.cause, Cause::TimedOut(Silence::KeepAlive));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_peer_that_has_forgotten_the_conversation_is_no_sign_of_life() {
+    watched(async {
+        let (client, mut raw) = abandoned(Config::new().keep_alive(ms(50))).await;
+        // Stock servers answer probes of conversations that they have closed, or never knew: with una 0.
+        let forgetful = async {
+            loop {
+                let asked = raw.recv().await.iter().any(|h| h.segment.command == Command::WindowAsk);
+                if asked {
+                    raw.wins(0).await;
+                }
+            }
+        };
+        tokio::select! {
+            ending = client.closed() => assert_eq!(ending.cause, Cause::TimedOut(Silence::KeepAlive)),
+            () = forgetful => {}
+        }
+        assert!(client.stats().datagrams_received >= 4, "it has answered");
     })
     .await;
 }

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use sendoff::{Cause, Config, KcpEndpoint, KcpListener, KcpStream};
+use sendoff::{Cause, Config, KcpEndpoint, KcpListener, KcpStream, wire::Command};
 use std::{collections::HashSet, io::ErrorKind};
 use tokio::io::AsyncWriteExt;
 
@@ -297,13 +297,36 @@ async fn keep_alives_probes_and_acknowledgements_after_the_close_make_no_phantom
 }
 
 #[tokio::test]
+async fn nothing_but_a_first_push_opens_a_connection() {
+    watched(async {
+        let listener = KcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut raw = RawPeer::client(listener.local_addr(), 0).await;
+        raw.push(0, 0, b"no conversation has the number 0").await;
+        raw.conv = 8;
+        for command in [Command::Ack, Command::WindowTell] {
+            raw.send(raw.segment(command, 0, 0), &[]).await;
+        }
+        raw.push(1, 0, b"not the first").await;
+        raw.push(0, 1, b"one that has heard something").await;
+        raw.push_fragment(0, 255, b"no data").await;
+        let counted = || listener.endpoint().stats().dropped_unknown;
+        until(|| counted() == 5).await;
+        let stats = listener.endpoint().stats();
+        assert_eq!((stats.dropped_malformed, stats.connections, stats.connections_accepted), (1, 0, 0));
+        raw.push(0, 0, b"hello").await;
+        assert_eq!(listener.accept().await.unwrap().0.conv().value(), 8);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_ping_is_answered_once_and_opens_nothing() {
     watched(async {
         let listener = KcpListener::bind("127.0.0.1:0").await.unwrap();
         let mut raw = RawPeer::client(listener.local_addr(), 99).await;
         raw.ping().await;
         let answer = raw.recv_one().await;
-        assert_eq!(answer.segment.command, sendoff::wire::Command::WindowTell);
+        assert_eq!(answer.segment.command, Command::WindowTell);
         assert_eq!((answer.segment.conv, answer.segment.una.0), (99, 0));
         let stats = listener.endpoint().stats();
         assert_eq!((stats.probes_answered, stats.connections, stats.connections_accepted), (1, 0, 0));

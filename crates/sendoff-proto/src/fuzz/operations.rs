@@ -279,7 +279,7 @@ impl Pair {
                 "not delivered: {:?}",
                 self.sides.each_ref().map(|s| s.connection.stats())
             );
-            while self.exchange() {}
+            self.exchange_all();
             self.check();
             if self.sides.iter().all(|s| s.connection.is_delivered()) {
                 break;
@@ -294,6 +294,15 @@ impl Pair {
         }
         self.fall_silent();
         self.close();
+    }
+
+    /// Until neither has more to say: their answers to each other come to an end.
+    fn exchange_all(&mut self) {
+        let mut rounds = 0;
+        while self.exchange() {
+            rounds += 1;
+            assert!(rounds < 10_000, "they are set on each other");
+        }
     }
 
     /// All that is on its way arrives, all that can be read is read, all that can be sent is sent.
@@ -314,7 +323,7 @@ impl Pair {
     fn fall_silent(&mut self) {
         for timeouts in 0.. {
             assert!(timeouts < 100, "an idle connection ticks");
-            while self.exchange() {}
+            self.exchange_all();
             if !self.pass_to_next_timeout() {
                 break;
             }

@@ -12,14 +12,11 @@ fn endpoint() -> (Endpoint<u32>, Instant) {
     (Endpoint::new(Arc::new(Config::new()), true), Instant::now())
 }
 
-fn stats() -> RouteStats {
-    RouteStats::default()
-}
-
 fn ask() -> Vec<u8> {
     encode(segment(Command::WindowAsk, 0), &[])
 }
 
+/// The counters of an endpoint: those named, and 0 for all others.
 macro_rules! counted {
     ($($counter:ident: $count:expr),*) => {{
         let mut stats = RouteStats::default();
@@ -268,5 +265,4 @@ fn two_echo_servers_cannot_be_set_on_each_other() {
     }
     assert_eq!(a.stats(), counted!(dropped_unknown: sent));
     assert!(at - now < Duration::from_secs(120), "gave up after {:?}", at - now);
-    assert_ne!(stats(), a.stats());
 }

@@ -109,7 +109,6 @@ proptest! {
         byte in any::<u8>(),
         len in any::<Index>(),
     ) {
-        // Behind the first header anything may come; before it, nothing but whole segments.
         let good = [push(0, b"0123456789"), push(1, b"abcdefghij"), push(2, b"ABCDEFGHIJ")].concat();
         let mut changed = good.clone();
         changed[at.index(good.len())] = byte;
@@ -119,6 +118,7 @@ proptest! {
         check(&mut connection, now)?;
         let read = read_all(&mut connection);
         prop_assert!(read.len() <= changed.len().saturating_sub(24));
+        // Segments in front of the change and of the cut are as they were.
         let whole = changed.len().min(at.index(good.len())) / 34;
         prop_assert_eq!(&read[..whole * 10], &b"0123456789abcdefghijABCDEFGHIJ"[..whole * 10]);
     }

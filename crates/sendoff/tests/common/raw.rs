@@ -60,7 +60,8 @@ impl RawPeer {
         self.socket.local_addr().unwrap()
     }
 
-    fn segment(&self, command: Command, sn: u32, una: u32) -> Segment {
+    /// A segment of its conversation.
+    pub fn segment(&self, command: Command, sn: u32, una: u32) -> Segment {
         Segment {
             conv: self.conv,
             command,
@@ -76,7 +77,7 @@ impl RawPeer {
         self.socket.send_to(datagram, self.peer.expect("a peer")).await.unwrap();
     }
 
-    async fn send(&self, segment: Segment, data: &[u8]) {
+    pub async fn send(&self, segment: Segment, data: &[u8]) {
         let mut datagram = Vec::new();
         segment.encode(data, &mut datagram);
         self.send_bytes(&datagram).await;
