@@ -125,6 +125,11 @@ impl LinkConfig {
         self
     }
 
+    /// See [`delay`](Self::delay).
+    pub fn delay_value(&self) -> Duration {
+        self.delay
+    }
+
     /// Up to this much time more for each datagram, all values equally likely. Default: none.
     ///
     /// Jitter alone keeps the order: a datagram waits for those in front of it, as in a queue somewhere on the

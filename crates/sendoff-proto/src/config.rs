@@ -12,12 +12,15 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Wire {
-    /// What every KCP peer understands, in the form that suits this implementation: acknowledgements may
-    /// share a datagram with data, and an idle peer is asked for a sign of life.
+    /// With blocks that a stock peer skips: both sides learn how and when the conversation begins, lives and
+    /// ends. A stock peer is served too, and told about as far as its own wire can tell. Needs an
+    /// [`mtu`](Config::mtu) of 128 or more; with less it is [`Classic`](Self::Classic).
     #[default]
     Extended,
     /// Packet for packet what kcp-go does with its acknowledgements undelayed: an echo is exactly four datagrams.
     Classic,
+    /// As [`Extended`](Self::Extended), but stock peers get no connection.
+    Required,
 }
 
 /// Whether writes are joined.
@@ -38,6 +41,9 @@ pub enum ConfigError {
     /// The datagram size is out of range.
     #[error("mtu {0}: must be 50 to 65507 bytes")]
     Mtu(usize),
+    /// The blocks that are required don't fit.
+    #[error("mtu {0}: must be at least 128 bytes with wire required")]
+    RequiredMtu(usize),
     /// The send window is out of range.
     #[error("send window {0}: must be 1 to 32768 segments")]
     SendWindow(u32),
@@ -85,6 +91,7 @@ pub struct Config {
     profile: Profile,
     backoff: Backoff,
     wire: Wire,
+    prove: bool,
     mode: Mode,
     mtu: usize,
     send_window: u32,
@@ -104,6 +111,7 @@ impl Default for Config {
             profile: Profile::DEFAULT,
             backoff: Backoff::default(),
             wire: Wire::default(),
+            prove: false,
             mode: Mode::default(),
             mtu: 1_400,
             send_window: 1_024,
@@ -160,9 +168,23 @@ impl Config {
     }
 
     /// What may be put on the wire. Default: [`Wire::Extended`].
+    ///
+    /// With [`Wire::Required`] an MTU that was set below 128 is raised to 128, so that the blocks fit.
     #[must_use]
     pub fn wire(mut self, wire: Wire) -> Self {
         self.wire = wire;
+        if wire == Wire::Required {
+            self.mtu = self.mtu.max(BLOCK_MTU);
+        }
+        self
+    }
+
+    /// Whether a connection is accepted only once the peer has proven its address, and an extended one that
+    /// it isn't a replay. Default false: what rides with the first datagram is handed out at once. Costs
+    /// a round trip where data rides, nothing else.
+    #[must_use]
+    pub fn prove(mut self, prove: bool) -> Self {
+        self.prove = prove;
         self
     }
 
@@ -183,10 +205,13 @@ impl Config {
     /// Received ones may be larger.
     ///
     /// # Errors
-    /// [`ConfigError::Mtu`] out of that range.
+    /// [`ConfigError::Mtu`] out of that range; [`ConfigError::RequiredMtu`] below 128 with [`Wire::Required`].
     pub fn mtu(mut self, bytes: usize) -> Result<Self, ConfigError> {
         if !(50..=65_507).contains(&bytes) {
             return Err(ConfigError::Mtu(bytes));
+        }
+        if self.wire == Wire::Required && bytes < BLOCK_MTU {
+            return Err(ConfigError::RequiredMtu(bytes));
         }
         self.mtu = bytes;
         Ok(self)
@@ -284,6 +309,20 @@ impl Config {
         self.wire
     }
 
+    /// Whether blocks are sent and believed: with [`Wire::Extended`] and [`Wire::Required`], if the MTU has room.
+    pub fn speaks_blocks(&self) -> bool {
+        self.wire != Wire::Classic && self.mtu >= BLOCK_MTU
+    }
+
+    pub(crate) fn is_block_required(&self) -> bool {
+        self.wire == Wire::Required
+    }
+
+    /// See [`prove`](Self::prove).
+    pub fn prove_value(&self) -> bool {
+        self.prove
+    }
+
     /// See [`mode`](Self::mode).
     pub fn mode_value(&self) -> Mode {
         self.mode
@@ -312,8 +351,8 @@ impl Config {
     /// See [`keep_alive`](Self::keep_alive).
     pub fn keep_alive_interval(&self) -> Option<Duration> {
         self.keep_alive.unwrap_or(match self.wire {
-            Wire::Extended => Some(Duration::from_secs(20)),
             Wire::Classic => None,
+            Wire::Extended | Wire::Required => Some(Duration::from_secs(20)),
         })
     }
 
@@ -348,6 +387,9 @@ impl Config {
     }
 }
 
+/// Room for the largest block in front of a segment that isn't all too small.
+const BLOCK_MTU: usize = 128;
+
 /// The longest message of `ikcp.c` has 127 fragments, and its window must be larger than that.
 pub(crate) const MESSAGE_WINDOW: u32 = 128;
 
@@ -365,7 +407,8 @@ impl FromStr for Wire {
         match text {
             "extended" => Ok(Self::Extended),
             "classic" => Ok(Self::Classic),
-            _ => Err(ConfigError::name("wire", text, "extended or classic")),
+            "required" => Ok(Self::Required),
+            _ => Err(ConfigError::name("wire", text, "extended, classic or required")),
         }
     }
 }
@@ -375,6 +418,7 @@ impl fmt::Display for Wire {
         f.write_str(match self {
             Self::Extended => "extended",
             Self::Classic => "classic",
+            Self::Required => "required",
         })
     }
 }

@@ -5,20 +5,22 @@
 //! belongs to; [`Connection`] is one conversation. The crate `sendoff` drives both with tokio.
 //!
 //! ```
-//! use sendoff_proto::{Config, Connection, Conv, Role, TransmitBuffer};
+//! use sendoff_proto::{Config, Connection, Conv, Endpoint, Opening, Route, TransmitBuffer};
 //! use std::{sync::Arc, time::Instant};
 //!
 //! let (config, conv, now) = (Arc::new(Config::new()), Conv::new(7).unwrap(), Instant::now());
-//! let mut client = Connection::new(config.clone(), conv, Role::Client, now, 0);
-//! let mut server = Connection::new(config, conv, Role::Server, now, 0);
+//! // The seeds are for this example only: true ones come from a secure source.
+//! let mut client = Connection::new(config.clone(), conv, Opening::Early, now, 1);
+//! let mut listener = Endpoint::<u32>::new(config.clone(), true);
+//! let from = "192.0.2.1:40000".parse().unwrap();
 //!
 //! client.write(b"hello");
 //! let mut buffer = TransmitBuffer::new();
-//! while client.poll_transmit(now, &mut buffer) {
-//!     for datagram in buffer.datagrams() {
-//!         server.handle_datagram(now, datagram);
-//!     }
-//! }
+//! assert!(client.poll_transmit(now, &mut buffer));
+//! let datagram = buffer.datagrams().next().unwrap();
+//! let Route::Opens(conv, opening) = listener.route(now, from, datagram) else { panic!() };
+//! let mut server = Connection::new(config, conv, opening, now, 2);
+//! server.handle_datagram(now, datagram);
 //! let mut read = [0; 16];
 //! assert_eq!(server.read(&mut read), 5);
 //! assert_eq!(&read[..5], b"hello");
@@ -32,16 +34,17 @@ mod endpoint;
 #[doc(hidden)]
 pub mod fuzz;
 mod profile;
+mod random;
 mod seq;
 mod tap;
 pub mod wire;
 
 pub use config::{Config, ConfigError, Mode, Wire};
 pub use connection::{
-    Batch, Cause, Connection, ConnectionStats, Ending, MessageError, MessageTooLarge, Party, Role, Silence,
-    TransmitBuffer,
+    Batch, Cause, Connection, ConnectionStats, Ending, Farewell, MessageError, MessageTooLarge, Opening,
+    Party, PeerKind, Remains, Role, Silence, TransmitBuffer, code, code_name,
 };
-pub use endpoint::{DropReason, Endpoint, Route, RouteStats};
+pub use endpoint::{Answer, DropReason, Endpoint, Lease, Route, RouteStats};
 pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use seq::{Conv, ParseConvError, SeqNumber, Timestamp};
 pub use tap::{Direction, Tap, TappedDatagram};

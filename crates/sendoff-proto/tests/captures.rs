@@ -4,7 +4,7 @@
 use etherparse::{NetSlice, SlicedPacket, TransportSlice};
 use pcap_parser::{Block, PcapBlockOwned, PcapNGSlice};
 use sendoff_proto::{
-    Config, Connection, Conv, Endpoint, Role, Route, TransmitBuffer,
+    Config, Connection, Conv, Endpoint, Opening, Route, TransmitBuffer, Wire,
     wire::{Command, segments},
 };
 use sha2::{Digest, Sha256};
@@ -97,12 +97,12 @@ fn payload(name: &str, len: usize) -> Vec<u8> {
 
 /// Feeds a connection all datagrams that `from` has sent, at the times at which they were seen, lets
 /// it answer, and returns what it read.
-fn receive(name: &str, from: SocketAddr, role: Role) -> (Vec<u8>, Connection) {
+fn receive(name: &str, from: SocketAddr, role: Opening) -> (Vec<u8>, Connection) {
     let start = Instant::now();
     let datagrams: Vec<_> = datagrams(name).into_iter().filter(|d| d.from == from).collect();
     let first = segments(&datagrams[0].payload).next().unwrap().unwrap();
     let conv = Conv::new(first.conv()).unwrap();
-    let mut connection = Connection::new(Arc::new(Config::new()), conv, role, start, 7);
+    let mut connection = Connection::new(Arc::new(Config::new().wire(Wire::Classic)), conv, role, start, 7);
     let (mut received, mut read, mut buffer) = (Vec::new(), [0; 1_000], TransmitBuffer::new());
     for datagram in datagrams {
         let now = start + datagram.at;
@@ -141,7 +141,7 @@ fn every_datagram_parses_and_encodes_to_the_same_bytes() {
 fn a_receiver_yields_the_payload_of_either_direction() {
     for (name, _, len, sha256) in CAPTURES {
         let first = &datagrams(name)[0];
-        for (from, role) in [(first.from, Role::Server), (first.to, Role::Client)] {
+        for (from, role) in [(first.from, Opening::Stock), (first.to, Opening::Early)] {
             let (received, connection) = receive(name, from, role);
             assert_eq!(received.len(), len, "{name} from {from}");
             assert_eq!(hex_sha256(&received), sha256, "{name} from {from}");
@@ -167,7 +167,7 @@ fn retransmissions_in_a_lossy_capture_are_duplicates_to_one_who_lost_nothing() {
             .map(|s| s.sn().0)
             .collect();
         let distinct = pushes.iter().max().unwrap() + 1;
-        let stats = receive(name, client, Role::Server).1.stats();
+        let stats = receive(name, client, Opening::Stock).1.stats();
         assert_eq!(stats.segments_received, pushes.len() as u64, "{name}");
         assert_eq!(stats.duplicates_received, pushes.len() as u64 - u64::from(distinct), "{name}");
         assert_eq!(stats.duplicates_received > 0, name.ends_with("loss10"), "{name}");
@@ -182,10 +182,10 @@ fn the_first_datagram_opens_a_connection_and_the_servers_never_does() {
         let conv = segments(&datagrams[0].payload).next().unwrap().unwrap().conv();
         let mut endpoint: Endpoint<()> = Endpoint::new(Arc::new(Config::new()), true);
         let opened = endpoint.route(now, client, &datagrams[0].payload);
-        assert_eq!(opened, Route::Opens(Conv::new(conv).unwrap()), "{name}");
+        assert_eq!(opened, Route::Opens(Conv::new(conv).unwrap(), Opening::Stock), "{name}");
         for answer in datagrams.iter().filter(|d| d.to == client) {
             let route = endpoint.route(now, answer.from, &answer.payload);
-            assert!(!matches!(route, Route::Opens(_)), "{name}: {route:?}");
+            assert!(!matches!(route, Route::Opens(..)), "{name}: {route:?}");
         }
     }
 }

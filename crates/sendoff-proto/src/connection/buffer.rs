@@ -124,7 +124,8 @@ impl TransmitBuffer {
             return None;
         }
         self.bytes.resize(start + self.front, 0);
-        Some(OpenDatagram { end: start + size - self.back, start, buffer: self })
+        let end = start + size - self.back;
+        Some(OpenDatagram { end, limit: end, start, buffer: self })
     }
 }
 
@@ -133,13 +134,36 @@ pub(crate) struct OpenDatagram<'a> {
     buffer: &'a mut TransmitBuffer,
     start: usize,
     end: usize,
+    /// Where what is counted must end.
+    limit: usize,
 }
 
 impl OpenDatagram<'_> {
     /// Bytes that still fit.
     #[inline]
     pub(crate) fn room(&self) -> usize {
+        self.limit.saturating_sub(self.buffer.bytes.len())
+    }
+
+    /// The same, for what isn't counted.
+    pub(crate) fn unlimited_room(&self) -> usize {
         self.end - self.buffer.bytes.len()
+    }
+
+    /// At most so many bytes.
+    pub(crate) fn limit(&mut self, bytes: usize) {
+        let start = self.start + self.buffer.front;
+        self.limit = self.end.min(start.saturating_add(bytes));
+    }
+
+    /// Bytes of segments so far.
+    pub(crate) fn len(&self) -> usize {
+        self.buffer.bytes.len() - self.start - self.buffer.front
+    }
+
+    /// Takes back what was begun.
+    pub(crate) fn abandon(self) {
+        self.buffer.bytes.truncate(self.start);
     }
 
     #[inline]
@@ -150,6 +174,11 @@ impl OpenDatagram<'_> {
     #[inline]
     pub(crate) fn append(&mut self, header: &[u8], data: &[u8]) {
         debug_assert!(header.len() + data.len() <= self.room());
+        self.append_unlimited(header, data);
+    }
+
+    pub(crate) fn append_unlimited(&mut self, header: &[u8], data: &[u8]) {
+        debug_assert!(header.len() + data.len() <= self.unlimited_room());
         self.buffer.bytes.extend_from_slice(header);
         self.buffer.bytes.extend_from_slice(data);
     }

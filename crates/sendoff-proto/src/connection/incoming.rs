@@ -1,17 +1,43 @@
 //! What comes from the network (`ikcp_input`).
 
-use super::{Connection, Phase, Timer, loss::Acked, receive::Pushed};
+use super::{Connection, Phase, Role, Timer, liveness::Life, loss::Acked, receive::Pushed};
 use crate::{
     seq::{SeqNumber, Timestamp},
-    wire::{Command, SegmentView, segments},
+    wire::{Block, Command, FIN_FRAGMENT, SegmentView, segments},
 };
-use std::time::{Duration, Instant};
+use std::{
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 
 /// ACKs owed are as many as PUSHes of one turn; a flood of duplicates must not make them more.
 const MAX_OWED_ACKS: usize = 4_096;
 
-/// The `frg` that no sender of data uses.
-const RESERVED_FRAGMENT: u8 = 255;
+/// What an ACK answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answered {
+    /// Nothing that was sent.
+    Nothing,
+    /// Something acknowledged before: its una counts, and nothing else.
+    Old,
+    /// A segment in flight, or a PROBE: its sender gets what we send.
+    Live,
+}
+
+/// What one datagram has brought so far.
+#[derive(Default)]
+pub(super) struct Arrival {
+    sample: Option<Duration>,
+    /// `una` has moved.
+    pub(super) delivered: bool,
+    /// A HELLO of this peer stands in front.
+    pub(super) fronted: bool,
+    /// A WELCOME stands in front.
+    pub(super) welcomed: bool,
+    /// Something in it was believed.
+    pub(super) believed: bool,
+    pushed_first: bool,
+}
 
 impl Connection {
     /// A datagram of this conversation has come.
@@ -23,12 +49,17 @@ impl Connection {
         if self.phase == Phase::Ended {
             return;
         }
-        let mut sample = None;
-        let mut delivered = false;
+        if let Some(unproven) = &mut self.unproven {
+            unproven.received += datagram.len() as u64;
+            unproven.may_probe = true;
+        }
+        let mut arrival = Arrival::default();
         for segment in segments(datagram) {
             match segment {
                 Ok(segment) if segment.conv() == self.conv.value() => {
-                    delivered |= self.handle_segment(now, &segment, &mut sample);
+                    if self.handle_segment(now, &segment, &mut arrival).is_break() {
+                        break;
+                    }
                 }
                 // As the reference: what came before counts.
                 Ok(_) | Err(_) => {
@@ -37,81 +68,170 @@ impl Connection {
                 }
             }
         }
-        if let Some(rtt) = sample {
+        self.after_datagram(now, &arrival);
+    }
+
+    fn after_datagram(&mut self, now: Instant, arrival: &Arrival) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        if let Some(rtt) = arrival.sample {
             self.rtt.sample(rtt);
         }
-        if delivered {
+        if self.role == Role::Client && arrival.believed {
+            if !arrival.welcomed {
+                // Its WELCOMEs have stopped: it knows that we know it.
+                self.timers.stop(Timer::Greeting);
+            } else if !arrival.pushed_first {
+                self.greet(now);
+            }
+        }
+        if arrival.delivered {
             self.on_delivered(now);
         }
         if self.ring.in_flight() > 0 {
             self.detect_skipped(now);
         }
+        self.settle_lease();
         self.rearm_resend();
         self.arm_probe(now);
-        self.end_if_closed(now);
+        self.end_if_over(now);
     }
 
     fn handle_segment(
         &mut self,
         now: Instant,
         segment: &SegmentView<'_>,
-        sample: &mut Option<Duration>,
-    ) -> bool {
-        let una_is_current = segment.una().is_within(self.ring.unacked, self.ring.next.plus(1));
-        let una_is_ours = una_is_current || self.is_old_una(segment.una());
-        match segment.command() {
-            Command::Ack => {
-                if !una_is_ours || !self.handle_ack(now, segment, sample) {
-                    self.stats.dropped_acks += 1;
-                    return false;
+        arrival: &mut Arrival,
+    ) -> ControlFlow<()> {
+        let is_fin = segment.command() == Command::Push && segment.fragment() == FIN_FRAGMENT;
+        let is_push = segment.command() == Command::Push && !is_fin;
+        if !is_push && segment.command() != Command::Ack && self.may_be_block(segment) {
+            match Block::parse(segment) {
+                Some(block) => {
+                    let flow = self.handle_block(now, segment, &block, arrival);
+                    return if self.phase == Phase::Ended { ControlFlow::Break(()) } else { flow };
                 }
+                // Of another version or kind: no verdict on the peer.
+                None => self.stats.unbelieved_blocks += 1,
             }
-            Command::Push => self.handle_push(segment),
-            Command::WindowAsk => self.probing.tell = true,
+            return ControlFlow::Continue(());
+        }
+        if self.dial.is_some() && !self.hear_while_opening(now, segment) {
+            return ControlFlow::Continue(());
+        }
+        if is_push && !self.is_fronted(arrival) {
+            self.stats.dropped_unfronted += 1;
+            self.answers.welcome |= self.peering.is_unproven();
+            return ControlFlow::Continue(());
+        }
+        arrival.pushed_first |= is_push && segment.sn() == self.first_expected;
+        self.handle_plain(now, segment, arrival);
+        if self.phase == Phase::Ended { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    /// While opening, only a bare WINS tells something: that the peer is a stock one. Says whether the
+    /// segment counts further.
+    fn hear_while_opening(&mut self, now: Instant, segment: &SegmentView<'_>) -> bool {
+        let known = self.is_una_current(segment.una());
+        if known && matches!(segment.command(), Command::WindowTell | Command::Ack) {
+            // Somebody is there: nobody's host refuses us.
+            self.unreachable.first = None;
+        }
+        let bare = segment.command() == Command::WindowTell && segment.data().is_empty();
+        bare && known && self.hear_stock(now)
+    }
+
+    /// A segment of plain KCP.
+    fn handle_plain(&mut self, now: Instant, segment: &SegmentView<'_>, arrival: &mut Arrival) {
+        let una = segment.una();
+        let una_is_current = self.is_una_current(una);
+        let una_is_ours = una_is_current || self.is_old_una(una);
+        let mut alive = una_is_current;
+        match segment.command() {
+            Command::Ack => match self.handle_ack(now, segment, arrival) {
+                Answered::Nothing => {
+                    self.stats.dropped_acks += 1;
+                    return;
+                }
+                Answered::Live => {
+                    self.liveness.end_round();
+                    self.timers.stop(Timer::Hint);
+                    self.prove_address();
+                    arrival.believed = true;
+                }
+                Answered::Old => alive = false,
+            },
+            Command::Push => self.handle_push(now, segment),
+            Command::WindowAsk => self.probing.answer = true,
             Command::WindowTell => {}
+        }
+        if self.phase == Phase::Ended {
+            return;
         }
         if !una_is_ours {
             self.stats.invalid_una += 1;
-            return false;
+            if segment.command() == Command::WindowTell && segment.data().is_empty() {
+                self.hint(now);
+            }
+            return;
         }
-        if una_is_current {
+        if alive {
             // One that has forgotten the conversation answers too, but with una 0.
             self.note_sign_of_life(now);
+            arrival.believed |= segment.command() == Command::Push;
         }
-        self.handle_una(segment.una(), segment.window())
+        arrival.delivered |= self.handle_una(una, segment.window());
+    }
+
+    /// Whether una lies in what is in flight.
+    #[inline]
+    pub(super) fn is_una_current(&self, una: SeqNumber) -> bool {
+        una.is_within(self.ring.unacked, self.ring.next.plus(1))
     }
 
     /// An old packet, overtaken: its una lies below ours, but not by more than can have been in flight.
-    fn is_old_una(&self, una: SeqNumber) -> bool {
+    pub(super) fn is_old_una(&self, una: SeqNumber) -> bool {
         self.ring.unacked.distance_from(una) <= 65_536
     }
 
-    fn note_sign_of_life(&mut self, now: Instant) {
+    pub(super) fn note_sign_of_life(&mut self, now: Instant) {
         self.last_received = now;
-        self.probing.keep_alives = 0;
+        self.liveness.note_life();
         self.probing.unanswered = 0;
         self.timeouts_unheard = 0;
         self.asking_since = None;
         self.unreachable.first = None;
-        if self.phase == Phase::Opening {
+        if self.phase == Phase::Opening && self.dial.is_none() {
             self.phase = Phase::Open;
             self.timers.stop(Timer::Opening);
         }
     }
 
-    /// Marks what an ACK answers; false if it answers nothing that was sent.
-    fn handle_ack(&mut self, now: Instant, segment: &SegmentView<'_>, sample: &mut Option<Duration>) -> bool {
-        let (sn, echo) = (segment.sn(), segment.timestamp());
+    /// Marks what an ACK answers.
+    fn handle_ack(&mut self, now: Instant, segment: &SegmentView<'_>, arrival: &mut Arrival) -> Answered {
+        let (sn, echo, una) = (segment.sn(), segment.timestamp(), segment.una());
+        if let Some(life) = self.handle_probe_ack(now, sn, echo, una) {
+            return if life == Life::There { Answered::Live } else { Answered::Old };
+        }
+        if self.shows_forgetting(sn, echo, una) {
+            self.end_forgotten(now);
+            return Answered::Old;
+        }
+        if !self.is_una_current(una) && !self.is_old_una(una) {
+            return Answered::Nothing;
+        }
         if !sn.is_within(self.ring.unacked, self.ring.next) {
-            return sn.is_before(self.ring.unacked) && self.could_have_sent(now, echo);
+            let old = sn.is_before(self.ring.unacked) && self.could_have_sent(now, echo);
+            return if old { Answered::Old } else { Answered::Nothing };
         }
         match self.loss.on_ack(&mut self.ring, sn, echo, self.profile.resend()) {
-            Acked::Latest(sent_at) => *sample = Some(now.saturating_duration_since(sent_at)),
+            Acked::Latest(sent_at) => arrival.sample = Some(now.saturating_duration_since(sent_at)),
             // The echo tells which one (so Karn's doubt doesn't arise), to the millisecond.
-            Acked::Earlier => *sample = self.clock.age(now, echo),
-            Acked::NotOurs => return false,
+            Acked::Earlier => arrival.sample = self.clock.age(now, echo),
+            Acked::NotOurs => return Answered::Nothing,
         }
-        true
+        Answered::Live
     }
 
     /// Whether the timestamp lies between our first transmission and now.
@@ -125,7 +245,7 @@ impl Connection {
     }
 
     /// Everything below `una` is delivered; returns whether that is news.
-    fn handle_una(&mut self, una: SeqNumber, window: u16) -> bool {
+    pub(super) fn handle_una(&mut self, una: SeqNumber, window: u16) -> bool {
         if una.is_before(self.ring.unacked) {
             return false;
         }
@@ -155,15 +275,18 @@ impl Connection {
         }
     }
 
-    fn handle_push(&mut self, segment: &SegmentView<'_>) {
+    fn handle_push(&mut self, now: Instant, segment: &SegmentView<'_>) {
         self.stats.segments_received += 1;
-        if segment.fragment() == RESERVED_FRAGMENT {
+        if segment.fragment() == FIN_FRAGMENT {
             self.stats.dropped_fragment += 1;
             return;
         }
         let (sn, data) = (segment.sn(), segment.data());
         if self.reading_stopped && !sn.is_before(self.receive.next) {
-            self.stats.dropped_after_close += 1;
+            return self.note_unread(now);
+        }
+        if self.unproven.is_some() && !sn.is_before(self.receive.next) && !self.may_take(data.len()) {
+            self.stats.dropped_out_of_window += 1;
             return;
         }
         let before = self.receive.ready_bytes();
@@ -178,8 +301,15 @@ impl Connection {
                 return;
             }
         }
+        self.owe_ack(sn, segment.timestamp());
+    }
+
+    pub(super) fn owe_ack(&mut self, sn: SeqNumber, timestamp: Timestamp) {
         if self.acks.owed.len() < MAX_OWED_ACKS {
-            self.acks.owed.push((sn, segment.timestamp()));
+            self.acks.owed.push((sn, timestamp));
+        }
+        if self.receive.is_finished() {
+            self.acks.deferred = false;
         }
     }
 
@@ -188,7 +318,7 @@ impl Connection {
         let remote = self.remote_edge.ahead_of(self.ring.unacked).max(0) as u32;
         self.congestion.on_delivered(remote);
         self.timers.stop(Timer::Marks);
-        if self.is_delivered() {
+        if self.is_delivered() && !self.closing {
             self.timers.stop(Timer::Linger);
             self.linger_elapsed = false;
         } else if self.timers.is_set(Timer::Linger) {

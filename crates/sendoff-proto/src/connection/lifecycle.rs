@@ -1,6 +1,72 @@
 //! How a connection ends, and what is known of it.
 
+use super::closing::Farewell;
+use crate::{seq::SeqNumber, wire::Token};
 use std::{error::Error, fmt, io, time::Duration};
+
+/// The codes that are the protocol's own; from 16 on they are the application's.
+pub mod code {
+    /// No particular one.
+    pub const NONE: u32 = 0;
+    /// The peer doesn't know this conversation (any more).
+    pub const UNKNOWN: u32 = 1;
+    /// The conversation id is in use.
+    pub const IN_USE: u32 = 2;
+    /// Too many connections.
+    pub const BUSY: u32 = 3;
+    /// The listener goes away.
+    pub const GOING_AWAY: u32 = 4;
+    /// The application closed with data unread.
+    pub const UNREAD: u32 = 5;
+    /// The linger time is over.
+    pub const LINGER: u32 = 6;
+    /// The protocol was violated.
+    pub const PROTOCOL: u32 = 7;
+}
+
+/// What a code of the protocol means, in words; `None` for those of the application.
+pub fn code_name(code: u32) -> Option<&'static str> {
+    Some(match code {
+        code::NONE => "no code",
+        code::UNKNOWN => "conversation unknown",
+        code::IN_USE => "conversation id in use",
+        code::BUSY => "busy",
+        code::GOING_AWAY => "going away",
+        code::UNREAD => "closed with data unread",
+        code::LINGER => "linger time over",
+        code::PROTOCOL => "protocol error",
+        8..=15 => "reserved code",
+        _ => return None,
+    })
+}
+
+/// What is left of a connection that has ended: what its tombstone has to know.
+#[derive(Clone, Debug)]
+pub struct Remains {
+    pub(crate) own: Token,
+    pub(crate) peer: Option<Token>,
+    pub(crate) una: SeqNumber,
+    pub(crate) rest: Rest,
+    pub(crate) repeats: u8,
+    pub(crate) rto: Duration,
+    pub(crate) unproven: bool,
+    pub(crate) stay: Duration,
+}
+
+/// How late datagrams of a conversation are met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Rest {
+    /// As if it had never been.
+    Gone,
+    /// Nothing is answered, and nothing opens.
+    Silent,
+    /// All was said: what is repeated is acknowledged again.
+    Closed,
+    /// Broken off: what is repeated gets a RESET with that code.
+    Reset(u32),
+    /// It never opened: an answer that comes late gets a RESET with that code.
+    Opening(u32),
+}
 
 /// Which side of a conversation we are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,8 +92,10 @@ pub enum Party {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Silence {
-    /// The first data had no answer within the connect timeout.
+    /// Nobody answered within the connect timeout.
     Opening,
+    /// A peer that opened never showed that it gets what we send.
+    Unproven,
     /// A segment was sent 20 times, or a closed window probed 5 times, and nothing came.
     Retransmissions,
     /// Keep-alive probes were not answered.
@@ -40,13 +108,15 @@ pub enum Silence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// Closed by the application, and all that was written has been acknowledged.
+    /// In order: all that was written has been acknowledged, and an extended peer has said its own end or
+    /// was told ours.
     Closed,
     /// Ended at once by the application; what was not acknowledged is lost.
     Aborted,
-    /// The peer's host says that nobody listens, and nothing was ever received.
+    /// Never opened: the peer said so (with a code), or its host, that nobody listens.
     Refused,
-    /// The peer's host says that nobody listens any more.
+    /// Broken off: by the peer with a code; by a stock peer that has shown that it has forgotten the
+    /// conversation; or its host says that nobody listens any more.
     Reset,
     /// Given up after a silence.
     TimedOut(Silence),
@@ -62,10 +132,12 @@ pub struct Ending {
     pub by: Party,
     /// Why.
     pub cause: Cause,
-    /// The application's code; 0 where there is none.
+    /// The code of who brought it about; 0 where there is none, 1 to 15 are the protocol's ([`code_name`]).
     pub code: u32,
-    /// The application's words, if any.
+    /// Its words, if any.
     pub reason: String,
+    /// What the peer said when it finished, if it did: also where we finished first.
+    pub peer: Option<Farewell>,
     /// Bytes received in order.
     pub bytes_received: u64,
     /// Bytes that the application wrote and that were sent at least once.
@@ -124,15 +196,22 @@ impl fmt::Display for Ending {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let lasted = Words(self.lasted);
         match self.cause {
-            Cause::Closed => write!(f, "closed after {lasted}")?,
+            Cause::Closed if self.by == Party::Peer => write!(f, "finished by the peer after {lasted}")?,
+            Cause::Closed => write!(f, "finished after {lasted}")?,
             Cause::Aborted => write!(f, "aborted after {lasted}")?,
+            Cause::Refused if self.by == Party::Peer => write!(f, "refused by the peer after {lasted}")?,
             Cause::Refused => write!(f, "refused after {lasted}: port unreachable")?,
-            Cause::Reset => write!(f, "reset after {lasted}: port unreachable")?,
+            Cause::Reset => match self.by {
+                Party::Peer => write!(f, "reset by the peer after {lasted}")?,
+                Party::Local => write!(f, "broken off after {lasted}")?,
+                Party::Network => write!(f, "reset after {lasted}: port unreachable")?,
+            },
             Cause::TimedOut(silence) => {
                 write!(f, "timed out after {lasted}: ")?;
                 let silent = Words(self.silent_for);
                 match silence {
                     Silence::Opening => write!(f, "no answer at all")?,
+                    Silence::Unproven => write!(f, "the peer never showed that it hears us")?,
                     Silence::Retransmissions => write!(f, "no answer for {silent}")?,
                     Silence::KeepAlive => write!(f, "3 probes unanswered, silent for {silent}")?,
                     Silence::Linger => write!(f, "nothing more acknowledged while closing")?,
@@ -140,11 +219,13 @@ impl fmt::Display for Ending {
             }
             Cause::EndpointLost => write!(f, "lost its socket after {lasted}")?,
         }
-        if self.code != 0 || !self.reason.is_empty() {
-            write!(f, ", code {}", self.code)?;
+        match code_name(self.code) {
+            _ if self.code == code::NONE => {}
+            Some(name) => write!(f, ", code {}: {name}", self.code)?,
+            None => write!(f, ", code {}", self.code)?,
         }
         if !self.reason.is_empty() {
-            write!(f, " ({})", self.reason.escape_debug())?;
+            write!(f, " \"{}\"", self.reason.escape_debug())?;
         }
         if self.bytes_in_doubt() > 0 {
             let written = self.bytes_sent + self.bytes_unsent;

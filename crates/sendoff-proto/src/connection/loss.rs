@@ -76,7 +76,9 @@ impl LossDetector {
     ) {
         let transmission = self.next_transmission;
         self.next_transmission += 1;
+        let unacked = ring.unacked;
         let slot = ring.slot_mut(sn);
+        slot.unacked = unacked;
         slot.sent_at = now;
         slot.timestamp = ts;
         slot.transmission = transmission;
@@ -291,6 +293,18 @@ impl LossDetector {
             sn = sn.plus(1);
         }
         std::mem::take(&mut self.marked)
+    }
+
+    /// Sends all in flight again, marked or not.
+    pub(crate) fn resend_all(&mut self, ring: &mut SendRing) {
+        let mut sn = ring.unacked;
+        while sn != ring.next {
+            if ring.slot(sn).state != SlotState::Lost {
+                self.mark_lost(ring, sn);
+            }
+            sn = sn.plus(1);
+        }
+        self.marked = 0;
     }
 
     /// Drops stale entries at the fronts, so that the queues stay as short as what is in flight.

@@ -5,12 +5,17 @@
 //!                             └ poll_transmit → … → handle_datagram ┘
 //! ```
 
+mod blocks;
 mod buffer;
 mod byte_ring;
+mod closing;
 mod incoming;
 mod lifecycle;
+mod liveness;
 mod loss;
+mod opening;
 mod pacer;
+mod peering;
 mod receive;
 mod rtt;
 mod send;
@@ -23,18 +28,28 @@ mod transmit;
 mod tests;
 
 pub use buffer::{Batch, TransmitBuffer};
-pub use lifecycle::{Cause, Ending, Party, Role, Silence};
+pub use closing::Farewell;
+pub(crate) use lifecycle::Rest;
+pub use lifecycle::{Cause, Ending, Party, Remains, Role, Silence, code, code_name};
+pub use peering::{Opening, PeerKind};
 pub use receive::MessageError;
 pub use stats::ConnectionStats;
 
+use crate::wire::Token;
 use crate::{
     config::{Config, MESSAGE_WINDOW, Mode, Wire},
     congestion::{Classic, Controller, Unlimited},
     profile::{Congestion, Profile},
+    random::Random,
     seq::{Clock, Conv, SeqNumber, Timestamp},
 };
+use blocks::Answers;
+use closing::Finish;
+use liveness::Liveness;
 use loss::{LossDetector, Timeout};
+use opening::{Dial, FRONT_RESERVE, Unproven};
 use pacer::Pacer;
+use peering::Peering;
 use receive::ReceiveQueue;
 use rtt::Rtt;
 use send::SendRing;
@@ -58,11 +73,9 @@ const ACK_DELAY: Duration = Duration::from_millis(5);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// Nothing has come from the peer yet.
+    /// Nothing has come from the peer yet that would count.
     Opening,
     Open,
-    /// The application has closed: what it wrote is still delivered.
-    Closing,
     Ended,
 }
 
@@ -80,6 +93,14 @@ pub struct Connection {
     conv: Conv,
     role: Role,
     phase: Phase,
+    random: Random,
+    peering: Peering,
+    /// A client that waits for an answer to its HELLO.
+    dial: Option<Box<Dial>>,
+    /// A server whose peer has not proven its address.
+    unproven: Option<Box<Unproven>>,
+    answers: Answers,
+    liveness: Box<Liveness>,
     clock: Clock,
     profile: Profile,
     send_window: u32,
@@ -98,6 +119,10 @@ pub struct Connection {
     told_edge: Option<SeqNumber>,
     /// When the first segment left, and its timestamp.
     first_sent: Option<(Instant, Timestamp)>,
+    /// When the latest PUSH left.
+    last_pushed: Option<Instant>,
+    /// The number of the first segment, on both sides.
+    first_expected: SeqNumber,
     last_received: Instant,
     last_progress: Instant,
     /// When the first thing was sent that wants an answer, since anything has come.
@@ -105,10 +130,26 @@ pub struct Connection {
     /// Timeouts of segments since anything has come.
     timeouts_unheard: u32,
     write_closed: bool,
+    fin: Finish,
+    /// What we say at our end, and what the peer has said at its own.
+    farewell: Option<Box<Farewell>>,
+    peer_farewell: Option<Box<Farewell>>,
+    finished_first: bool,
+    /// The application has closed: what it wrote is still delivered.
+    closing: bool,
     reading_stopped: bool,
+    /// Something was unread at the close, or has come since.
+    unread: bool,
+    unread_told: Option<Instant>,
     linger_elapsed: bool,
     unreachable: Unreachable,
-    ending: Option<Ending>,
+    ending: Option<Box<Ending>>,
+    /// The RESET that ends it, and how often its tombstone repeats it.
+    last_words: Option<Box<Farewell>>,
+    repeats: u8,
+    remains: Option<Box<Remains>>,
+    former_name: Option<Box<(Conv, Remains)>>,
+    delivered_at_end: bool,
     stats: ConnectionStats,
 }
 
@@ -124,14 +165,20 @@ struct AckQueue {
 struct Probing {
     /// Send WASK.
     ask: bool,
-    /// Send WINS.
+    /// Tell the window, by whatever goes.
     tell: bool,
+    /// Answer a WASK with a WINS: one that opens takes it for more than the window.
+    answer: bool,
     /// Wait before the next probe of a closed window.
     wait: Option<Duration>,
     /// Probes of a closed window without an answer.
     unanswered: u32,
-    /// Keep-alive probes without an answer.
-    keep_alives: u32,
+}
+
+impl Probing {
+    fn any(&self) -> bool {
+        self.ask || self.tell || self.answer
+    }
 }
 
 /// Reports that nobody listens at the peer's port, since it was last heard.
@@ -143,32 +190,58 @@ struct Unreachable {
 }
 
 impl Connection {
-    /// A connection that begins now. `timestamp_base` should be random: the echo of it in
-    /// acknowledgements is what tells true ones from guesses.
-    pub fn new(config: Arc<Config>, conv: Conv, role: Role, now: Instant, timestamp_base: u32) -> Self {
-        Self::starting_at(config, conv, role, now, timestamp_base, SeqNumber(0))
+    /// A connection that begins now. All that it needs at random comes from `seed`, which must be from a
+    /// secure source: who can guess it can end the conversation.
+    pub fn new(config: Arc<Config>, conv: Conv, opening: Opening, now: Instant, seed: u128) -> Self {
+        let mut random = Random::new(seed);
+        let timestamp_base = random.next() as u32;
+        Self::starting_at(config, conv, opening, now, random, (SeqNumber(0), timestamp_base))
     }
 
-    /// The same with another first sequence number on both sides, to test their wrap.
+    /// The same with another first sequence number on both sides, and timestamp, to test their wrap.
     #[doc(hidden)]
-    pub fn starting_at(
+    pub fn starting(
         config: Arc<Config>,
         conv: Conv,
-        role: Role,
+        opening: Opening,
         now: Instant,
-        timestamp_base: u32,
-        first: SeqNumber,
+        seed: u128,
+        start: (SeqNumber, u32),
+    ) -> Self {
+        Self::starting_at(config, conv, opening, now, Random::new(seed), start)
+    }
+
+    fn starting_at(
+        config: Arc<Config>,
+        conv: Conv,
+        opening: Opening,
+        now: Instant,
+        mut random: Random,
+        (first, timestamp_base): (SeqNumber, u32),
     ) -> Self {
         let profile = config.profile_value();
         let mss = config.segment_size();
+        let blocks = config.speaks_blocks();
+        let role = opening.role();
+        let dials = blocks && role == Role::Client;
+        let mut ring = SendRing::new(mss, first, now);
+        if blocks && opening != Opening::Stock {
+            ring.reserve(FRONT_RESERVE);
+        }
         let mut connection = Self {
             conv,
             role,
             phase: Phase::Opening,
+            peering: Peering::new(blocks, random.token(), opening),
+            random,
+            dial: dials.then(|| Box::new(Dial::new(now, opening == Opening::Early))),
+            unproven: (blocks && role == Role::Server).then(|| Box::new(Unproven::new(now))),
+            answers: Answers::default(),
+            liveness: Box::default(),
             clock: Clock::new(now, timestamp_base),
             profile,
             send_window: config.send_window_segments(),
-            ring: SendRing::new(mss, first, now),
+            ring,
             loss: LossDetector::new(first),
             rtt: Rtt::new(&profile),
             congestion: controller(&profile, mss),
@@ -180,20 +253,41 @@ impl Connection {
             remote_edge: first.plus(INITIAL_REMOTE_WINDOW),
             told_edge: None,
             first_sent: None,
+            last_pushed: None,
+            first_expected: first,
             last_received: now,
             last_progress: now,
             asking_since: None,
             timeouts_unheard: 0,
             write_closed: false,
+            fin: Finish::Open,
+            farewell: None,
+            peer_farewell: None,
+            finished_first: false,
+            closing: false,
             reading_stopped: false,
+            unread: false,
+            unread_told: None,
             linger_elapsed: false,
             unreachable: Unreachable::default(),
             ending: None,
+            last_words: None,
+            repeats: 0,
+            remains: None,
+            former_name: None,
+            delivered_at_end: false,
             stats: ConnectionStats::default(),
             config,
         };
         connection.arm_keep_alive();
+        connection.begin(now);
         connection
+    }
+
+    /// Our token: what a block must name to be believed.
+    #[doc(hidden)]
+    pub fn token(&self) -> Token {
+        self.peering.own
     }
 
     /// The conversation id.
@@ -216,14 +310,14 @@ impl Connection {
         self.config.wire_value() != Wire::Classic
     }
 
-    /// Whether anything has come from the peer.
+    /// Whether the peer has given a valid answer, or said something valid itself.
     pub fn is_established(&self) -> bool {
         self.stats.datagrams_received > 0 && self.phase != Phase::Opening
     }
 
     /// How it ended, if it has.
     pub fn ending(&self) -> Option<&Ending> {
-        self.ending.as_ref()
+        self.ending.as_deref()
     }
 
     /// What was counted and measured so far.
@@ -271,14 +365,6 @@ impl Connection {
         self.write_closed
     }
 
-    /// Whether all that was written has been acknowledged by `una`.
-    pub fn is_delivered(&self) -> bool {
-        match &self.ending {
-            Some(ending) => ending.bytes_in_doubt() == 0,
-            None => self.ring.is_empty(),
-        }
-    }
-
     /// Whether nothing is in flight.
     pub fn is_quiescent(&self) -> bool {
         self.ring.in_flight() == 0
@@ -286,6 +372,9 @@ impl Connection {
 
     /// Segments never sent that the windows and the pacer allow to be sent now.
     pub fn sendable_segments(&self) -> u32 {
+        if self.dial.as_ref().is_some_and(|dial| !dial.early) {
+            return 0;
+        }
         self.ring.queued().min(self.send_allowance())
     }
 
@@ -345,7 +434,7 @@ impl Connection {
 
     /// A window that was closed, or less than half of what it is now, is told unasked: the peer would
     /// else find out at its next probe only.
-    fn tell_reopened_window(&mut self, promised: u32) {
+    pub(super) fn tell_reopened_window(&mut self, promised: u32) {
         if self.ending.is_some() {
             return;
         }
@@ -353,49 +442,6 @@ impl Connection {
         if (promised == 0 && free > 0) || free.saturating_sub(promised) > self.receive.limit() / 2 {
             self.probing.tell = true;
         }
-    }
-
-    /// Nothing more will be written. What was written is still delivered.
-    pub fn finish(&mut self) {
-        self.write_closed = true;
-    }
-
-    /// Starts the linger time anew for a caller that waits until all is delivered.
-    pub fn start_linger(&mut self, now: Instant) {
-        self.linger_elapsed = false;
-        if self.phase != Phase::Ended && !self.is_delivered() {
-            let from = self.last_progress.max(now);
-            self.timers.set(Timer::Linger, Some(from + self.config.linger_duration()));
-        }
-    }
-
-    /// Whether nothing was acknowledged for the linger time.
-    pub fn has_linger_elapsed(&self) -> bool {
-        self.linger_elapsed
-    }
-
-    /// Stops reading, delivers what was written, then ends: after the linger time without progress in any case.
-    pub fn close(&mut self, now: Instant) {
-        if matches!(self.phase, Phase::Closing | Phase::Ended) {
-            return;
-        }
-        self.phase = Phase::Closing;
-        self.write_closed = true;
-        self.reading_stopped = true;
-        self.receive.discard();
-        self.acks.deferred = false;
-        self.start_linger(now);
-        self.end_if_closed(now);
-    }
-
-    /// Ends at once. What was not acknowledged is given up.
-    pub fn abort(&mut self, now: Instant, code: u32) {
-        self.end(now, Party::Local, Cause::Aborted, code);
-    }
-
-    /// The socket is gone: nothing more can be sent or received.
-    pub fn lose_endpoint(&mut self, now: Instant) {
-        self.end(now, Party::Local, Cause::EndpointLost, 0);
     }
 
     /// Changes the profile from now on.
@@ -444,7 +490,12 @@ impl Connection {
     /// nothing, but for 5 ms and 88 segments at most.
     pub fn defer_acks(&mut self, now: Instant) {
         let owed = self.acks.owed.len();
-        if owed > 0 && owed < DEFERRED_ACKS && self.may_defer_acks() && self.phase != Phase::Closing {
+        if owed > 0
+            && owed < DEFERRED_ACKS
+            && self.may_defer_acks()
+            && !self.closing
+            && !self.is_peer_finished()
+        {
             self.acks.deferred = true;
             if !self.timers.is_set(Timer::Ack) {
                 self.timers.set(Timer::Ack, Some(now + ACK_DELAY));
@@ -460,38 +511,6 @@ impl Connection {
     fn timeout(&self) -> Timeout {
         let (rto, nodelay) = (self.rtt.rto, self.profile.nodelay());
         Timeout { rto, nodelay, backoff: self.config.backoff_value() }
-    }
-
-    /// Ends the connection once it is closed and owes nothing.
-    fn end_if_closed(&mut self, now: Instant) {
-        if self.phase == Phase::Closing && self.is_delivered() && self.acks.owed.is_empty() {
-            self.end(now, Party::Local, Cause::Closed, 0);
-        }
-    }
-
-    fn end(&mut self, now: Instant, by: Party, cause: Cause, code: u32) {
-        if self.phase == Phase::Ended {
-            return;
-        }
-        self.phase = Phase::Ended;
-        self.ending = Some(Ending {
-            by,
-            cause,
-            code,
-            reason: String::new(),
-            bytes_received: self.stats.bytes_received,
-            bytes_sent: self.stats.bytes_sent,
-            bytes_acknowledged: self.stats.bytes_acknowledged,
-            bytes_unsent: self.ring.queued_bytes(),
-            lasted: now.saturating_duration_since(self.clock.epoch()),
-            silent_for: now.saturating_duration_since(self.last_received),
-        });
-        self.timers.stop_all();
-        self.ring.discard();
-        self.loss = LossDetector::new(self.ring.end);
-        self.receive.discard_reordering();
-        self.acks = AckQueue::default();
-        self.probing = Probing::default();
     }
 
     /// Whether it counts messages rather than bytes.

@@ -14,7 +14,7 @@ pub(crate) enum Pushed {
     OutOfOrder,
     /// Received before: acknowledged again.
     Duplicate,
-    /// Beyond the window, or the buffers are full: not acknowledged.
+    /// Beyond the window or the peer's end, or the buffers are full: not acknowledged.
     Refused,
 }
 
@@ -74,6 +74,14 @@ pub(crate) struct ReceiveQueue {
     refusing: bool,
     /// Segments without data, in order.
     pub(crate) empty: u64,
+    /// A bound on what is advertised, for a peer that has proven nothing yet.
+    cap: u32,
+    /// Where the peer's data ends, once its FIN is here.
+    fin: Option<SeqNumber>,
+    /// All before the FIN is here too.
+    finished: bool,
+    /// `frg` of the last segment in order.
+    last_fragment: u8,
 }
 
 impl ReceiveQueue {
@@ -93,6 +101,10 @@ impl ReceiveQueue {
             complete: 0,
             refusing: false,
             empty: 0,
+            cap: u32::MAX,
+            fin: None,
+            finished: false,
+            last_fragment: 0,
         }
     }
 
@@ -106,12 +118,17 @@ impl ReceiveQueue {
         self.limit = segments.max(1);
     }
 
+    /// Advertises no more than that until it is taken back (`None`).
+    pub(crate) fn set_cap(&mut self, segments: Option<u32>) {
+        self.cap = segments.unwrap_or(u32::MAX);
+    }
+
     pub(crate) fn window(&self) -> u32 {
         self.window
     }
 
     pub(crate) fn limit(&self) -> u32 {
-        self.limit.min(self.window)
+        self.limit.min(self.window).min(self.cap)
     }
 
     /// The window to advertise now.
@@ -151,7 +168,7 @@ impl ReceiveQueue {
         if sn.is_before(self.next) {
             return Pushed::Duplicate;
         }
-        if !sn.is_before(self.edge) {
+        if !sn.is_before(self.edge) || self.fin.is_some_and(|fin| !sn.is_before(fin)) {
             return Pushed::Refused;
         }
         if !self.has_bytes_for(sn, data.len()) {
@@ -163,9 +180,46 @@ impl ReceiveQueue {
             if self.reordering_count > 0 {
                 self.drain_reordering();
             }
+            self.finish_if_complete();
             return Pushed::InOrder;
         }
         self.keep(sn, fragment, data)
+    }
+
+    /// The peer's end has come: its own place in the sequence. Of two the first counts.
+    pub(crate) fn push_fin(&mut self, sn: SeqNumber) -> Pushed {
+        if sn.is_before(self.next) || self.fin == Some(sn) {
+            return Pushed::Duplicate;
+        }
+        if !sn.is_before(self.edge) || self.fin.is_some() {
+            return Pushed::Refused;
+        }
+        self.fin = Some(sn);
+        self.finish_if_complete();
+        if self.finished { Pushed::InOrder } else { Pushed::OutOfOrder }
+    }
+
+    fn finish_if_complete(&mut self) {
+        if self.fin == Some(self.next) {
+            self.next = self.next.plus(1);
+            self.finished = true;
+            self.discard_reordering();
+        }
+    }
+
+    /// Whether all that the peer had to say is here, its end too.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Whether what is in order ends within a message.
+    pub(crate) fn ends_within_message(&self) -> bool {
+        self.last_fragment != 0
+    }
+
+    /// Bytes that unread and reordered data take.
+    pub(crate) fn held_bytes(&self) -> usize {
+        self.ready.len() + self.reordering_bytes
     }
 
     /// The bound on bytes gives way to the one segment that everything waits for.
@@ -178,6 +232,7 @@ impl ReceiveQueue {
     #[inline]
     fn accept(&mut self, fragment: u8, data: &[u8]) {
         self.next = self.next.plus(1);
+        self.last_fragment = fragment;
         if data.is_empty() {
             return self.end_message(fragment);
         }
@@ -215,7 +270,7 @@ impl ReceiveQueue {
     }
 
     fn drain_reordering(&mut self) {
-        loop {
+        while self.fin != Some(self.next) {
             let index = self.reordering_index(self.next);
             let Some(waiting) = self.reordering[index].take() else { break };
             self.reordering_count -= 1;

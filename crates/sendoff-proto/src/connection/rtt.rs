@@ -14,6 +14,8 @@ pub(crate) struct Rtt {
     pub(crate) variance: Duration,
     /// The current timeout (`rx_rto`), without any back-off.
     pub(crate) rto: Duration,
+    /// Data has been answered: it isn't a mere estimate.
+    pub(crate) measured: bool,
     min_rto: Duration,
     slack: Duration,
 }
@@ -24,6 +26,7 @@ impl Rtt {
             smoothed: None,
             variance: Duration::ZERO,
             rto: RTO_INIT,
+            measured: false,
             min_rto: profile.min_rto(),
             slack: profile.interval(),
         }
@@ -36,6 +39,7 @@ impl Rtt {
     }
 
     pub(crate) fn sample(&mut self, rtt: Duration) {
+        self.measured = true;
         match self.smoothed {
             None => {
                 // RFC 6298 (2.2)
@@ -49,6 +53,15 @@ impl Rtt {
             }
         }
         self.update_rto();
+    }
+
+    /// What the opening took: good enough to pace by. The path wasn't loaded then, so the timeout stays
+    /// what it is until data tells.
+    pub(crate) fn estimate(&mut self, rtt: Duration) {
+        if self.smoothed.is_none() {
+            (self.smoothed, self.variance) = (Some(rtt), rtt / 2);
+            self.rto = self.rto.max(rtt * 3);
+        }
     }
 
     fn update_rto(&mut self) {

@@ -15,7 +15,7 @@
 use crate::{
     config::MAX_FRAGMENTS,
     seq::{SeqNumber, Timestamp},
-    wire::HEADER_SIZE,
+    wire::{FIN_FRAGMENT, HEADER_SIZE},
 };
 use std::time::{Duration, Instant};
 
@@ -47,11 +47,30 @@ pub(crate) struct Slot {
     pub(crate) rto: Duration,
     pub(crate) first_timestamp: Timestamp,
     pub(crate) timestamp: Timestamp,
+    /// What `una` had covered when it last left: a peer that answers it with less has forgotten us.
+    pub(crate) unacked: SeqNumber,
     /// How often it was sent (`xmit`).
     pub(crate) transmissions: u32,
     len: u32,
     pub(crate) fragment: u8,
     pub(crate) state: SlotState,
+}
+
+impl Slot {
+    /// Bytes of the application in it.
+    pub(crate) fn payload_len(&self) -> u64 {
+        if self.fragment == FIN_FRAGMENT { 0 } else { u64::from(self.len) }
+    }
+}
+
+/// Room for a HELLO or WELCOME in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reserve {
+    bytes: usize,
+    /// The first segment of all always leaves it free,
+    first: SeqNumber,
+    /// and others as long as this lasts.
+    all: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -61,6 +80,8 @@ pub(crate) struct SendRing {
     /// One stride a slot: header room, then data.
     bytes: Vec<u8>,
     segment_size: usize,
+    /// Bytes that certain segments leave free, for a block in front of them.
+    reserve: Reserve,
     /// Data that a slot has room for: small at first, then a whole segment.
     slot_size: usize,
     /// First segment that `una` hasn't covered (`snd_una`).
@@ -80,6 +101,7 @@ impl SendRing {
             slots: Vec::new(),
             bytes: Vec::new(),
             segment_size,
+            reserve: Reserve { bytes: 0, first, all: false },
             slot_size: segment_size.min(SMALL_SLOT),
             unacked: first,
             next: first,
@@ -87,6 +109,23 @@ impl SendRing {
             open: false,
             created,
         }
+    }
+
+    /// From now on so many bytes are left free in the first segment, and in all until
+    /// [`release_reserve`](Self::release_reserve).
+    pub(crate) fn reserve(&mut self, bytes: usize) {
+        (self.reserve.bytes, self.reserve.all) = (bytes, true);
+    }
+
+    pub(crate) fn release_reserve(&mut self) {
+        self.reserve.all = false;
+    }
+
+    /// Bytes of data that a segment takes.
+    #[inline]
+    fn capacity(&self, sn: SeqNumber) -> usize {
+        let reserved = self.reserve.all || sn == self.reserve.first;
+        self.segment_size - if reserved { self.reserve.bytes } else { 0 }
     }
 
     #[inline]
@@ -141,7 +180,7 @@ impl SendRing {
 
     /// Bytes never sent.
     pub(crate) fn queued_bytes(&self) -> u64 {
-        (0..self.queued()).map(|n| self.data_len(self.next.plus(n)) as u64).sum()
+        (0..self.queued()).map(|n| self.slot(self.next.plus(n)).payload_len()).sum()
     }
 
     #[inline]
@@ -189,37 +228,45 @@ impl SendRing {
 
     /// Queues a whole message, cut into fragments. The caller has checked that it may be sent.
     pub(crate) fn push_message(&mut self, message: &[u8]) {
-        let mut left = self.fragments(message.len());
-        for fragment in message.chunks(self.segment_size) {
+        let first = self.capacity(self.end).min(message.len());
+        let (first, rest) = message.split_at(first);
+        // The others are alike.
+        let size = self.capacity(self.end.plus(1));
+        let mut left = 1 + rest.len().div_ceil(size);
+        for fragment in std::iter::once(first).chain(rest.chunks(size)) {
             left -= 1;
             self.push_slot(left as u8);
-            self.open = true;
             self.fill_last(fragment);
             self.open = false;
         }
     }
 
-    /// Fragments of a message of `len` bytes.
-    pub(crate) fn fragments(&self, len: usize) -> usize {
-        len.div_ceil(self.segment_size)
+    /// Queues the end, behind everything.
+    pub(crate) fn push_fin(&mut self, block: &[u8]) -> SeqNumber {
+        let sn = self.end;
+        self.push_slot(FIN_FRAGMENT);
+        self.fill_last(block);
+        self.open = false;
+        sn
     }
 
-    /// Bytes of the longest message.
+    /// Bytes of the longest message, wherever it stands in the conversation.
     pub(crate) fn max_message(&self) -> usize {
-        MAX_FRAGMENTS * self.segment_size
+        MAX_FRAGMENTS * (self.segment_size - self.reserve.bytes)
     }
 
     fn fill_last(&mut self, data: &[u8]) -> usize {
-        let index = self.index(self.end.plus(u32::MAX));
+        let last = self.end.plus(u32::MAX);
+        let (index, capacity) = (self.index(last), self.capacity(last));
         let stored = self.slots[index].len as usize;
-        let taken = data.len().min(self.segment_size - stored);
+        let taken = data.len().min(capacity.saturating_sub(stored));
         if stored + taken > self.slot_size {
             self.resize(self.slots.len(), self.segment_size);
         }
         let start = index * self.stride() + HEADER_SIZE + stored;
         self.bytes[start..start + taken].copy_from_slice(&data[..taken]);
         self.slots[index].len += taken as u32;
-        self.open = stored + taken < self.segment_size;
+        self.open = stored + taken < capacity;
         taken
     }
 
@@ -239,6 +286,7 @@ impl SendRing {
             rto: Duration::ZERO,
             first_timestamp: Timestamp(0),
             timestamp: Timestamp(0),
+            unacked: self.unacked,
             transmissions: 0,
             len: 0,
             fragment: 0,
@@ -304,7 +352,7 @@ impl SendRing {
         let mut bytes = 0;
         while self.unacked != una {
             let slot = self.slot(self.unacked);
-            bytes += u64::from(slot.len);
+            bytes += slot.payload_len();
             each(slot);
             self.unacked = self.unacked.plus(1);
         }

@@ -28,7 +28,13 @@ pub struct ConnectionStats {
     pub dropped_out_of_window: u64,
     /// PUSH segments after the application stopped reading: dropped.
     pub dropped_after_close: u64,
-    /// PUSH segments with `frg` 255, which no sender of data uses: dropped.
+    /// PUSH segments without the HELLO or WELCOME that must stand in front of them: dropped.
+    pub dropped_unfronted: u64,
+    /// Blocks that name another token, or of another version or kind: ignored.
+    pub unbelieved_blocks: u64,
+    /// Hints that the peer may not know this conversation any more.
+    pub hints: u64,
+    /// PUSH segments with `frg` 255 that are no FIN: dropped.
     pub dropped_fragment: u64,
     /// PUSH segments without data: acknowledged, and nothing to read.
     pub empty_segments: u64,
@@ -42,7 +48,7 @@ pub struct ConnectionStats {
     pub datagrams_sent: u64,
     /// Datagrams received.
     pub datagrams_received: u64,
-    /// Window probes (WASK) sent, keep-alives included.
+    /// Window probes (WASK), PINGs and PROBEs sent.
     pub probes_sent: u64,
     /// Selective acknowledgements that were taken back, in segments.
     pub marks_cleared: u64,

@@ -1,6 +1,6 @@
 //! What the clock brings.
 
-use super::{Cause, Connection, IDLE_RELEASE, Party, Phase, Silence, Timer};
+use super::{Connection, IDLE_RELEASE, PeerKind, Phase, Silence, Timer};
 use std::time::{Duration, Instant};
 
 /// Transmissions of one segment after which a silent link is dead (`IKCP_DEADLINK`).
@@ -14,12 +14,6 @@ const DEAD_TIMEOUTS: u32 = 3;
 
 /// Unanswered probes of a closed window after which a silent link is dead.
 const DEAD_WINDOW: u32 = 5;
-
-/// Unanswered keep-alive probes that end a connection.
-const KEEP_ALIVES: u32 = 3;
-
-/// Between keep-alive probes, and at least a timeout.
-const KEEP_ALIVE_GAP: Duration = Duration::from_secs(1);
 
 /// Before an unanswered probe is repeated, and at least a timeout.
 const PROBE_AGAIN: Duration = Duration::from_secs(1);
@@ -41,8 +35,12 @@ impl Connection {
                 Timer::Probe => self.on_probe(now),
                 Timer::KeepAlive => self.on_keep_alive(now),
                 Timer::Ack => self.acks.deferred = false,
-                Timer::Opening => self.time_out(now, Silence::Opening),
+                Timer::Opening => self.fail_to_open(now, Silence::Opening),
                 Timer::Linger => self.on_linger(now),
+                Timer::Hello => self.on_hello(now),
+                Timer::Greeting => self.on_greeting(now),
+                Timer::Proof => self.on_proof(now),
+                Timer::Hint => self.on_hint(now),
                 Timer::Pace => self.refill_pacer(now),
                 Timer::Idle => self.on_idle(now),
             }
@@ -52,30 +50,6 @@ impl Connection {
         }
     }
 
-    /// The peer's host has reported that nobody listens at its port (ICMP).
-    ///
-    /// One report can be forged or stale. Before anything was received, two with a transmission
-    /// between them refuse the connection; later, two at least a second apart with nothing heard between reset it.
-    pub fn handle_unreachable(&mut self, now: Instant) {
-        if self.phase == Phase::Ended {
-            return;
-        }
-        match self.unreachable.first {
-            None => self.unreachable.first = Some(now),
-            Some(_) if !self.unreachable.sent_since => return,
-            Some(_) if self.stats.datagrams_received == 0 => self.end(now, Party::Network, Cause::Refused, 0),
-            Some(first) if now.duration_since(first) >= Duration::from_secs(1) => {
-                self.end(now, Party::Network, Cause::Reset, 0);
-            }
-            Some(_) => {}
-        }
-        self.unreachable.sent_since = false;
-    }
-
-    fn time_out(&mut self, now: Instant, silence: Silence) {
-        self.end(now, Party::Network, Cause::TimedOut(silence), 0);
-    }
-
     fn on_resend(&mut self, now: Instant) {
         let timeout = self.timeout();
         let found = self.loss.detect_timeouts(&mut self.ring, now, timeout);
@@ -83,6 +57,10 @@ impl Connection {
             self.stats.retransmitted_timeout += u64::from(found);
             self.congestion.on_timeout();
             self.timeouts_unheard += 1;
+            // Data beyond the fresh window of a stock peer that has restarted is met by silence.
+            if self.peering.kind() == PeerKind::Stock && self.peering.blocks {
+                self.liveness.ask = true;
+            }
             if self.is_link_dead(now) {
                 return self.time_out(now, Silence::Retransmissions);
             }
@@ -159,37 +137,6 @@ impl Connection {
         self.probing.ask = true;
     }
 
-    /// Not moved by what comes in: it looks when it runs out.
-    pub(super) fn arm_keep_alive(&mut self) {
-        let every = self.config.keep_alive_interval();
-        self.timers.set(Timer::KeepAlive, every.map(|every| self.last_received + every));
-    }
-
-    fn on_keep_alive(&mut self, now: Instant) {
-        let Some(every) = self.config.keep_alive_interval() else { return };
-        if self.phase == Phase::Opening && self.first_sent.is_none() {
-            // A client that has said nothing isn't known there: nothing could answer.
-            return self.timers.set(Timer::KeepAlive, Some(now + every));
-        }
-        if self.probing.keep_alives == 0 && now < self.last_received + every {
-            return self.arm_keep_alive();
-        }
-        if self.probing.keep_alives == KEEP_ALIVES {
-            return self.time_out(now, Silence::KeepAlive);
-        }
-        self.probing.keep_alives += 1;
-        self.probing.ask = true;
-        self.timers.set(Timer::KeepAlive, Some(now + KEEP_ALIVE_GAP.min(every).max(self.rtt.rto)));
-    }
-
-    fn on_linger(&mut self, now: Instant) {
-        if self.phase == Phase::Closing {
-            self.time_out(now, Silence::Linger);
-        } else {
-            self.linger_elapsed = true;
-        }
-    }
-
     pub(super) fn arm_idle(&mut self, now: Instant) {
         if !self.timers.is_set(Timer::Idle) && self.holds_memory() {
             self.timers.set(Timer::Idle, Some(now + IDLE_RELEASE));
@@ -222,6 +169,9 @@ impl Connection {
     }
 
     pub(super) fn rearm_resend(&mut self) {
+        if self.dial.is_some() {
+            return; // what rides is repeated with HELLO
+        }
         let timeout = self.timeout();
         let at = self.loss.next_timeout(&self.ring, timeout);
         self.timers.set(Timer::Resend, at);

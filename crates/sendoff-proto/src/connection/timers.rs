@@ -16,8 +16,16 @@ pub(crate) enum Timer {
     KeepAlive,
     /// Acknowledgements that were left to the application.
     Ack,
-    /// The first data has had no answer.
+    /// The opening has had no answer.
     Opening,
+    /// HELLO again.
+    Hello,
+    /// A client's PING again, until WELCOMEs stop; a server's WELCOME or PROBE again.
+    Greeting,
+    /// The peer has not proven its address.
+    Proof,
+    /// The next question of a round.
+    Hint,
     /// Nothing more is acknowledged while shutting down or closing.
     Linger,
     /// A burst may leave again.
@@ -36,6 +44,10 @@ const ALL: [Timer; COUNT] = [
     Timer::KeepAlive,
     Timer::Ack,
     Timer::Opening,
+    Timer::Hello,
+    Timer::Greeting,
+    Timer::Proof,
+    Timer::Hint,
     Timer::Linger,
     Timer::Pace,
     Timer::Idle,

@@ -4,14 +4,16 @@
 //! last datagram or have their own: so one system call can send them all.
 
 use super::{
-    Connection, Phase, Timer,
+    Connection, INITIAL_REMOTE_WINDOW, PeerKind, Phase, Role, Timer,
     buffer::{Batch, OpenDatagram, TransmitBuffer},
+    lifecycle::code,
     pacer::Pacer,
+    peering::Front,
     send::SlotState,
 };
 use crate::{
     seq::{SeqNumber, Timestamp},
-    wire::{Command, HEADER_SIZE, Segment},
+    wire::{BLOCK_HEADER_SIZE, Block, Body, Command, HEADER_SIZE, Segment, Token, truncate},
 };
 use std::time::Instant;
 
@@ -19,16 +21,69 @@ use std::time::Instant;
 /// drops that one for any segment with sn 0.
 const PROBE_SN: SeqNumber = SeqNumber(1);
 
+/// A segment with a PING or PONG, and one with a RESET without words.
+const PING_SIZE: usize = HEADER_SIZE + BLOCK_HEADER_SIZE + 8;
+const RESET_SIZE: usize = HEADER_SIZE + BLOCK_HEADER_SIZE + 4;
+
+fn front_size(front: Front) -> usize {
+    let body = match front {
+        Front::Hello => 20,
+        Front::Welcome => 4,
+    };
+    HEADER_SIZE + BLOCK_HEADER_SIZE + body
+}
+
 impl Connection {
     /// Whether [`poll_transmit`](Self::poll_transmit) has something to send that can't wait.
     #[inline]
     pub fn has_transmit(&mut self) -> bool {
-        self.phase != Phase::Ended
-            && (self.next_lost().is_some()
-                || self.sendable_segments() > 0
-                || self.probing.ask
-                || self.probing.tell
-                || (self.owes_acks() && !self.acks.deferred))
+        if self.phase == Phase::Ended {
+            return self.last_words.is_some();
+        }
+        let data = self.sendable_segments() > 0 || self.next_lost().is_some();
+        let asks = self.answers.any() || self.liveness.ask || self.probing.any();
+        let any = data || asks || self.is_hello_due() || (self.owes_acks() && !self.acks.deferred);
+        any && (self.unproven.is_none() || self.has_credit_for_any())
+    }
+
+    /// A client that has the peer's token tells it so before anything else.
+    fn is_greeting(&self) -> bool {
+        self.liveness.ask && self.role == Role::Client && self.timers.is_set(Timer::Greeting)
+    }
+
+    fn is_hello_due(&self) -> bool {
+        self.dial.as_ref().is_some_and(|dial| dial.due)
+    }
+
+    /// Towards an unproven peer: whether the next of what waits fits in what may be sent.
+    fn has_credit_for_any(&mut self) -> bool {
+        let credit = self.credit();
+        let front = self.front().map_or(0, front_size);
+        let mut least = usize::MAX;
+        let mut waits = |size: usize| least = least.min(size);
+        if self.answers.welcome {
+            waits(0);
+        }
+        if self.owes_acks() && !self.acks.deferred || self.probing.any() {
+            waits(HEADER_SIZE);
+        }
+        if self.answers.reset.is_some() {
+            waits(RESET_SIZE);
+        }
+        if self.answers.pong.is_some() || (self.liveness.ask && self.peering.knows_us()) {
+            waits(PING_SIZE);
+        }
+        if self.next_lost().is_some() || self.sendable_segments() > 0 {
+            let sn = self.next_lost().unwrap_or(self.ring.next);
+            waits(HEADER_SIZE + self.ring.data_len(sn));
+        }
+        let probes = self.liveness.ask && self.peering.kind() == PeerKind::Stock;
+        least != usize::MAX && front + least <= credit || (probes && self.may_probe())
+    }
+
+    /// Outside the credit, but no more than one for each datagram that came.
+    fn may_probe(&self) -> bool {
+        self.unproven.as_ref().is_none_or(|unproven| unproven.may_probe)
     }
 
     /// Writes the next batch of datagrams into `buffer`, which is cleared first; false when there is
@@ -36,28 +91,116 @@ impl Connection {
     pub fn poll_transmit(&mut self, now: Instant, buffer: &mut TransmitBuffer) -> bool {
         buffer.clear();
         if self.phase == Phase::Ended {
-            return false;
+            return self.say_last_words(now, buffer);
         }
         self.refill_pacer(now);
         let asked = self.stats.segments_sent + self.stats.probes_sent;
         let mut stamp = self.stamp(now);
         let mtu = self.config.mtu_bytes();
         while let Some(mut datagram) = buffer.start(mtu) {
-            self.fill_with_data(now, &mut stamp, &mut datagram);
-            if self.sendable_segments() == 0 && self.next_lost().is_none() {
-                self.fill_with_control(&stamp, &mut datagram);
+            if self.unproven.is_some() {
+                datagram.limit(self.credit());
             }
-            if !datagram.finish() {
+            let front = self.front();
+            if front.is_some_and(|front| datagram.room() < front_size(front)) {
+                datagram.abandon();
                 break;
+            }
+            if let Some(front) = front {
+                self.put_front(front, &stamp, &mut datagram);
+            }
+            if self.is_greeting() {
+                // It vouches for the data behind it.
+                self.put_question(now, &stamp, &mut datagram);
+            }
+            self.fill_with_data(now, &mut stamp, &mut datagram, front.is_some());
+            if self.unproven.is_some() || (self.sendable_segments() == 0 && self.next_lost().is_none()) {
+                self.fill_with_control(now, &stamp, &mut datagram);
+            }
+            if front.is_some_and(|front| datagram.len() == front_size(front)) && !self.take_front_due() {
+                datagram.abandon();
+                break;
+            }
+            self.take_front_due();
+            let full = datagram.finish();
+            if !full || self.unproven.is_some() {
+                break; // one at a time, as long as it is counted
             }
         }
         if buffer.is_empty() {
             return false;
         }
+        if let Some(unproven) = &mut self.unproven {
+            unproven.sent += buffer.contents().len() as u64;
+        }
         if self.stats.segments_sent + self.stats.probes_sent > asked {
             self.asking_since.get_or_insert(now);
         }
         self.after_transmit(now, buffer.len());
+        true
+    }
+
+    /// What the next datagram begins with: always, or if the first segment of all is in it.
+    fn front(&mut self) -> Option<Front> {
+        if let Some(front) = self.peering.front() {
+            return Some(front);
+        }
+        if self.answers.welcome {
+            return Some(Front::Welcome);
+        }
+        let first = self.first_expected;
+        let waits = match self.next_lost() {
+            Some(sn) => sn == first,
+            None => self.ring.next == first && self.sendable_segments() > 0,
+        };
+        if waits { self.peering.front_of_first() } else { None }
+    }
+
+    fn put_front(&self, front: Front, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
+        let opens = front == Front::Hello && self.peering.peer.is_none();
+        let (command, body) = match front {
+            Front::Hello => (Command::WindowAsk, Body::Hello { features: 0, cookie: [0; 16] }),
+            Front::Welcome => (Command::WindowTell, Body::Welcome { features: 0 }),
+        };
+        // A stock listener that holds another conversation for our address drops that one for any segment with sn 0.
+        let sn = if opens { SeqNumber(0) } else { PROBE_SN };
+        let header = Segment { command, sn, fragment: 0, ..*stamp };
+        self.put_block(&header, 0, self.peering.peer, Some(self.peering.own), body, datagram);
+    }
+
+    /// Whether the front was to be sent for its own sake.
+    fn take_front_due(&mut self) -> bool {
+        let hello = self.dial.as_mut().is_some_and(|dial| std::mem::take(&mut dial.due));
+        hello | std::mem::take(&mut self.answers.welcome)
+    }
+
+    fn put_block(
+        &self,
+        header: &Segment,
+        flags: u16,
+        to: Option<Token>,
+        from: Option<Token>,
+        body: Body<'_>,
+        datagram: &mut OpenDatagram<'_>,
+    ) {
+        let mut data = Vec::with_capacity(BLOCK_HEADER_SIZE + 20);
+        Block { flags, to, from, body }.encode(&mut data);
+        datagram.append(&header.encode_header(data.len()), &data);
+    }
+
+    /// The RESET that ends the connection.
+    fn say_last_words(&mut self, now: Instant, buffer: &mut TransmitBuffer) -> bool {
+        let (Some(words), Some(mut datagram)) =
+            (self.last_words.take(), buffer.start(self.config.mtu_bytes()))
+        else {
+            return false;
+        };
+        let header = Segment { command: Command::WindowTell, sn: PROBE_SN, ..self.stamp(now) };
+        let room = datagram.room().saturating_sub(RESET_SIZE);
+        let body = Body::Reset { code: words.code, reason: truncate(&words.reason, room) };
+        self.put_block(&header, 0, self.peering.peer, Some(self.peering.own), body, &mut datagram);
+        datagram.finish();
+        self.stats.datagrams_sent += 1;
         true
     }
 
@@ -72,7 +215,13 @@ impl Connection {
 
     /// Takes full segments into flight that lie one behind the other; says where they begin, and how many they are.
     fn stamp_run(&mut self, now: Instant, buffer: &TransmitBuffer) -> Option<(SeqNumber, usize)> {
-        if self.phase == Phase::Ended {
+        if self.phase == Phase::Ended
+            || self.peering.front().is_some()
+            || self.unproven.is_some()
+            || self.answers.welcome
+            || self.is_greeting()
+            || self.ring.next == self.first_expected
+        {
             return None;
         }
         self.refill_pacer(now);
@@ -88,7 +237,7 @@ impl Connection {
             let sn = self.ring.next;
             (stamp.sn, stamp.fragment) = (sn, self.ring.slot(sn).fragment);
             self.ring.stamp(sn, &stamp.encode_header(len));
-            self.note_sent(now, &stamp, len);
+            self.note_sent(now, &stamp);
             self.ring.advance_next();
         }
         self.asking_since.get_or_insert(now);
@@ -112,7 +261,11 @@ impl Connection {
     /// Segments never sent that the windows allow in flight now.
     #[inline]
     pub(super) fn send_allowance(&self) -> u32 {
-        let window = self.send_window.min(self.congestion.window());
+        // The first flight, before anything is known of the path, is what every KCP sends.
+        let paced = self.pacer.is_some() && self.rtt.smoothed.is_some();
+        let known = paced || self.rtt.measured || !self.peering.blocks;
+        let known = if known { u32::MAX } else { INITIAL_REMOTE_WINDOW };
+        let window = self.send_window.min(self.congestion.window()).min(known);
         let ours = window.saturating_sub(self.ring.in_flight());
         let theirs = self.remote_edge.ahead_of(self.ring.next).max(0) as u32;
         ours.min(theirs).min(self.paced())
@@ -126,15 +279,35 @@ impl Connection {
     /// The next segment to send again, if the pacer lets it.
     #[inline]
     fn next_lost(&mut self) -> Option<SeqNumber> {
-        if self.paced() == 0 { None } else { self.loss.peek_lost(&self.ring) }
+        if self.paced() == 0 { None } else { self.peek_lost() }
     }
 
-    fn fill_with_data(&mut self, now: Instant, stamp: &mut Segment, datagram: &mut OpenDatagram<'_>) {
+    /// The next segment to send again. What rides with a HELLO waits for the next one.
+    pub(super) fn peek_lost(&mut self) -> Option<SeqNumber> {
+        if self.dial.as_ref().is_some_and(|dial| !dial.due && !dial.early) {
+            return None;
+        }
+        self.loss.peek_lost(&self.ring)
+    }
+
+    fn fill_with_data(
+        &mut self,
+        now: Instant,
+        stamp: &mut Segment,
+        datagram: &mut OpenDatagram<'_>,
+        fronted: bool,
+    ) {
+        // The first segment of all goes where the right block stands in front.
+        let first = self.first_expected;
+        let bare = !fronted && self.peering.front_of_first().is_some();
         while let Some(sn) = self.next_lost() {
-            if !self.append(now, stamp, sn, datagram) {
+            if (bare && sn == first) || !self.append(now, stamp, sn, datagram) {
                 return;
             }
             self.loss.pop_lost();
+        }
+        if bare && self.ring.next == first {
+            return;
         }
         let mut allowance = self.sendable_segments();
         while allowance > 0 && self.append(now, stamp, self.ring.next, datagram) {
@@ -159,16 +332,18 @@ impl Connection {
         let slot = self.ring.slot(sn);
         (stamp.sn, stamp.fragment) = (sn, slot.fragment);
         datagram.append(&stamp.encode_header(len), self.ring.data(sn));
-        self.note_sent(now, stamp, len);
+        self.note_sent(now, stamp);
         true
     }
 
     /// A segment is on its way.
     #[inline]
-    fn note_sent(&mut self, now: Instant, stamp: &Segment, len: usize) {
-        if self.ring.slot(stamp.sn).state == SlotState::Queued {
-            self.stats.bytes_sent += len as u64;
+    fn note_sent(&mut self, now: Instant, stamp: &Segment) {
+        let slot = self.ring.slot(stamp.sn);
+        if slot.state == SlotState::Queued {
+            self.stats.bytes_sent += slot.payload_len();
         }
+        self.last_pushed = Some(now);
         self.loss.on_sent(&mut self.ring, stamp.sn, now, stamp.timestamp, self.rtt.rto);
         self.stats.segments_sent += 1;
         if let Some(pacer) = &mut self.pacer {
@@ -176,22 +351,73 @@ impl Connection {
         }
     }
 
-    /// Acknowledgements, then what was asked about the windows. What doesn't fit waits for the next datagram.
-    fn fill_with_control(&mut self, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
+    /// Acknowledgements, answers, questions. What doesn't fit waits for the next datagram.
+    fn fill_with_control(&mut self, now: Instant, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
         self.fill_with_acks(stamp, datagram);
         let bare = |command| Segment { command, sn: PROBE_SN, fragment: 0, ..*stamp };
-        if self.probing.tell && datagram.room() >= HEADER_SIZE {
+        if (self.probing.tell || self.probing.answer) && datagram.room() >= HEADER_SIZE {
             // Any segment tells the window; one that goes anyway does it for free.
-            if datagram.is_empty() {
+            if self.probing.answer || datagram.is_empty() {
                 datagram.append(&bare(Command::WindowTell).encode_header(0), &[]);
             }
-            self.probing.tell = false;
+            (self.probing.tell, self.probing.answer) = (false, false);
         }
         if self.probing.ask && datagram.room() >= HEADER_SIZE {
             datagram.append(&bare(Command::WindowAsk).encode_header(0), &[]);
             self.probing.ask = false;
             self.stats.probes_sent += 1;
         }
+        self.fill_with_answers(stamp, datagram);
+        if self.liveness.ask {
+            self.put_question(now, stamp, datagram);
+        }
+    }
+
+    fn fill_with_answers(&mut self, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
+        let header = Segment { command: Command::WindowTell, sn: PROBE_SN, fragment: 0, ..*stamp };
+        let own = Some(self.peering.own);
+        if datagram.room() >= PING_SIZE
+            && let Some(challenge) = self.answers.pong.take()
+        {
+            self.put_block(&header, 0, self.peering.peer, own, Body::Pong { challenge }, datagram);
+        }
+        if datagram.room() >= RESET_SIZE
+            && let Some(stranger) = self.answers.reset.take()
+        {
+            let nobody = Segment { window: 0, una: SeqNumber(0), timestamp: Timestamp(0), ..header };
+            let body = Body::Reset { code: code::UNKNOWN, reason: "" };
+            self.put_block(&nobody, 0, Some(stranger), None, body, datagram);
+        }
+    }
+
+    /// A PING, or a PROBE to a stock peer; an unproven one gets the WELCOME that stands in front anyway.
+    fn put_question(&mut self, now: Instant, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
+        if self.peering.knows_us() {
+            if datagram.room() < PING_SIZE {
+                return;
+            }
+            let challenge = self.random.next();
+            self.liveness.note_ping(challenge, now);
+            let flags = if self.liveness.reads_no_more { Block::READS_NO_MORE } else { 0 };
+            let header = Segment { command: Command::WindowAsk, sn: PROBE_SN, fragment: 0, ..*stamp };
+            let (to, own) = (self.peering.peer, Some(self.peering.own));
+            self.put_block(&header, flags, to, own, Body::Ping { challenge }, datagram);
+        } else if self.peering.kind() == PeerKind::Stock {
+            if !self.may_probe() || datagram.unlimited_room() <= HEADER_SIZE {
+                return;
+            }
+            if let Some(unproven) = &mut self.unproven {
+                unproven.may_probe = false;
+            }
+            if let Some(probe) = self.next_probe(now) {
+                let (sn, timestamp) = (probe.sn, probe.timestamp);
+                let header = Segment { command: Command::Push, sn, timestamp, fragment: 0, ..*stamp };
+                datagram.append_unlimited(&header.encode_header(1), &[0]);
+                self.liveness.note_probe(probe);
+            }
+        }
+        self.liveness.note_asked(now);
+        self.stats.probes_sent += 1;
     }
 
     /// As kcp-go: those that una doesn't cover, and the last one received, for its timestamp.
@@ -218,7 +444,7 @@ impl Connection {
         self.unreachable.sent_since = true;
         if self.first_sent.is_none() && self.stats.segments_sent > 0 {
             self.first_sent = Some((now, self.clock.timestamp(now)));
-            if self.phase == Phase::Opening {
+            if self.phase == Phase::Opening && !self.peering.blocks {
                 let limit = self.config.connect_timeout_duration();
                 self.timers.set(Timer::Opening, Some(now + limit));
             }
@@ -227,7 +453,7 @@ impl Connection {
         self.rearm_resend();
         self.arm_probe(now);
         self.arm_idle(now);
-        self.end_if_closed(now);
+        self.end_if_over(now);
     }
 
     /// The timestamp that our clock shows now: for tests that forge acknowledgements.

@@ -1,19 +1,26 @@
 //! Which connection a datagram belongs to, and who may open one.
 
+mod answers;
+mod limits;
 mod tombstones;
 
+pub use answers::Answer;
+pub use limits::Lease;
+
 use crate::{
-    config::Config,
+    config::{Config, Wire},
+    connection::{Opening, Remains, code},
     seq::{Conv, SeqNumber},
-    wire::{Command, HEADER_SIZE, Segment, SegmentView},
+    wire::{Block, Body, Command, FIN_FRAGMENT, SegmentView, segments},
 };
+use limits::Budget;
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
-use tombstones::Tombstones;
+use tombstones::{Tombstones, Verdict};
 
 /// Answers a second to datagrams without a connection; what comes beyond is met by silence.
 const ANSWERS_PER_SECOND: u32 = 1_000;
@@ -23,10 +30,11 @@ const ANSWERS_PER_SECOND: u32 = 1_000;
 pub enum Route<H> {
     /// To that connection.
     Known(H),
-    /// It opens a connection: make one, [`insert`](Endpoint::insert) it, and hand it the datagram.
-    Opens(Conv),
+    /// It opens a connection: make one, let it [`hold`](crate::Connection::hold) a [`lease`](Endpoint::lease),
+    /// [`insert`](Endpoint::insert) it, and hand it the datagram.
+    Opens(Conv, Opening),
     /// Nowhere, but it is answered with this datagram.
-    Answer([u8; HEADER_SIZE]),
+    Answer(Answer),
     /// Nowhere.
     Dropped(DropReason),
 }
@@ -43,6 +51,10 @@ pub enum DropReason {
     Ended,
     /// There are as many connections as there may be.
     Full,
+    /// There are as many connections as there may be with peers that have proven nothing.
+    Unproven,
+    /// It is from a stock peer, and only those that speak blocks are welcome.
+    Stock,
     /// Nothing is accepted here.
     NotListening,
 }
@@ -59,9 +71,13 @@ pub struct RouteStats {
     pub dropped_ended: u64,
     /// See [`DropReason::Full`].
     pub dropped_full: u64,
+    /// See [`DropReason::Unproven`].
+    pub dropped_unproven: u64,
+    /// See [`DropReason::Stock`].
+    pub dropped_stock: u64,
     /// See [`DropReason::NotListening`].
     pub dropped_not_listening: u64,
-    /// Probes of conversations that don't exist, answered.
+    /// Datagrams of no connection that were answered.
     pub answered: u64,
 }
 
@@ -106,6 +122,7 @@ pub struct Endpoint<H> {
     config: Arc<Config>,
     remotes: HashMap<SocketAddr, Remote<H>>,
     connections: usize,
+    budget: Arc<Budget>,
     tombstones: Tombstones,
     listening: bool,
     answers: (Option<Instant>, u32),
@@ -119,6 +136,7 @@ impl<H: Clone> Endpoint<H> {
             config,
             remotes: HashMap::new(),
             connections: 0,
+            budget: Arc::default(),
             tombstones: Tombstones::default(),
             listening,
             answers: (None, 0),
@@ -151,38 +169,142 @@ impl<H: Clone> Endpoint<H> {
         };
         match self.get(remote, conv) {
             Some(handle) => Route::Known(handle.clone()),
-            None => self.route_unknown(now, remote, conv, &segment),
+            None => self.route_unknown(now, remote, conv, datagram),
         }
     }
 
-    fn route_unknown(
+    fn route_unknown(&mut self, now: Instant, remote: SocketAddr, conv: Conv, datagram: &[u8]) -> Route<H> {
+        match self.tombstones.meet(now, remote, conv, datagram) {
+            Some(Verdict::Answer(answer)) => return self.answer(now, answer, DropReason::Ended),
+            Some(Verdict::Silence) => return self.drop(DropReason::Ended),
+            None => {}
+        }
+        let own = || segments(datagram).map_while(Result::ok).take_while(|s| s.conv() == conv.value());
+        if !self.config.speaks_blocks() {
+            return self.route_classic(now, conv, own());
+        }
+        for segment in own() {
+            let is_data = segment.command() == Command::Push && segment.fragment() != FIN_FRAGMENT;
+            let block = if is_data { None } else { Block::parse(&segment) };
+            match block {
+                Some(block) => return self.route_block(now, conv, &segment, &block),
+                None if segment.command() == Command::Push => return self.route_push(now, conv, &segment),
+                None => {}
+            }
+        }
+        self.drop(DropReason::Unknown)
+    }
+
+    /// A block of an unknown conversation.
+    fn route_block(
         &mut self,
         now: Instant,
-        remote: SocketAddr,
         conv: Conv,
         segment: &SegmentView<'_>,
+        block: &Block<'_>,
     ) -> Route<H> {
+        match (block.body, block.to, block.from) {
+            (Body::Hello { .. }, None, Some(from)) => self.admit(now, conv, Opening::Hello(from)),
+            (Body::Hello { .. } | Body::Ping { .. }, ..) => {
+                self.answer(now, Answer::unknown(conv, block.from), DropReason::Unknown)
+            }
+            (Body::Fin { .. }, ..) => self.answer(now, Answer::hint(conv, segment.sn()), DropReason::Unknown),
+            _ => self.drop(DropReason::Unknown),
+        }
+    }
+
+    /// A PUSH of an unknown conversation. A server's own first PUSH has una 1 or more, so two echo servers
+    /// can't be set on each other.
+    fn route_push(&mut self, now: Instant, conv: Conv, segment: &SegmentView<'_>) -> Route<H> {
+        if !is_opening(segment) {
+            return self.answer(now, Answer::hint(conv, segment.sn()), DropReason::Unknown);
+        }
+        if self.config.wire_value() == Wire::Required {
+            return self.drop(DropReason::Stock);
+        }
+        self.admit(now, conv, Opening::Stock)
+    }
+
+    /// As kcp-go, which knows no blocks; but an opening that is only asked for costs nothing, and is answered as a
+    /// stock listener would.
+    fn route_classic<'a>(
+        &mut self,
+        now: Instant,
+        conv: Conv,
+        segments: impl Iterator<Item = SegmentView<'a>>,
+    ) -> Route<H> {
+        let mut asked = false;
+        for segment in segments {
+            match segment.command() {
+                Command::Push if is_opening(&segment) => return self.admit(now, conv, Opening::Stock),
+                Command::Push => break,
+                Command::WindowAsk => asked |= segment.sn() == SeqNumber(0) && segment.una() == SeqNumber(0),
+                Command::Ack | Command::WindowTell => {}
+            }
+        }
+        match asked {
+            true if self.listening => self.answer(now, Answer::bare_window(conv), DropReason::Unknown),
+            true => self.drop(DropReason::NotListening),
+            false => self.drop(DropReason::Unknown),
+        }
+    }
+
+    fn admit(&mut self, now: Instant, conv: Conv, opening: Opening) -> Route<H> {
         if !self.listening {
             return self.drop(DropReason::NotListening);
         }
-        if is_ping(segment) && !self.tombstones.contains(now, remote, conv) && self.may_answer(now) {
-            return Route::Answer(bare_window(conv));
-        }
-        // A server's own first PUSH has una 1 or more: two echo servers can't be set on each other either.
-        let opens = segment.command() == Command::Push
-            && segment.sn() == SeqNumber(0)
-            && segment.una() == SeqNumber(0)
-            && segment.fragment() < u8::MAX;
-        if !opens {
-            return self.drop(DropReason::Unknown);
-        }
-        if self.tombstones.contains(now, remote, conv) {
-            return self.drop(DropReason::Ended);
-        }
         if self.connections >= self.config.max_connections_count() {
-            return self.drop(DropReason::Full);
+            return match opening {
+                Opening::Hello(peer) => {
+                    self.answer(now, Answer::reset(conv, Some(peer), code::BUSY), DropReason::Full)
+                }
+                _ => self.drop(DropReason::Full),
+            };
         }
-        Route::Opens(conv)
+        if self.budget.connections() >= limits::MAX_UNPROVEN {
+            return self.drop(DropReason::Unproven);
+        }
+        Route::Opens(conv, opening)
+    }
+
+    /// Answers, if not too many were answered in this second.
+    fn answer(&mut self, now: Instant, answer: Answer, otherwise: DropReason) -> Route<H> {
+        if self.may_answer(now) { Route::Answer(answer) } else { self.drop(otherwise) }
+    }
+
+    /// What a connection with an unproven peer holds; see [`Connection::hold`](crate::Connection::hold).
+    pub fn lease(&self) -> Lease {
+        Lease::new(self.budget.clone())
+    }
+
+    /// Connections with unproven peers, and the bytes held for them.
+    pub fn unproven(&self) -> (usize, usize) {
+        (self.budget.connections(), self.budget.bytes())
+    }
+
+    /// Tombstones that there are.
+    pub fn tombstones(&self) -> usize {
+        self.tombstones.len()
+    }
+
+    /// When [`poll_answer`](Self::poll_answer) has something to send.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.tombstones.next_repeat()
+    }
+
+    /// A datagram that is to be sent now, and to whom. Call until `None`.
+    pub fn poll_answer(&mut self, now: Instant) -> Option<(SocketAddr, Answer)> {
+        self.tombstones.take_repeat(now)
+    }
+
+    /// Until when the socket should live on without connections: a peer may have missed our last word.
+    pub fn stay_until(&self) -> Option<Instant> {
+        self.tombstones.stay_until()
+    }
+
+    /// Whether a connection of that name has ended a short while ago.
+    pub fn is_buried(&mut self, now: Instant, remote: SocketAddr, conv: Conv) -> bool {
+        self.tombstones.contains(now, remote, conv)
     }
 
     fn may_answer(&mut self, now: Instant) -> bool {
@@ -208,6 +330,8 @@ impl<H: Clone> Endpoint<H> {
             DropReason::Unknown => &mut self.stats.dropped_unknown,
             DropReason::Ended => &mut self.stats.dropped_ended,
             DropReason::Full => &mut self.stats.dropped_full,
+            DropReason::Unproven => &mut self.stats.dropped_unproven,
+            DropReason::Stock => &mut self.stats.dropped_stock,
             DropReason::NotListening => &mut self.stats.dropped_not_listening,
         } += 1;
     }
@@ -244,8 +368,36 @@ impl<H: Clone> Endpoint<H> {
         }
     }
 
-    /// Takes a connection out that has ended. For 10 s, late copies of its datagrams open no other.
-    pub fn remove(&mut self, now: Instant, remote: SocketAddr, conv: Conv) -> Option<H> {
+    /// Takes a connection out that has ended, and keeps what it has left behind for 10 s: late copies of its
+    /// datagrams open no other, and its peer learns how it ended.
+    pub fn remove(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        conv: Conv,
+        remains: Option<&Remains>,
+    ) -> Option<H> {
+        let removed = self.take(remote, conv);
+        if let (Some(_), Some(remains)) = (&removed, remains) {
+            self.tombstones.bury(now, remote, conv, remains);
+        }
+        removed
+    }
+
+    /// A connection has taken another id: see [`Connection::take_former_name`](crate::Connection::take_former_name).
+    pub fn rename(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        (former, remains): (Conv, &Remains),
+        conv: Conv,
+    ) {
+        if let Some(handle) = self.remove(now, remote, former, Some(remains)) {
+            self.insert(remote, conv, handle);
+        }
+    }
+
+    fn take(&mut self, remote: SocketAddr, conv: Conv) -> Option<H> {
         let Entry::Occupied(mut occupied) = self.remotes.entry(remote) else { return None };
         let (removed, empty) = match occupied.get_mut() {
             Remote::One(c, h) if *c == conv => (Some(h.clone()), true),
@@ -261,7 +413,6 @@ impl<H: Clone> Endpoint<H> {
         }
         if removed.is_some() {
             self.connections -= 1;
-            self.tombstones.insert(now, remote, conv);
         }
         removed
     }
@@ -274,29 +425,7 @@ impl<H: Clone> Endpoint<H> {
     }
 }
 
-/// A bare probe opens nothing here, but one that begins a conversation asks whether anyone is there,
-/// and deserves an answer. One from the middle of a conversation doesn't: it would take the answer for
-/// a sign of life. WINS is never answered, so two endpoints can't be set on each other.
-fn is_ping(segment: &SegmentView<'_>) -> bool {
-    segment.command() == Command::WindowAsk
-        && segment.data().is_empty()
-        && segment.sn() == SeqNumber(0)
-        && segment.una() == SeqNumber(0)
+/// Whether a PUSH is one that a stock client begins with.
+fn is_opening(segment: &SegmentView<'_>) -> bool {
+    segment.sn() == SeqNumber(0) && segment.una() == SeqNumber(0) && segment.fragment() < FIN_FRAGMENT
 }
-
-/// What a stock peer answers when it has just been opened by a probe: nothing received, 32 segments of room.
-fn bare_window(conv: Conv) -> [u8; HEADER_SIZE] {
-    Segment {
-        conv: conv.value(),
-        command: Command::WindowTell,
-        fragment: 0,
-        window: 32,
-        timestamp: Default::default(),
-        sn: SeqNumber(1),
-        una: SeqNumber(0),
-    }
-    .encode_header(0)
-}
-
-#[cfg(test)]
-mod tests;

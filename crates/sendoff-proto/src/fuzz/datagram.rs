@@ -2,7 +2,8 @@
 
 use super::{Input, check, check_sent, conv, pass_time, settings, start};
 use crate::{
-    Config, Connection, Conv, Endpoint, Mode, Role, Route, RouteStats, SeqNumber, Timestamp, TransmitBuffer,
+    Config, Connection, Conv, Endpoint, Mode, Opening, Route, RouteStats, SeqNumber, Timestamp,
+    TransmitBuffer,
     wire::{Command, Segment},
 };
 use std::{
@@ -52,7 +53,7 @@ pub fn datagram(bytes: &[u8]) {
         buffer: TransmitBuffer::new(),
     };
     let (first, timestamps) = (start(&mut input), start(&mut input));
-    world.add(remote(0), conv(), Role::Client, first, timestamps);
+    world.add(remote(0), conv(), Opening::Early, first, timestamps);
     world.write(0, 300);
     world.settle(0);
     while !input.is_empty() {
@@ -65,9 +66,17 @@ fn remote(port: u8) -> SocketAddr {
 }
 
 impl World {
-    fn add(&mut self, remote: SocketAddr, conv: Conv, role: Role, first: u32, timestamps: u32) -> usize {
-        let sn = SeqNumber(first);
-        let connection = Connection::starting_at(self.config.clone(), conv, role, self.now, timestamps, sn);
+    fn add(
+        &mut self,
+        remote: SocketAddr,
+        conv: Conv,
+        opening: Opening,
+        first: u32,
+        timestamps: u32,
+    ) -> usize {
+        let start = (SeqNumber(first), timestamps);
+        let mut connection = Connection::starting(self.config.clone(), conv, opening, self.now, 5, start);
+        connection.hold(self.endpoint.lease());
         let windows = (self.config.send_window_segments(), self.config.recv_window_segments());
         let talk = Talk { connection, remote, una: first, next: first, windows, read: 0, closed: false };
         self.endpoint.insert(remote, conv, self.talks.len());
@@ -133,9 +142,9 @@ impl World {
         let before = self.endpoint.stats();
         match self.endpoint.route(self.now, remote, datagram) {
             Route::Known(at) => self.talks[at].connection.handle_datagram(self.now, datagram),
-            Route::Opens(conv) => {
+            Route::Opens(conv, opening) => {
                 assert!(self.endpoint.connections() < CONNECTIONS);
-                let at = self.add(remote, conv, Role::Server, 0, 7);
+                let at = self.add(remote, conv, opening, 0, 7);
                 self.talks[at].connection.handle_datagram(self.now, datagram);
                 assert!(self.talks[at].connection.is_established(), "opened by what is no sign of life");
             }
@@ -190,7 +199,7 @@ impl World {
         match which % 16 {
             0 => connection.finish(),
             1 => {
-                connection.close(now);
+                connection.close(now, 0, "");
                 talk.closed = true;
             }
             2 => connection.abort(now, 3),
@@ -241,7 +250,10 @@ impl World {
         for (at, talk) in self.talks.iter().enumerate() {
             let (conv, ended) = (talk.connection.conv(), talk.connection.ending().is_some());
             if ended && self.endpoint.get(talk.remote, conv) == Some(&at) {
-                assert_eq!(self.endpoint.remove(self.now, talk.remote, conv), Some(at));
+                assert_eq!(
+                    self.endpoint.remove(self.now, talk.remote, conv, talk.connection.remains()),
+                    Some(at)
+                );
             }
         }
         assert_eq!(self.endpoint.connections(), self.endpoint.iter().count());

@@ -35,7 +35,7 @@ fn settings(input: &mut Input<'_>, mode: Mode) -> Config {
         .expect("in range")
         .profile(profile(input))
         .backoff(if input.bit() { Backoff::Exponential } else { Backoff::Linear })
-        .wire(if input.bit() { Wire::Classic } else { Wire::Extended })
+        .wire(Wire::Classic)
         .mode(mode)
 }
 

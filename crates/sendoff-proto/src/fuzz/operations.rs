@@ -3,7 +3,7 @@
 
 use super::{Input, check, check_sent, conv, pass_time, settings, start};
 use crate::{
-    Cause, Connection, Mode, Party, Role, SeqNumber, TransmitBuffer,
+    Cause, Connection, Mode, Opening, Party, SeqNumber, TransmitBuffer,
     wire::{Command, segments},
 };
 use std::{
@@ -75,12 +75,12 @@ impl Pair {
         let now = Instant::now();
         let mode = if input.bit() { Mode::Message } else { Mode::Stream };
         let first = SeqNumber(start(input));
-        let mut side = |role| {
+        let mut side = |opening| {
             let config = settings(input, mode).keep_alive(None).connect_timeout(NEVER).linger(NEVER);
             let config = Arc::new(config);
             Side {
                 send_window: config.send_window_segments(),
-                connection: Connection::starting_at(config, conv(), role, now, start(input), first),
+                connection: Connection::starting(config, conv(), opening, now, 5, (first, start(input))),
                 incoming: VecDeque::new(),
                 written: 0,
                 read: 0,
@@ -89,7 +89,7 @@ impl Pair {
                 next: first,
             }
         };
-        let sides = [side(Role::Client), side(Role::Server)];
+        let sides = [side(Opening::Early), side(Opening::Stock)];
         let roomy = sides.iter().all(|s| s.connection.recv_window() >= ASSUMED_WINDOW);
         let buffers = [TransmitBuffer::new(), TransmitBuffer::with_room(FRONT, BACK)];
         Self { now, sides, buffers, mode, roomy }
@@ -332,7 +332,7 @@ impl Pair {
 
     fn close(&mut self) {
         for side in &mut self.sides {
-            side.connection.close(self.now);
+            side.connection.close(self.now, 0, "");
             let ending = side.connection.ending().expect("nothing was left to do");
             assert!(ending.is_clean(), "{ending}");
         }

@@ -53,7 +53,7 @@ fn a_una_beyond_what_was_sent_is_ignored() {
     for una in [6, 7, 1_000, 0x7fff_ffff, 0x8000_0000] {
         for command in [Command::Push, Command::Ack, Command::WindowAsk, Command::WindowTell] {
             let (mut connection, now) = connection_with_in_flight(5);
-            let forged = Segment { una: SeqNumber(una), timestamp: Timestamp(1_000), ..segment(command, 0) };
+            let forged = Segment { una: SeqNumber(una), timestamp: Timestamp(999), ..segment(command, 0) };
             connection.handle_datagram(now, &encode(forged, b""));
             let expected = match command {
                 Command::Ack => Bad { acks: 1, ..Bad::default() },
@@ -64,6 +64,17 @@ fn a_una_beyond_what_was_sent_is_ignored() {
             assert_eq!((connection.stats().in_flight, connection.stats().bytes_acknowledged), (5, 0));
             assert!(!connection.is_established(), "{command} una {una}: no sign of life");
         }
+    }
+}
+
+#[test]
+fn a_stock_peer_that_echoes_our_timestamp_with_a_una_out_of_range_has_forgotten_us() {
+    for una in [6, 1_000, 0x7fff_ffff, 0x8000_0000] {
+        let (mut connection, now) = connection_with_in_flight(5);
+        let answer = Segment { una: SeqNumber(una), timestamp: Timestamp(1_000), ..segment(Command::Ack, 0) };
+        connection.handle_datagram(now, &encode(answer, b""));
+        let ending = connection.ending().expect("proven");
+        assert_eq!((ending.by, ending.cause, ending.code), (Party::Peer, Cause::Reset, code::UNKNOWN));
     }
 }
 

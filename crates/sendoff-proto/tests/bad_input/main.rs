@@ -8,7 +8,8 @@ mod random;
 mod segments;
 
 use sendoff_proto::{
-    Config, Connection, ConnectionStats, Conv, Role, SeqNumber, Timestamp, TransmitBuffer,
+    Cause, Config, Connection, ConnectionStats, Conv, Opening, Party, SeqNumber, Timestamp, TransmitBuffer,
+    Wire, code,
     wire::{self, Command, Segment},
 };
 use std::{
@@ -32,7 +33,9 @@ fn ms(n: u64) -> Duration {
 /// A server's connection that has heard nothing yet.
 fn connection_with(config: Config) -> (Connection, Instant) {
     let now = Instant::now();
-    (Connection::new(Arc::new(config), conv(), Role::Server, now, 1_000), now)
+    // Plain KCP: nothing is asked of a peer before it may send as it likes.
+    let config = config.wire(Wire::Classic);
+    (Connection::starting(Arc::new(config), conv(), Opening::Stock, now, 7, (SeqNumber(0), 1_000)), now)
 }
 
 fn connection() -> (Connection, Instant) {

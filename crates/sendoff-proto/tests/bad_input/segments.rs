@@ -206,7 +206,7 @@ fn what_comes_after_close_is_counted_and_not_acknowledged() {
     let (mut connection, now) = connection_with_in_flight(1);
     connection.handle_datagram(now, &push(0, b"in time"));
     transmit(&mut connection, now);
-    connection.close(now);
+    connection.close(now, 0, "");
     connection.handle_datagram(now, &push(1, b"too late"));
     assert_eq!(bad(&connection), Bad { after_close: 1, ..Bad::default() });
     assert!(!connection.has_transmit());

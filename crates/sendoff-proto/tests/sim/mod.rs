@@ -2,13 +2,17 @@
 #![allow(dead_code, reason = "each test file uses its part")]
 
 use sendoff_netem::{Link, LinkConfig, LinkStats, Rng};
-use sendoff_proto::{Config, Connection, Conv, Role, SeqNumber, TransmitBuffer};
+use sendoff_proto::{Config, Connection, Conv, Opening, SeqNumber, TransmitBuffer};
 use std::{
     sync::{Arc, LazyLock},
     time::{Duration, Instant},
 };
 
-static BASE: LazyLock<Instant> = LazyLock::new(Instant::now);
+/// When the time of the links begins: there is some before it.
+static BASE: LazyLock<Instant> = LazyLock::new(|| Instant::now() + Duration::from_secs(60));
+
+/// HELLO, WELCOME, PING, PONG.
+const OPENING_HOPS: u32 = 4;
 
 pub fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
@@ -54,8 +58,17 @@ impl Pair {
         let mut rng = Rng::new(seed);
         let [first, second] = configs;
         let [there, back] = links;
-        let mut side = |config: Config, link: LinkConfig, role, ts| Side {
-            connection: Connection::starting_at(Arc::new(config), conv, role, *BASE, ts, SeqNumber(start.sn)),
+        let delay = there.delay_value();
+        let begin = if first.speaks_blocks() { *BASE - delay * OPENING_HOPS } else { *BASE };
+        let mut side = |config: Config, link: LinkConfig, opening, ts| Side {
+            connection: Connection::starting(
+                Arc::new(config),
+                conv,
+                opening,
+                begin,
+                u128::from(rng.u64()),
+                (SeqNumber(start.sn), ts),
+            ),
             link: Link::new(link, rng.u64()),
             outgoing: Vec::new(),
             written: 0,
@@ -64,11 +77,37 @@ impl Pair {
             stopped: false,
             sent: Vec::new(),
         };
-        let sides = [
-            side(first, there, Role::Client, start.timestamps[0]),
-            side(second, back, Role::Server, start.timestamps[1]),
-        ];
+        let extended = first.speaks_blocks() && second.speaks_blocks();
+        let client = side(first, there, Opening::Early, start.timestamps[0]);
+        let opened = if extended { Opening::Hello(client.connection.token()) } else { Opening::Stock };
+        let server = side(second, back, opened, start.timestamps[1]);
+        let mut pair = Self::of([client, server]);
+        if extended {
+            pair.open(delay);
+        }
+        pair
+    }
+
+    fn of(sides: [Side; 2]) -> Self {
         Self { now: Duration::ZERO, sides, datagrams: 0, buffer: TransmitBuffer::new() }
+    }
+
+    /// The opening, before the time of the links begins, each datagram taking its `delay`: most tests are about
+    /// what comes after it.
+    fn open(&mut self, delay: Duration) {
+        let mut now = *BASE - delay * OPENING_HOPS;
+        for hop in 0..OPENING_HOPS as usize {
+            now += delay;
+            let from = hop % 2;
+            while self.sides[from].connection.poll_transmit(now - delay, &mut self.buffer) {
+                for datagram in self.buffer.datagrams() {
+                    self.sides[1 - from].connection.handle_datagram(now, datagram);
+                }
+            }
+        }
+        for side in &mut self.sides {
+            assert!(!side.connection.has_transmit(), "the opening is over");
+        }
     }
 
     pub fn instant(&self) -> Instant {
@@ -102,6 +141,9 @@ impl Pair {
                         0 => break,
                         n => side.received.extend_from_slice(&chunk[..n]),
                     }
+                }
+                if side.connection.is_peer_finished() {
+                    side.connection.finish();
                 }
             }
             while side.connection.has_transmit() {

@@ -1,0 +1,59 @@
+//! All that a connection needs at random, from one seed that the caller takes from a secure source.
+
+use crate::{seq::Conv, wire::Token};
+use siphasher::sip::SipHasher24;
+use std::hash::Hasher;
+
+/// SipHash-2-4 of a counter: who doesn't know the seed can't tell the next number, and the same seed
+/// gives the same conversation again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Random {
+    key: (u64, u64),
+    drawn: u64,
+}
+
+impl Random {
+    pub(crate) fn new(seed: u128) -> Self {
+        Self { key: ((seed >> 64) as u64, seed as u64), drawn: 0 }
+    }
+
+    pub(crate) fn next(&mut self) -> u64 {
+        let mut hasher = SipHasher24::new_with_keys(self.key.0, self.key.1);
+        hasher.write_u64(self.drawn);
+        self.drawn += 1;
+        hasher.finish()
+    }
+
+    pub(crate) fn token(&mut self) -> Token {
+        loop {
+            if let Some(token) = Token::new(self.next()) {
+                return token;
+            }
+        }
+    }
+
+    pub(crate) fn conv(&mut self) -> Conv {
+        loop {
+            if let Some(conv) = Conv::new(self.next() as u32) {
+                return conv;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_same_seed_gives_the_same_numbers_and_another_one_others() {
+        let numbers = |seed| {
+            let mut random = Random::new(seed);
+            [(); 4].map(|()| random.next())
+        };
+        assert_eq!(numbers(1), numbers(1));
+        assert_ne!(numbers(1), numbers(1 << 64));
+        let [a, b, c, d] = numbers(7);
+        assert!(a != b && b != c && c != d);
+    }
+}
