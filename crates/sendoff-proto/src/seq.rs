@@ -103,6 +103,9 @@ impl Clock {
 pub struct Conv(NonZeroU32);
 
 impl Conv {
+    /// The largest.
+    pub const MAX: Conv = Conv(NonZeroU32::MAX);
+
     /// A conversation id, unless `value` is 0.
     pub fn new(value: u32) -> Option<Conv> {
         NonZeroU32::new(value).map(Conv)

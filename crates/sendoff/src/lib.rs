@@ -21,9 +21,10 @@
 //! ```
 //!
 //! # What ends how
-//! Plain KCP can't say goodbye: a peer that closes or dies is silent. A read waits until data comes, or
-//! until keep-alive (on by default) or unanswered retransmissions end the connection with an error
-//! that holds an [`Ending`]: who, why, and how many bytes of how many were acknowledged.
+//! A peer that is sendoff too says how and when it ends: its `finish` is the end of what is read here, with a
+//! code and a reason, and a peer that breaks off or dies is an error that holds an [`Ending`]: who, why, and
+//! how many bytes of how many were acknowledged. Plain KCP can't say goodbye; towards such a stock peer
+//! everything is told that its own wire can tell, and keep-alive (on by default) finds one that has gone.
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
@@ -41,8 +42,8 @@ mod udp;
 pub use endpoint::{EndpointStats, KcpEndpoint};
 pub use listener::KcpListener;
 pub use sendoff_proto::{
-    Backoff, Cause, Config, ConfigError, Congestion, ConnectionStats, Conv, Direction, Ending, MessageError,
-    MessageTooLarge, Mode, NoDelay, ParseConvError, Party, Profile, Role, SeqNumber, Silence, Tap,
-    TappedDatagram, Timestamp, Wire, wire,
+    Backoff, Cause, Config, ConfigError, Congestion, ConnectionStats, Conv, Direction, Ending, Farewell,
+    MessageError, MessageTooLarge, Mode, NoDelay, ParseConvError, Party, PeerKind, Profile, Role, SeqNumber,
+    Silence, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
 };
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};

@@ -288,7 +288,7 @@ async fn keep_alives_probes_and_acknowledgements_after_the_close_make_no_phantom
         }
         let counted = || {
             let stats = listener.endpoint().stats();
-            stats.dropped_unknown + stats.dropped_ended + stats.probes_answered
+            stats.dropped_unknown + stats.dropped_ended + stats.answered
         };
         until(|| counted() >= 40).await;
         assert_no_phantom(&listener).await;
@@ -329,7 +329,7 @@ async fn a_ping_is_answered_once_and_opens_nothing() {
         assert_eq!(answer.segment.command, Command::WindowTell);
         assert_eq!((answer.segment.conv, answer.segment.una.0), (99, 0));
         let stats = listener.endpoint().stats();
-        assert_eq!((stats.probes_answered, stats.connections, stats.connections_accepted), (1, 0, 0));
+        assert_eq!((stats.answered, stats.connections, stats.connections_accepted), (1, 0, 0));
         raw.wins(0).await;
         until(|| listener.endpoint().stats().dropped_unknown == 1).await;
         settle().await;

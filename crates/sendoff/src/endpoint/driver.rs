@@ -14,7 +14,7 @@ use crate::{
     stream::{ConnectionShared, ConnectionState, Wakers},
     udp::{Batch, IcmpError, IcmpKind, RecvBuffers},
 };
-use sendoff_proto::{Connection, Direction, DropReason, Role, Route, TappedDatagram};
+use sendoff_proto::{Answer, Connection, Direction, DropReason, Opening, Role, Route, TappedDatagram, code};
 use std::{
     collections::VecDeque,
     future::Future,
@@ -54,6 +54,8 @@ pub(super) struct Driver {
     /// Connections with something to look at, first come, first served; one batch each.
     busy: Connections,
     icmp: Vec<IcmpError>,
+    /// When the table has something to do.
+    chore: Option<Instant>,
     postponed: u32,
     growth: WindowGrowth,
 }
@@ -75,6 +77,7 @@ impl Driver {
             sleep: Box::pin(sleep_until(tokio::time::Instant::now())),
             busy: VecDeque::new(),
             icmp: Vec::new(),
+            chore: None,
             postponed: 0,
             growth,
         }
@@ -88,6 +91,7 @@ impl Driver {
         if drained || self.postponed >= MAX_POSTPONED {
             self.postponed = 0;
             self.meet_deadlines(now);
+            self.do_chores(now);
         } else {
             self.postponed += 1;
         }
@@ -130,7 +134,7 @@ impl Driver {
         while let Some(datagram) = datagrams.next() {
             self.show_received(now, source, datagram);
             let Some(connection) = self.route(now, source, local, datagram, last) else { continue };
-            let conv = connection.conv.value().to_le_bytes();
+            let conv = connection.conv().value().to_le_bytes();
             let mut state = connection.lock();
             state.connection.handle_datagram(now, datagram);
             while let Some(datagram) = datagrams.next_if(|d| d.starts_with(&conv)) {
@@ -169,17 +173,16 @@ impl Driver {
     ) -> Option<Arc<ConnectionShared>> {
         if let Some(last) = last
             && last.peer == source
-            && datagram.starts_with(&last.conv.value().to_le_bytes())
+            && datagram.starts_with(&last.conv().value().to_le_bytes())
         {
             return Some(last.clone());
         }
         let route = self.shared.table().route(now, source, datagram);
         let connection = match route {
             Route::Known(connection) => connection,
-            Route::Opens(conv) => self.accept(now, source, local, conv)?,
+            Route::Opens(conv, opening) => self.accept(now, source, local, (conv, opening))?,
             Route::Answer(answer) => {
-                self.shared.show_sent(now, source, &answer, answer.len());
-                self.shared.send(source, local, &answer, answer.len(), &mut self.icmp);
+                self.send_answer(now, source, local, &answer);
                 return None;
             }
             Route::Dropped(reason) => {
@@ -197,26 +200,60 @@ impl Driver {
         now: Instant,
         source: SocketAddr,
         local: Option<IpAddr>,
-        conv: sendoff_proto::Conv,
+        (conv, opening): (sendoff_proto::Conv, Opening),
     ) -> Option<Arc<ConnectionShared>> {
         if !self.shared.has_room_to_arrive() {
             self.shared.count_backlog_drop();
             return None;
         }
-        let Ok(base) = super::random_u32() else {
+        let Ok(seed) = super::random_seed() else {
             // Without randomness no safe connection can be made; the peer will try again.
             self.shared.table().count(DropReason::Full);
             return None;
         };
         let config = self.shared.config.clone();
-        let connection = Connection::new(config, conv, Role::Server, now, base);
+        let mut connection = Connection::new(config, conv, opening, now, seed);
+        connection.hold(self.shared.table().lease());
         let connection = ConnectionShared::new(connection, source, local, self.shared.clone());
         self.shared.table().insert(source, conv, connection.clone());
-        if !self.shared.arrive(connection.clone()) {
-            self.shared.remove(now, &connection);
-            return None;
+        if !self.shared.config.prove_value() {
+            connection.lock().announced = true;
+            if !self.shared.arrive(connection.clone()) {
+                self.shared.remove(now, &connection);
+                return None;
+            }
         }
         Some(connection)
+    }
+
+    /// Answers what belongs to no connection.
+    fn send_answer(&mut self, now: Instant, to: SocketAddr, local: Option<IpAddr>, answer: &Answer) {
+        self.shared.show_sent(now, to, answer, answer.len());
+        self.shared.send(to, local, answer, answer.len(), &mut self.icmp);
+    }
+
+    /// RESETs that are to be repeated, and the end of a stay.
+    fn do_chores(&mut self, now: Instant) {
+        if self.chore.is_none_or(|at| at > now) {
+            return;
+        }
+        loop {
+            let Some((to, answer)) = self.shared.table().poll_answer(now) else { break };
+            self.send_answer(now, to, None, &answer);
+        }
+        self.shared.wake_idlers_if_idle();
+    }
+
+    /// A connection that was to prove itself first, and has, is handed to those who accept.
+    fn announce(&self, now: Instant, state: &mut ConnectionState, connection: &Arc<ConnectionShared>) {
+        if state.announced || state.connection.role() == Role::Client || !state.connection.is_address_proven()
+        {
+            return;
+        }
+        state.announced = true;
+        if state.connection.ending().is_none() && !self.shared.arrive(connection.clone()) {
+            state.connection.abort(now, code::BUSY);
+        }
     }
 
     fn handle_icmp(&mut self, now: Instant) {
@@ -231,7 +268,7 @@ impl Driver {
             let quoted = error.quoted().first_chunk::<4>().map(|conv| u32::from_le_bytes(*conv));
             let concerned: Vec<_> = self.shared.table().with_remote(error.peer).cloned().collect();
             for connection in concerned {
-                if quoted.is_none_or(|conv| conv == connection.conv.value()) {
+                if quoted.is_none_or(|conv| conv == connection.conv().value()) {
                     let mut state = connection.lock();
                     state.connection.handle_unreachable(now);
                     self.list(&mut state, &connection);
@@ -311,6 +348,10 @@ impl Driver {
         let state = &mut *guard;
         state.listed = false;
         self.grow_window(now, state);
+        if let Some((conv, remains)) = state.connection.take_former_name() {
+            self.shared.rename(now, connection, (conv, &remains), state.connection.conv());
+        }
+        self.announce(now, state, connection);
         if !state.readers.is_empty() && state.connection.readable_bytes() > 0 {
             // Whoever is woken now may answer: the acknowledgement can ride with that.
             state.connection.defer_acks(now);
@@ -359,7 +400,10 @@ impl Driver {
     }
 
     fn arm_sleep(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(next) = self.deadlines.next() else { return Poll::Pending };
+        self.chore = self.shared.next_chore();
+        let Some(next) = [self.deadlines.next(), self.chore].into_iter().flatten().min() else {
+            return Poll::Pending;
+        };
         let next = tokio::time::Instant::from_std(next);
         if self.sleep.deadline() != next {
             self.sleep.as_mut().reset(next);

@@ -14,7 +14,7 @@ pub(crate) use transmit::Urgency;
 
 use crate::{Config, Conv, KcpStream, stream::ConnectionShared, udp};
 use driver::Driver;
-use sendoff_proto::Role;
+use sendoff_proto::Opening;
 use shared::Guard;
 use std::{
     fmt,
@@ -104,35 +104,59 @@ impl KcpEndpoint {
 
     /// Opens a connection from this socket with settings of its own.
     ///
-    /// KCP has no handshake: this returns as soon as the name is resolved, with nothing sent. Whether
-    /// anyone is there shows with the first data. A second connection to the same address gets a socket
-    /// of its own, because stock listeners know a peer by its address alone. Cancel safe.
+    /// Returns once the peer has answered, as [`KcpStream::connect_with`] does. A further connection to the
+    /// same address shares the socket if that peer is sendoff too; otherwise it gets one of its own, because
+    /// stock listeners know a peer by its address alone. Cancel safe.
     ///
     /// # Errors
-    /// `InvalidInput` for port 0; `AddrInUse` when `conv` was set and is taken; when the name can't be
-    /// resolved; when the endpoint is closed.
+    /// As `KcpStream::connect_with`; `AddrInUse` when `conv` was set and is in use, or was within the last
+    /// 10 s; when the endpoint is closed.
     pub async fn connect_with(&self, addr: impl ToSocketAddrs, config: Config) -> io::Result<KcpStream> {
         self.connect_shared(addr, Arc::new(config)).await
     }
 
     async fn connect_shared(&self, addr: impl ToSocketAddrs, config: Arc<Config>) -> io::Result<KcpStream> {
+        let stream = self.connect_unopened(addr, config, Opening::Waiting).await?;
+        stream.opened().await?;
+        Ok(stream)
+    }
+
+    /// Opens a connection from this socket without waiting: see [`KcpStream::connect_early`].
+    ///
+    /// # Errors
+    /// When the name can't be resolved, or has port 0; `AddrInUse` as in `connect_with`; when the endpoint is closed.
+    pub async fn connect_early_with(
+        &self,
+        addr: impl ToSocketAddrs,
+        config: Config,
+    ) -> io::Result<KcpStream> {
+        self.connect_unopened(addr, Arc::new(config), Opening::Early).await
+    }
+
+    async fn connect_unopened(
+        &self,
+        addr: impl ToSocketAddrs,
+        config: Arc<Config>,
+        opening: Opening,
+    ) -> io::Result<KcpStream> {
         let remote = resolve(addr, |a| self.shared.can_reach(a)).await?;
-        if config.conv_value().is_some_and(|conv| self.shared.table().get(remote, conv).is_some()) {
+        if config.conv_value().is_some_and(|conv| self.shared.is_taken(remote, conv)) {
             let text = format!("conversation with {remote}: this id is in use");
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
-        if self.shared.has_remote(remote) {
-            let (stream, endpoint) = Self::connect_alone(remote, config)?;
+        if !self.shared.may_share(remote) {
+            let (stream, endpoint) = Self::connect_alone(remote, config, opening)?;
             self.shared.adopt(&endpoint.shared);
             return Ok(stream);
         }
-        self.open(remote, config)
+        self.open(remote, config, opening)
     }
 
     /// A connection with a connected socket of its own, which the system tells of refusals.
     pub(crate) fn connect_alone(
         remote: SocketAddr,
         config: Arc<Config>,
+        opening: Opening,
     ) -> io::Result<(KcpStream, KcpEndpoint)> {
         let any: IpAddr = match remote {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
@@ -142,16 +166,16 @@ impl KcpEndpoint {
         let io = udp::UdpIo::bind(SocketAddr::new(any, 0), &options)?;
         io.connect(remote)?;
         let endpoint = Self::start(io, Config::clone(&config), false)?;
-        Ok((endpoint.open(remote, config)?, endpoint))
+        Ok((endpoint.open(remote, config, opening)?, endpoint))
     }
 
-    fn open(&self, remote: SocketAddr, config: Arc<Config>) -> io::Result<KcpStream> {
+    fn open(&self, remote: SocketAddr, config: Arc<Config>, opening: Opening) -> io::Result<KcpStream> {
         let conv = match config.conv_value() {
             Some(conv) => conv,
             None => random_conv()?,
         };
         let now = now();
-        let connection = sendoff_proto::Connection::new(config, conv, Role::Client, now, random_u32()?);
+        let connection = sendoff_proto::Connection::new(config, conv, opening, now, random_seed()?);
         let connection = ConnectionShared::new(connection, remote, None, self.shared.clone());
         self.shared.enter(remote, conv, connection.clone())?;
         Ok(KcpStream::new(connection))
@@ -181,7 +205,8 @@ impl KcpEndpoint {
         self.shared.close();
     }
 
-    /// Waits until no connection is left, closing ones included. Cancel safe.
+    /// Waits until no connection is left, closing ones included, and for up to a second more where a peer may
+    /// have missed our last acknowledgement. Cancel safe.
     ///
     /// A process that ends at once after a `close` or a drop should call it: what isn't acknowledged
     /// then is lost with the runtime.
@@ -239,6 +264,15 @@ fn random_conv() -> io::Result<Conv> {
     }
 }
 
-pub(crate) fn random_u32() -> io::Result<u32> {
+fn random_u32() -> io::Result<u32> {
     getrandom::u32().map_err(io::Error::other)
+}
+
+/// The seed of a connection.
+fn random_seed() -> io::Result<u128> {
+    let halves = (getrandom::u64(), getrandom::u64());
+    let (Ok(high), Ok(low)) = halves else {
+        return Err(io::Error::other("the system gives no random numbers"));
+    };
+    Ok(u128::from(high) << 64 | u128::from(low))
 }

@@ -6,7 +6,7 @@ use crate::{
     stream::{ConnectionShared, Wakers},
     udp::{IcmpError, UdpIo},
 };
-use sendoff_proto::{Conv, Endpoint};
+use sendoff_proto::{Cause, Conv, Endpoint, PeerKind, Remains, Silence};
 use std::{
     collections::VecDeque,
     io,
@@ -125,8 +125,16 @@ impl EndpointShared {
         }
     }
 
-    pub(super) fn has_remote(&self, remote: SocketAddr) -> bool {
-        self.table().with_remote(remote).next().is_some()
+    /// Whether a connection to that peer may share this socket: a stock listener, and one that hasn't
+    /// answered may be one, ends the first conversation of an address for the second.
+    pub(super) fn may_share(&self, remote: SocketAddr) -> bool {
+        let there: Vec<_> = self.table().with_remote(remote).cloned().collect();
+        there.iter().all(|connection| connection.peer_kind() == PeerKind::Extended)
+    }
+
+    pub(super) fn is_taken(&self, remote: SocketAddr, conv: Conv) -> bool {
+        let mut table = self.table();
+        table.get(remote, conv).is_some() || table.is_buried(super::now(), remote, conv)
     }
 
     /// Another socket that was opened in this one's name.
@@ -150,7 +158,7 @@ impl EndpointShared {
         self.check_open()?;
         {
             let mut table = self.table();
-            if table.get(remote, conv).is_some() {
+            if table.get(remote, conv).is_some() || table.is_buried(super::now(), remote, conv) {
                 let text = format!("conv {conv} with {remote} is in use");
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
             }
@@ -212,7 +220,7 @@ impl EndpointShared {
     }
 
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(KcpStream, SocketAddr)>> {
-        let arrival = {
+        let arrival = loop {
             let mut lobby = lock(&self.lobby);
             let arrival = lobby.arrivals.pop_front();
             if arrival.is_none() && !lobby.closed && lobby.failure.is_none() {
@@ -221,7 +229,12 @@ impl EndpointShared {
                 crowd.wake();
                 return Poll::Pending;
             }
-            arrival
+            drop(lobby);
+            // Not one that has only ever been a name.
+            let ending = arrival.as_ref().and_then(|a| a.ending());
+            if ending.is_none_or(|ending| ending.cause != Cause::TimedOut(Silence::Unproven)) {
+                break arrival;
+            }
         };
         Poll::Ready(match arrival {
             Some(connection) => {
@@ -236,10 +249,13 @@ impl EndpointShared {
         // Registered first, so that the last connection's end isn't missed between the two locks.
         let crowd = lock(&self.lobby).idlers.register(cx.waker());
         crowd.wake();
-        match self.table().connections() {
-            0 => Poll::Ready(()),
-            _ => Poll::Pending,
-        }
+        if self.is_idle() { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// Whether no connection is left, and no peer may still need our last word.
+    fn is_idle(&self) -> bool {
+        let table = self.table();
+        table.connections() == 0 && table.stay_until().is_none_or(|until| until <= super::now())
     }
 
     pub(super) fn wake_idlers(&self) {
@@ -321,20 +337,43 @@ impl EndpointShared {
 
     /// Takes out a connection that has ended.
     pub(super) fn remove(&self, now: Instant, connection: &ConnectionShared) {
-        let idle = {
+        let remains = connection.lock().connection.remains().cloned();
+        {
             let mut table = self.table();
-            table.remove(now, connection.peer, connection.conv);
+            table.remove(now, connection.peer, connection.conv(), remains.as_ref());
             table.shrink();
-            table.connections() == 0
-        };
-        if idle {
+        }
+        self.wake_idlers_if_idle();
+    }
+
+    pub(super) fn wake_idlers_if_idle(&self) {
+        if self.is_idle() {
             self.wake_idlers();
         }
     }
 
+    /// When the table has something to do: a RESET to repeat, or the end of a stay.
+    pub(super) fn next_chore(&self) -> Option<Instant> {
+        let table = self.table();
+        let stay = table.stay_until().filter(|&until| table.connections() == 0 && until > super::now());
+        [table.poll_timeout(), stay].into_iter().flatten().min()
+    }
+
+    /// A connection has taken another id while it opens.
+    pub(super) fn rename(
+        &self,
+        now: Instant,
+        connection: &ConnectionShared,
+        former: (Conv, &Remains),
+        conv: Conv,
+    ) {
+        self.table().rename(now, connection.peer, former, conv);
+        connection.set_conv(conv);
+    }
+
     /// Whether nothing is left to drive: no handle, no connection.
     pub(super) fn is_abandoned(&self) -> bool {
-        lock(&self.guard).strong_count() == 0 && self.table().connections() == 0
+        lock(&self.guard).strong_count() == 0 && self.is_idle()
     }
 
     /// Hands ICMP errors to the driver; a flood of them is cut.
@@ -383,9 +422,9 @@ impl EndpointShared {
     }
 
     pub(super) fn stats(&self) -> EndpointStats {
-        let (routes, connections) = {
+        let (routes, connections, unproven, tombstones) = {
             let table = self.table();
-            (table.stats(), table.connections())
+            (table.stats(), table.connections(), table.unproven(), table.tombstones())
         };
         let io = self.io.counters();
         EndpointStats {
@@ -405,9 +444,13 @@ impl EndpointShared {
             dropped_unknown: routes.dropped_unknown,
             dropped_ended: routes.dropped_ended,
             dropped_full: routes.dropped_full,
+            dropped_unproven: routes.dropped_unproven,
+            dropped_stock: routes.dropped_stock,
             dropped_backlog: self.backlog_drops.load(Ordering::Relaxed),
             dropped_not_listening: routes.dropped_not_listening,
-            probes_answered: routes.answered,
+            answered: routes.answered,
+            unproven,
+            tombstones,
             socket_drops: self.io.socket_drops(),
             recv_buffer: self.io.recv_buffer(),
             send_buffer: self.io.send_buffer(),

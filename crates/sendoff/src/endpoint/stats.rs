@@ -36,12 +36,20 @@ pub struct EndpointStats {
     pub dropped_ended: u64,
     /// Openings dropped: as many connections as there may be.
     pub dropped_full: u64,
+    /// Openings dropped: 1,024 connections have peers that have proven nothing.
+    pub dropped_unproven: u64,
+    /// Openings dropped: by stock peers, which aren't wanted here.
+    pub dropped_stock: u64,
     /// Openings dropped: 1,024 connections wait to be accepted.
     pub dropped_backlog: u64,
     /// Datagrams dropped: nothing is accepted here.
     pub dropped_not_listening: u64,
-    /// Probes of conversations that don't exist, answered without opening one.
-    pub probes_answered: u64,
+    /// Datagrams of no connection that were answered: hints, and resets of conversations that ended.
+    pub answered: u64,
+    /// Connections whose peers have proven nothing yet, and bytes held for them.
+    pub unproven: (usize, usize),
+    /// Names of ended connections that are kept for 10 s.
+    pub tombstones: usize,
     /// Datagrams that the system dropped because the socket's buffer was full; `None` where it doesn't tell.
     pub socket_drops: Option<u64>,
     /// Receive buffer of the socket in bytes, as the system counts it.

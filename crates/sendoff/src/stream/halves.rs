@@ -1,7 +1,7 @@
 //! Owned halves of a stream, for different tasks.
 
 use super::{KcpStream, messages::Write as _, state::ConnectionShared, wait};
-use crate::{ConnectionStats, Conv, Ending, KcpEndpoint};
+use crate::{ConnectionStats, Conv, Ending, KcpEndpoint, PeerKind};
 use bytes::Bytes;
 use std::{
     error::Error,
@@ -51,7 +51,7 @@ macro_rules! common {
 
             /// The conversation id.
             pub fn conv(&self) -> Conv {
-                self.connection.conv
+                self.connection.conv()
             }
 
             /// Our address: see [`KcpStream::local_addr`].
@@ -72,6 +72,11 @@ macro_rules! common {
             /// What was counted and measured so far.
             pub fn stats(&self) -> ConnectionStats {
                 self.connection.stats()
+            }
+
+            /// What kind of peer it is, as far as is known.
+            pub fn peer_kind(&self) -> PeerKind {
+                self.connection.peer_kind()
             }
 
             /// Waits for the end. The future lives on without the half. Cancel safe.
@@ -205,7 +210,15 @@ impl WriteHalf {
     /// # Errors
     /// How the connection ended, if it has.
     pub fn finish(&mut self) -> io::Result<()> {
-        self.connection.finish()
+        self.connection.finish(0, "")
+    }
+
+    /// See [`KcpStream::finish_with`].
+    ///
+    /// # Errors
+    /// How the connection ended, if it has.
+    pub fn finish_with(&mut self, code: u32, reason: &str) -> io::Result<()> {
+        self.connection.finish(code, reason)
     }
 
     /// See [`KcpStream::close`].

@@ -10,10 +10,11 @@ pub(crate) use state::{ConnectionShared, ConnectionState};
 pub(crate) use wakers::Wakers;
 
 use crate::{
-    Config, ConfigError, ConnectionStats, Conv, Ending, KcpEndpoint, Profile,
+    Config, ConfigError, ConnectionStats, Conv, Ending, KcpEndpoint, PeerKind, Profile,
     endpoint::{KcpEndpoint as Endpoint, resolve},
 };
 use bytes::Bytes;
+use sendoff_proto::Opening;
 use std::{
     fmt,
     future::{Future, poll_fn},
@@ -46,14 +47,11 @@ impl fmt::Debug for KcpStream {
 }
 
 impl KcpStream {
-    /// Opens a connection with the default settings, on a socket of its own.
-    ///
-    /// KCP has no handshake: this returns as soon as the name is resolved, with nothing sent. Whether
-    /// anyone is there shows with the first data: `ConnectionRefused` where the peer's host says so,
-    /// `TimedOut` after the connect timeout (5 s) else. Cancel safe.
+    /// Opens a connection with the default settings, on a socket of its own, and waits for the peer's answer:
+    /// see [`connect_with`](Self::connect_with).
     ///
     /// # Errors
-    /// When the address can't be resolved, has port 0, or no socket can be made.
+    /// As `connect_with`.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
@@ -63,14 +61,58 @@ impl KcpStream {
 
     /// The same with settings of one's own.
     ///
+    /// Returns once the peer has answered: one that is sendoff too says WELCOME, a stock one tells its window.
+    /// With [`Wire::Classic`](crate::Wire::Classic) it returns at once, with nothing sent: there, whether anyone
+    /// listens shows with the first data. Cancel safe: dropped, it opens nothing.
+    ///
     /// # Errors
-    /// As [`connect`](Self::connect).
+    /// `ConnectionRefused` when the peer or its host says so, `TimedOut` when nobody has answered within the
+    /// connect timeout (5 s); these hold an [`Ending`]. When the address can't be resolved, has port 0, or no
+    /// socket can be made.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
     pub async fn connect_with(addr: impl ToSocketAddrs, config: Config) -> io::Result<Self> {
         let remote = resolve(addr, |_| true).await?;
-        Ok(Endpoint::connect_alone(remote, Arc::new(config))?.0)
+        let stream = Endpoint::connect_alone(remote, Arc::new(config), Opening::Waiting)?.0;
+        stream.opened().await?;
+        Ok(stream)
+    }
+
+    /// Opens a connection without waiting: the first data rides with the opening, which saves a round trip.
+    ///
+    /// Such data may be taken twice when somebody records it and sends it again later: use it for what can be
+    /// repeated without harm. What `connect` would have failed with is an error of the first read or write
+    /// that needs the peer.
+    ///
+    /// # Errors
+    /// When the address can't be resolved, has port 0, or no socket can be made.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub async fn connect_early(addr: impl ToSocketAddrs) -> io::Result<Self> {
+        Self::connect_early_with(addr, Config::new()).await
+    }
+
+    /// The same with settings of one's own.
+    ///
+    /// # Errors
+    /// As [`connect_early`](Self::connect_early).
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    pub async fn connect_early_with(addr: impl ToSocketAddrs, config: Config) -> io::Result<Self> {
+        let remote = resolve(addr, |_| true).await?;
+        Ok(Endpoint::connect_alone(remote, Arc::new(config), Opening::Early)?.0)
+    }
+
+    /// Waits until the peer has answered; at once where nothing is to be waited for.
+    pub(crate) async fn opened(&self) -> io::Result<()> {
+        let connection = self.connection();
+        if !connection.lock().connection.config().speaks_blocks() {
+            return Ok(());
+        }
+        wait(|cx| connection.poll_open(cx)).await
     }
 
     pub(crate) fn new(connection: Arc<ConnectionShared>) -> Self {
@@ -89,7 +131,12 @@ impl KcpStream {
 
     /// The conversation id.
     pub fn conv(&self) -> Conv {
-        self.connection().conv
+        self.connection().conv()
+    }
+
+    /// What kind of peer it is: after a `connect` that waits, and on the accepting side, it is known.
+    pub fn peer_kind(&self) -> PeerKind {
+        self.connection().peer_kind()
     }
 
     /// Our address. On a wildcard socket it is the one that the peer last sent to, once it has.
@@ -172,7 +219,8 @@ impl KcpStream {
         self.read.recv().await
     }
 
-    /// Nothing more from us. Doesn't wait; what was written is still delivered, and reading goes on.
+    /// Nothing more from us: the peer reads to the end. Doesn't wait; what was written is still delivered,
+    /// and reading goes on. A stock peer can't be told.
     ///
     /// # Errors
     /// How the connection ended, if it has.
@@ -180,13 +228,23 @@ impl KcpStream {
         self.write.finish()
     }
 
-    /// Stops reading, delivers what was written, then ends: after the linger time without progress in
-    /// any case. Plain KCP can't tell the peer: `code` and `reason` stay in our own [`Ending`].
+    /// The same with a code and up to 256 bytes of a reason, which the peer finds in its [`Ending`]. Codes 0 to
+    /// 15 are the protocol's ([`code`](crate::code)). The first call counts.
+    ///
+    /// # Errors
+    /// How the connection ended, if it has.
+    pub fn finish_with(&mut self, code: u32, reason: &str) -> io::Result<()> {
+        self.write.finish_with(code, reason)
+    }
+
+    /// Stops reading, delivers what was written, says goodbye, then ends: after the linger time without
+    /// progress in any case. A peer that goes on writing is told that nobody reads.
     pub fn close(&mut self, code: u32, reason: &str) {
         self.connection().close_with(code, reason);
     }
 
-    /// Ends at once. What wasn't acknowledged is given up, and errors are `ConnectionAborted`.
+    /// Ends at once. What wasn't acknowledged is given up; errors here are `ConnectionAborted`, and the peer
+    /// gets `ConnectionReset` with this code.
     pub fn abort(&mut self, code: u32) {
         self.connection().abort(code);
     }

@@ -5,13 +5,13 @@ use crate::{
     ConfigError, ConnectionStats, Conv, Ending, KcpEndpoint, Profile,
     endpoint::{EndpointShared, Urgency, now},
 };
-use sendoff_proto::{Cause, Connection};
+use sendoff_proto::{Cause, Connection, PeerKind};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
     time::Instant,
@@ -19,7 +19,8 @@ use std::{
 
 pub(crate) struct ConnectionShared {
     pub(crate) peer: SocketAddr,
-    pub(crate) conv: Conv,
+    /// It may take another one while it opens.
+    conv: AtomicU32,
     endpoint: Arc<EndpointShared>,
     /// It is in the driver's inbox.
     dirty: AtomicBool,
@@ -38,8 +39,10 @@ pub(crate) struct ConnectionState {
     pub(crate) writers: Wakers,
     /// Those who wait for the end, or until all is delivered.
     pub(crate) watchers: Wakers,
-    /// What the application said at the end, which plain KCP can't carry.
-    farewell: (u32, String),
+    /// Someone waits until it is open.
+    opening: bool,
+    /// It has been handed to those who accept.
+    pub(crate) announced: bool,
     handles: u8,
     lingering: bool,
     /// It has ended, and the driver has taken it out of its table.
@@ -59,7 +62,8 @@ impl ConnectionState {
         if !self.writers.is_empty() && self.connection.is_worth_writing() {
             ready[1] = self.writers.take();
         }
-        let settled = ended || self.connection.is_delivered() || self.connection.has_linger_elapsed();
+        let opened = self.opening && self.connection.is_established();
+        let settled = ended || opened || self.connection.is_delivered() || self.connection.has_linger_elapsed();
         if !self.watchers.is_empty() && settled {
             ready[2] = self.watchers.take();
         }
@@ -67,21 +71,18 @@ impl ConnectionState {
     }
 
     fn has_input(&self) -> bool {
-        self.connection.readable_bytes() > 0
+        self.connection.readable_bytes() > 0 || self.connection.is_peer_finished()
     }
 
     pub(crate) fn ending(&self) -> Option<Ending> {
-        self.connection.ending().map(|ending| {
-            let (code, reason) = self.farewell.clone();
-            let mut ending = ending.clone();
-            ending.code = ending.code.max(code);
-            ending.reason = reason;
-            ending
-        })
+        self.connection.ending().cloned()
     }
 
     /// What a reader gets once nothing is left to read: the end in order, or an error.
     pub(crate) fn read_end(&self) -> Option<io::Result<()>> {
+        if self.connection.is_peer_finished() {
+            return Some(Ok(()));
+        }
         let ending = self.ending()?;
         Some(if ending.cause == Cause::Closed { Ok(()) } else { Err(ending.into()) })
     }
@@ -105,7 +106,7 @@ impl ConnectionShared {
     ) -> Arc<Self> {
         Arc::new(Self {
             peer,
-            conv: connection.conv(),
+            conv: AtomicU32::new(connection.conv().value()),
             endpoint,
             dirty: AtomicBool::new(false),
             state: Mutex::new(ConnectionState {
@@ -116,7 +117,8 @@ impl ConnectionShared {
                 readers: Wakers::default(),
                 writers: Wakers::default(),
                 watchers: Wakers::default(),
-                farewell: (0, String::new()),
+                opening: false,
+                announced: false,
                 handles: 0,
                 lingering: false,
                 retired: false,
@@ -125,13 +127,23 @@ impl ConnectionShared {
         })
     }
 
+    #[inline]
+    pub(crate) fn conv(&self) -> Conv {
+        // Never 0: it comes from a conversation id.
+        Conv::new(self.conv.load(Ordering::Relaxed)).unwrap_or(Conv::MAX)
+    }
+
+    pub(crate) fn set_conv(&self, conv: Conv) {
+        self.conv.store(conv.value(), Ordering::Relaxed);
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, ConnectionState> {
         // A panic of a tap while a batch was sent leaves the connection as after a lost datagram.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct(name).field("peer", &self.peer).field("conv", &self.conv).finish_non_exhaustive()
+        f.debug_struct(name).field("peer", &self.peer).field("conv", &self.conv()).finish_non_exhaustive()
     }
 
     pub(crate) fn endpoint(&self) -> KcpEndpoint {
@@ -189,7 +201,7 @@ impl ConnectionShared {
         self.command(|state, now| {
             state.handles = state.handles.saturating_sub(1);
             if state.handles == 0 {
-                state.connection.close(now);
+                state.connection.close(now, 0, "");
             } else if finish {
                 state.connection.finish();
             }
@@ -197,16 +209,11 @@ impl ConnectionShared {
     }
 
     pub(crate) fn close(self: &Arc<Self>) {
-        self.command(|state, now| state.connection.close(now));
+        self.close_with(0, "");
     }
 
     pub(crate) fn close_with(self: &Arc<Self>, code: u32, reason: &str) {
-        self.command(|state, now| {
-            if state.connection.ending().is_none() {
-                state.farewell = (code, reason.to_owned());
-            }
-            state.connection.close(now);
-        });
+        self.command(|state, now| state.connection.close(now, code, reason));
     }
 
     pub(crate) fn abort(self: &Arc<Self>, code: u32) {
@@ -223,11 +230,11 @@ impl ConnectionShared {
         ready.into_iter().for_each(Wakers::wake);
     }
 
-    pub(crate) fn finish(self: &Arc<Self>) -> io::Result<()> {
+    pub(crate) fn finish(self: &Arc<Self>, code: u32, reason: &str) -> io::Result<()> {
         let mut result = Ok(());
         self.command(|state, _| match state.ending() {
             Some(ending) if !ending.is_clean() => result = Err(ending.into()),
-            _ => state.connection.finish(),
+            _ => state.connection.finish_with(code, reason),
         });
         result
     }
@@ -248,6 +255,28 @@ impl ConnectionShared {
         let mut result = Ok(());
         self.command(|state, _| result = state.connection.set_windows(send, recv));
         result
+    }
+
+    pub(crate) fn peer_kind(&self) -> PeerKind {
+        self.lock().connection.peer_kind()
+    }
+
+    /// Waits until the peer has answered, or the opening has failed.
+    pub(crate) fn poll_open(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut state = self.lock();
+        // It may have opened and ended since: then there may be something to read.
+        if state.connection.is_established() {
+            state.opening = false;
+            return Poll::Ready(Ok(()));
+        }
+        if let Some(ending) = state.ending() {
+            return Poll::Ready(Err(ending.into()));
+        }
+        state.opening = true;
+        let crowd = state.watchers.register(cx.waker());
+        drop(state);
+        crowd.wake();
+        Poll::Pending
     }
 
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Ending> {
@@ -320,13 +349,14 @@ impl ConnectionShared {
 
     pub(crate) fn poll_shutdown(self: &Arc<Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut state = self.lock();
-        if state.connection.is_delivered() && state.connection.ending().is_none_or(Ending::is_clean) {
-            state.connection.finish();
+        if let Some(ending) = state.ending() {
+            let delivered = state.connection.is_delivered();
+            return Poll::Ready(if delivered { Ok(()) } else { Err(ending.into()) });
+        }
+        state.connection.finish();
+        if state.connection.is_delivered() {
             state.lingering = false;
             return Poll::Ready(Ok(()));
-        }
-        if let Some(ending) = state.ending() {
-            return Poll::Ready(Err(ending.into()));
         }
         if state.lingering && state.connection.has_linger_elapsed() {
             state.lingering = false;
@@ -335,7 +365,6 @@ impl ConnectionShared {
         let now = now();
         if !state.lingering {
             state.lingering = true;
-            state.connection.finish();
             state.connection.start_linger(now);
         }
         let crowd = state.watchers.register(cx.waker());
