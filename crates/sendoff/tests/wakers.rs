@@ -1,0 +1,144 @@
+//! Wakers are called with no lock held: one that runs what it wakes, at once and in place, is as good as any.
+
+mod common;
+
+use common::*;
+use sendoff::{Config, KcpEndpoint, KcpStream, Wire};
+use std::{
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    task::{Context, Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+/// Only turns a hang of a whole thread into a failure.
+const WATCHDOG: Duration = Duration::from_secs(60);
+
+/// Runs a test that a deadlock would hold up for ever.
+fn on_a_thread_that_must_end(test: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let running = thread::spawn(move || {
+        test();
+        _ = done.send(());
+    });
+    if is_done.recv_timeout(WATCHDOG) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("hangs");
+    }
+    running.join().unwrap();
+}
+
+/// A task that, when it is woken, uses at once what it has waited for.
+struct Eager<F> {
+    act: F,
+    woken: AtomicUsize,
+}
+
+impl<F: Fn() + Send + Sync + 'static> Eager<F> {
+    fn new(act: F) -> Arc<Self> {
+        Arc::new(Self { act, woken: AtomicUsize::new(0) })
+    }
+
+    /// Lets it wait for `future`.
+    fn wait_for(self: &Arc<Self>, future: impl Future) {
+        let waker = Waker::from(self.clone());
+        let polled = std::pin::pin!(future).poll(&mut Context::from_waker(&waker));
+        assert!(polled.is_pending());
+    }
+
+    fn was_woken(&self) -> bool {
+        self.woken.load(Ordering::Relaxed) > 0
+    }
+}
+
+impl<F: Fn() + Send + Sync + 'static> Wake for Eager<F> {
+    fn wake(self: Arc<Self>) {
+        (self.act)();
+        self.woken.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Whatever takes a lock.
+fn use_all(stream: &KcpStream, endpoint: &KcpEndpoint) {
+    let mut nobody = Context::from_waker(Waker::noop());
+    _ = (stream.stats(), stream.ending(), endpoint.stats());
+    _ = (stream.try_read(&mut [0; 1]), stream.try_write(b""));
+    _ = std::pin::pin!(stream.closed()).poll(&mut nobody);
+    _ = std::pin::pin!(stream.readable()).poll(&mut nobody);
+    _ = std::pin::pin!(endpoint.accept()).poll(&mut nobody);
+    _ = std::pin::pin!(endpoint.wait_idle()).poll(&mut nobody);
+}
+
+#[test]
+fn who_is_woken_may_use_at_once_what_woke_it() {
+    on_a_thread_that_must_end(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let last = runtime.block_on(async {
+            let config = Config::new().wire(Wire::Classic).send_window(1).unwrap();
+            let endpoint = KcpEndpoint::bind_with("127.0.0.1:0", config).await.unwrap();
+            let mut raw = RawPeer::client(endpoint.local_addr(), 1).await;
+            raw.push(0, 0, b"!").await;
+            let stream = Arc::new(endpoint.accept().await.unwrap().0);
+            raw.recv_one().await;
+            assert_eq!(stream.try_read(&mut [0; 8]).unwrap(), 1);
+            let eager = || {
+                let (stream, endpoint) = (stream.clone(), endpoint.clone());
+                Eager::new(move || use_all(&stream, &endpoint))
+            };
+            // By the driver: data, room, a newcomer, who is dropped at once.
+            let [reader, writer, acceptor, crowded] = [eager(), eager(), eager(), eager()];
+            reader.wait_for(stream.readable());
+            raw.push(1, 0, b"!").await;
+            until(|| reader.was_woken()).await;
+            while stream.try_write(&[0; 1_376]).is_ok() {}
+            writer.wait_for(stream.writable());
+            for sn in 0.. {
+                let push = raw.recv_push().await;
+                raw.ack(&push, sn + 1).await;
+                if stream.stats().queued == 0 {
+                    break;
+                }
+            }
+            until(|| writer.was_woken() && stream.stats().in_flight == 0).await;
+            acceptor.wait_for(endpoint.accept());
+            raw.conv = 2;
+            raw.push(0, 0, b"!").await;
+            until(|| acceptor.was_woken() && endpoint.stats().connections == 1).await;
+            // By one who waits too, where too many do.
+            assert!(stream.try_read(&mut [0; 8]).is_err());
+            crowded.wait_for(stream.readable());
+            for _ in 0..64 {
+                eager().wait_for(stream.readable());
+            }
+            assert!(crowded.was_woken());
+            // By a handle that closes.
+            let [acceptor, closed, idler] = [eager(), eager(), eager()];
+            acceptor.wait_for(endpoint.accept());
+            closed.wait_for(stream.closed());
+            idler.wait_for(endpoint.wait_idle());
+            endpoint.close();
+            assert!(acceptor.was_woken() && closed.was_woken());
+            until(|| idler.was_woken()).await;
+            // By the end of the runtime.
+            let endpoint = KcpEndpoint::bind("127.0.0.1:0").await.unwrap();
+            let stream = Arc::new(endpoint.connect(raw.addr()).await.unwrap());
+            let last = {
+                let (stream, endpoint) = (stream.clone(), endpoint.clone());
+                Eager::new(move || use_all(&stream, &endpoint))
+            };
+            settle().await;
+            last.wait_for(endpoint.accept());
+            last.wait_for(endpoint.wait_idle());
+            last.wait_for(stream.closed());
+            last.wait_for(stream.readable());
+            assert!(!last.was_woken());
+            last
+        });
+        drop(runtime);
+        assert!(last.was_woken());
+    });
+}
