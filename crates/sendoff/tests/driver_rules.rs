@@ -233,6 +233,25 @@ async fn after_a_long_stop_the_socket_is_read_before_any_time_passes() {
 }
 
 #[tokio::test]
+async fn after_a_long_stop_a_driver_that_was_awake_looks_at_its_socket_first_too() {
+    watched(async {
+        let _clock = Frozen::new();
+        let mut all = introduced(classic(), 2).await;
+        settle().await;
+        for (_, raw, push) in &all {
+            raw.ack(push, 1).await;
+        }
+        // The driver has work to do, and tokio hasn't looked at the socket, when time makes its leap.
+        all[0].0.write_all(b"more").await.unwrap();
+        advance(Duration::from_secs(60)).await;
+        for (stream, ..) in &all {
+            assert_eq!((stream.ending(), stream.stats().bytes_acknowledged), (None, 5));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn after_a_long_stop_each_connection_asks_once_and_none_is_ended() {
     watched(async {
         let _clock = Frozen::new();
@@ -423,11 +442,17 @@ mod namespace {
         KcpEndpoint::from_socket(socket, classic().socket_buffer(1).tap(tap.clone())).unwrap()
     }
 
+    /// Nanoseconds for which this thread has worked.
+    fn worked() -> u64 {
+        let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+        stat.split(' ').next().unwrap().parse().unwrap()
+    }
+
     #[tokio::test]
-    async fn what_a_slow_link_refuses_leaves_in_order_and_once() {
+    async fn what_a_slow_link_refuses_leaves_in_order_once_and_nobody_spins_meanwhile() {
         // So small a link refuses batches: their datagrams leave one by one, and some of them stay.
         let slow = "ip link set lo mtu 1420 up; tc qdisc add dev lo root tbf rate 4mbit burst 4k limit 100mb";
-        if !in_namespace("what_a_slow_link_refuses_leaves_in_order_and_once", slow) {
+        if !in_namespace("what_a_slow_link_refuses_leaves_in_order_once_and_nobody_spins_meanwhile", slow) {
             return;
         }
         watched(async {
@@ -436,6 +461,7 @@ mod namespace {
             let endpoint = with_small_buffer(&tap);
             let streams = peers.connect(&endpoint, 8).await;
             settle().await;
+            let (begun, before) = (std::time::Instant::now(), worked());
             // Each handle sends, or tries to, by itself; what it adds is the driver's.
             for stream in &streams {
                 for _ in 0..2 {
@@ -445,12 +471,14 @@ mod namespace {
             let (left, seen) = (endpoint.stats().datagrams_sent, tap.count(Direction::Sent));
             assert!(left < seen && seen <= left + 32, "one batch was refused: {left} of {seen} left");
             let received = peers.recv(8 * 32).await;
+            let (worked, lasted) = (worked() - before, begun.elapsed());
             assert!(received == prepared(&tap), "other datagrams, or in another order");
             for (at, stream) in streams.iter().enumerate() {
                 let own = whose(&streams, &received).into_iter().filter(|(of, _)| *of == at);
                 assert!(own.map(|(_, sn)| sn).eq(0..32), "{at}");
                 assert_eq!(stream.stats().segments_sent, 32);
             }
+            assert!(u128::from(worked) * 2 < lasted.as_nanos(), "worked {worked} ns in {lasted:?}");
         })
         .await;
     }
@@ -489,12 +517,58 @@ mod namespace {
             let (mut server, _) = endpoint.accept().await.unwrap();
             assert_eq!(read_exactly(&mut server, 500).await, b"hello".repeat(100));
             assert_eq!(server.try_write(b"answer").unwrap(), 6);
+            // Questions of strangers mustn't pile up behind what was refused either.
+            for conv in 100..200 {
+                let stranger = RawPeer::client(addr, conv).await;
+                stranger.ping().await;
+            }
+            until(|| endpoint.stats().probes_answered == 100).await;
             settle().await;
             assert_eq!(tap.count(Direction::Sent), 0, "something was prepared meanwhile");
             assert!(endpoint.stats().datagrams_sent < before as u64);
             assert!(raw.try_recv().is_none());
             run("tc qdisc del dev v0 root");
             assert_eq!(raw.recv_push().await.data, b"answer");
+        })
+        .await;
+    }
+
+    #[tokio::test]
+    async fn a_stream_goes_on_from_another_address_when_its_own_has_gone() {
+        let two_sources = "ip link set lo up
+            ip addr add 10.1.0.1/32 dev lo
+            ip addr add 10.1.0.2/32 dev lo
+            ip route add local 10.5.0.5 dev lo src 10.1.0.1 table local";
+        if !in_namespace("a_stream_goes_on_from_another_address_when_its_own_has_gone", two_sources) {
+            return;
+        }
+        watched(async {
+            let _clock = Frozen::new();
+            let endpoint = KcpEndpoint::bind_with("0.0.0.0:0", classic()).await.unwrap();
+            for connected in [true, false] {
+                let mut raw = RawPeer::at("10.5.0.5:0").await;
+                let mut client = match connected {
+                    true => KcpStream::connect_with(raw.addr(), classic()).await.unwrap(),
+                    false => endpoint.connect(raw.addr()).await.unwrap(),
+                };
+                client.write_all(b"here").await.unwrap();
+                let push = raw.recv_push().await;
+                let first = raw.peer();
+                assert_eq!(first.ip().to_string(), "10.1.0.1");
+                raw.ack(&push, 1).await;
+                until(|| client.stats().bytes_acknowledged == 4).await;
+                run("ip addr del 10.1.0.1/32 dev lo
+                    ip route replace local 10.5.0.5 dev lo src 10.1.0.2 table local");
+                client.write_all(b"there").await.unwrap();
+                assert_eq!(client.endpoint().stats().send_failures, 1);
+                advance(ms(500)).await;
+                let push = raw.recv_push().await;
+                assert_eq!(raw.peer(), SocketAddr::from(([10, 1, 0, 2], first.port())));
+                raw.ack(&push, 2).await;
+                client.shutdown().await.unwrap();
+                run("ip addr add 10.1.0.1/32 dev lo
+                    ip route replace local 10.5.0.5 dev lo src 10.1.0.1 table local");
+            }
         })
         .await;
     }

@@ -20,7 +20,7 @@ use std::{
     future::Future,
     io,
     net::{IpAddr, SocketAddr},
-    pin::Pin,
+    pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
     task::{Context, Poll},
     time::{Duration, Instant},
@@ -38,6 +38,9 @@ const DEADLINES: usize = 1_024;
 
 /// Turns in which the socket may keep the clock waiting.
 const MAX_POSTPONED: u32 = 8;
+
+/// A deadline missed by so much: the process was stopped, and tokio may not know yet what has come meanwhile.
+const LATE: Duration = Duration::from_millis(100);
 
 /// What a datagram of 1,400 bytes costs the kernel's receive buffer (Linux).
 const KERNEL_BYTES_PER_DATAGRAM: usize = 2_304;
@@ -57,6 +60,8 @@ pub(super) struct Driver {
     /// When the table has something to do.
     chore: Option<Instant>,
     postponed: u32,
+    /// The last turn has left time to tokio to look at the socket.
+    looked_again: bool,
     growth: WindowGrowth,
 }
 
@@ -79,6 +84,7 @@ impl Driver {
             icmp: Vec::new(),
             chore: None,
             postponed: 0,
+            looked_again: false,
             growth,
         }
     }
@@ -88,6 +94,13 @@ impl Driver {
         let now = now();
         let drained = self.receive(cx, now)?;
         self.handle_icmp(now);
+        if drained && !self.looked_again && self.deadlines.next().is_some_and(|at| at + LATE <= now) {
+            // After tokio has looked at the socket.
+            _ = pin!(tokio::task::yield_now()).poll(cx);
+            self.looked_again = true;
+            return Ok(false);
+        }
+        self.looked_again = false;
         if drained || self.postponed >= MAX_POSTPONED {
             self.postponed = 0;
             self.meet_deadlines(now);
@@ -226,8 +239,12 @@ impl Driver {
         Some(connection)
     }
 
-    /// Answers what belongs to no connection.
+    /// Answers what belongs to no connection. Nothing is prepared behind a batch that was refused: who asks will
+    /// ask again.
     fn send_answer(&mut self, now: Instant, to: SocketAddr, local: Option<IpAddr>, answer: &Answer) {
+        if self.is_blocked() {
+            return;
+        }
         self.shared.show_sent(now, to, answer, answer.len());
         self.shared.send(to, local, answer, answer.len(), &mut self.icmp);
     }
@@ -419,6 +436,8 @@ impl Future for Driver {
         let this = &mut *self;
         match this.turn(cx) {
             Err(error) => this.shared.fail(error),
+            // It is woken once tokio has looked at the socket.
+            Ok(false) if this.looked_again => return Poll::Pending,
             Ok(true) => {
                 cx.waker().wake_by_ref();
                 return Poll::Pending;

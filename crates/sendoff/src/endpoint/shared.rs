@@ -400,8 +400,10 @@ impl EndpointShared {
 
     pub(super) fn keep_blocked(&self, batch: Blocked) {
         lock(&self.refused).push_back(batch);
-        self.blocked.store(true, Ordering::Release);
-        self.inbox.poke();
+        // The driver that tries again must not wake itself: it waits for the socket.
+        if !self.blocked.swap(true, Ordering::AcqRel) {
+            self.inbox.poke();
+        }
     }
 
     pub(super) fn take_blocked(&self) -> Option<Blocked> {

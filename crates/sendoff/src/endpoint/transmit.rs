@@ -33,6 +33,8 @@ pub(super) enum Sent {
     Batch,
     /// The socket takes no more for now.
     Blocked,
+    /// No way there, as from the address that was asked for: the batch is lost.
+    Unreachable,
 }
 
 /// A batch that the socket refused: it stays as it was prepared, and goes first.
@@ -93,7 +95,12 @@ impl EndpointShared {
             buffer.set_max_datagrams(self.io.max_batch());
             let Some(batch) = state.connection.poll_batch(now, buffer) else { return Sent::Nothing };
             self.show_sent(now, peer, batch.contents(), batch.datagram_size());
-            self.send(peer, state.source, batch.contents(), batch.datagram_size(), icmp)
+            let sent = self.send(peer, state.source, batch.contents(), batch.datagram_size(), icmp);
+            if sent == Sent::Unreachable {
+                // Our address may have gone: the system chooses another for the next.
+                state.source = None;
+            }
+            sent
         })
     }
 
@@ -131,7 +138,7 @@ impl EndpointShared {
                 if self.io.peer().is_some() {
                     _ = self.io.reconnect();
                 }
-                return Sent::Batch;
+                return Sent::Unreachable;
             }
             Err(SendError::Fatal(error)) => {
                 self.fail(error);
