@@ -111,6 +111,12 @@ impl Connection {
         }
     }
 
+    /// Whether it is closed here, and the peer has all that was written and our end: what is still to come is the
+    /// peer's own, which nobody waits for.
+    pub fn has_said_all(&self) -> bool {
+        self.ending.is_some() || (self.closing && self.is_delivered())
+    }
+
     fn is_fin_covered(&self) -> bool {
         matches!(self.fin, Finish::Queued(sn) if sn.is_before(self.ring.unacked))
     }

@@ -22,7 +22,7 @@ use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant},
 };
 use tokio::net::{ToSocketAddrs, lookup_host};
 
@@ -205,20 +205,36 @@ impl KcpEndpoint {
         self.shared.close();
     }
 
-    /// Waits until no connection is left, closing ones included, and for up to a second more where a peer may
-    /// have missed our last acknowledgement. Cancel safe.
+    /// Waits until every connection has ended, or is closed here and the peer has all that was written. Then for up
+    /// to a second more, where a peer has yet to say its own end, or may have missed our last acknowledgement.
+    /// Cancel safe.
     ///
     /// A process that ends at once after a `close` or a drop should call it: what isn't acknowledged
     /// then is lost with the runtime.
     pub async fn wait_idle(&self) {
         for child in self.shared.children() {
-            poll_fn(|cx| child.poll_idle(cx)).await;
+            wait_idle(&child).await;
         }
-        poll_fn(|cx| self.shared.poll_idle(cx)).await;
+        wait_idle(&self.shared).await;
     }
 
     pub(crate) fn of(shared: &Arc<EndpointShared>) -> Self {
         Self { shared: shared.clone(), _guard: shared.guard() }
+    }
+}
+
+/// How long a peer's own end is waited for, once it has ours.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+async fn wait_idle(shared: &EndpointShared) {
+    loop {
+        for connection in shared.connections() {
+            poll_fn(|cx| connection.poll_said_all(cx)).await;
+        }
+        let idle = poll_fn(|cx| shared.poll_idle(cx));
+        if tokio::time::timeout(LAST_WORDS, idle).await.is_ok() || shared.has_said_all() {
+            return;
+        }
     }
 }
 

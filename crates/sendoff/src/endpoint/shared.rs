@@ -252,6 +252,14 @@ impl EndpointShared {
         if self.is_idle() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    pub(super) fn connections(&self) -> Vec<Arc<ConnectionShared>> {
+        self.table().iter().cloned().collect()
+    }
+
+    pub(super) fn has_said_all(&self) -> bool {
+        self.connections().iter().all(|connection| connection.lock().connection.has_said_all())
+    }
+
     /// Whether no connection is left, and no peer may still need our last word.
     fn is_idle(&self) -> bool {
         let table = self.table();
@@ -287,8 +295,7 @@ impl EndpointShared {
         self.refuse_arrivals();
         let acceptors = lock(&self.lobby).acceptors.take();
         acceptors.wake();
-        let connections: Vec<_> = self.table().iter().cloned().collect();
-        for connection in connections {
+        for connection in self.connections() {
             connection.close();
         }
         for child in self.children() {
@@ -322,8 +329,7 @@ impl EndpointShared {
             std::mem::take(&mut lobby.arrivals)
         };
         drop(arrivals);
-        let connections: Vec<_> = self.table().iter().cloned().collect();
-        for connection in connections {
+        for connection in self.connections() {
             connection.lose_endpoint(now);
             self.remove(now, &connection);
         }

@@ -63,7 +63,8 @@ impl ConnectionState {
             ready[1] = self.writers.take();
         }
         let opened = self.opening && self.connection.is_established();
-        let settled = ended || opened || self.connection.is_delivered() || self.connection.has_linger_elapsed();
+        let settled =
+            ended || opened || self.connection.is_delivered() || self.connection.has_linger_elapsed();
         if !self.watchers.is_empty() && settled {
             ready[2] = self.watchers.take();
         }
@@ -273,6 +274,18 @@ impl ConnectionShared {
             return Poll::Ready(Err(ending.into()));
         }
         state.opening = true;
+        let crowd = state.watchers.register(cx.waker());
+        drop(state);
+        crowd.wake();
+        Poll::Pending
+    }
+
+    /// Waits until nothing is left that only we can do.
+    pub(crate) fn poll_said_all(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        if state.connection.has_said_all() {
+            return Poll::Ready(());
+        }
         let crowd = state.watchers.register(cx.waker());
         drop(state);
         crowd.wake();
