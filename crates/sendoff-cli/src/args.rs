@@ -35,7 +35,7 @@ Exit: 0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted.";
 #[command(
     name = "sendoff",
     version,
-    about = "Reliable UDP (KCP) that works with every KCP peer",
+    about = "Reliable UDP (KCP) that says goodbye, and works with every KCP peer",
     override_usage = "sendoff <COMMAND> [OPTIONS]",
     help_template = TEMPLATE,
     after_help = ADDRESSES,
@@ -106,7 +106,7 @@ pub enum Command {
 const LISTEN_HELP: &str = "\
 Without --echo and --once each line that comes is printed with the number of its connection;
 control characters are escaped. A line longer than 64 KiB is cut, and that is said.
---once alone ends when the peer is gone, or after --read-timeout: stock KCP can't say goodbye.
+--once alone ends when the peer has finished or is gone; a stock KCP peer can't say so: --read-timeout.
 SIGINT or SIGTERM ends gracefully: what is under way is delivered first; a second one ends at once.
 Exit: 0 interrupted, and all connections ended; 1 the socket failed; 2 usage; 130 interrupted twice.
 With --once: 1 refused, reset or timed out; 130 interrupted before the end.";
@@ -129,6 +129,9 @@ pub struct ListenArgs {
     /// Close a connection that has been silent for so long
     #[arg(long, value_name = "TIME", value_parser = parse_duration_above_zero, allow_hyphen_values = true)]
     pub read_timeout: Option<Duration>,
+    /// What is said at the end.
+    #[command(flatten)]
+    pub farewell: FarewellArgs,
     /// Settings of the connections.
     #[command(flatten)]
     pub settings: SettingFlags<false>,
@@ -143,9 +146,16 @@ pub struct ConnectArgs {
     /// Leave as soon as all is delivered, without waiting for an answer
     #[arg(long, conflicts_with = "quit_after")]
     pub send_only: bool,
-    /// Leave after so long a silence, once stdin has ended and all is delivered; or off
-    #[arg(long, value_name = "TIME", default_value = "2s", value_parser = parse_quit_after, allow_hyphen_values = true)]
-    pub quit_after: QuitAfter,
+    /// Leave after so long a silence, once stdin has ended and all is delivered; or off [2s towards stock
+    /// peers, which can't say that they have finished]
+    #[arg(long, value_name = "TIME", value_parser = parse_quit_after, allow_hyphen_values = true)]
+    pub quit_after: Option<QuitAfter>,
+    /// What is said at the end
+    #[command(flatten)]
+    pub farewell: FarewellArgs,
+    /// Let the first data ride with the opening: a round trip less, for what may safely come twice
+    #[arg(long)]
+    pub early: bool,
     /// Send this instead of stdin
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub message: Option<String>,
@@ -155,6 +165,29 @@ pub struct ConnectArgs {
     /// Settings of the connection.
     #[command(flatten)]
     pub settings: SettingFlags<true>,
+}
+
+/// What an extended peer is told when we finish.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct FarewellArgs {
+    /// Code that the peer gets when we finish: 0, or one of yours from 16 on
+    #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_code, allow_hyphen_values = true)]
+    pub code: u32,
+    /// Reason that goes with it, up to 256 bytes
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = parse_reason, allow_hyphen_values = true)]
+    pub reason: String,
+}
+
+fn parse_code(text: &str) -> Result<u32, String> {
+    let taken = |code: &u32| *code == 0 || *code >= 16;
+    text.parse().ok().filter(taken).ok_or_else(|| "must be 0, or 16 to 4294967295".into())
+}
+
+fn parse_reason(text: &str) -> Result<String, String> {
+    match text.len() {
+        ..=256 => Ok(text.into()),
+        len => Err(format!("has {len} bytes: must be at most 256")),
+    }
 }
 
 /// How long a silence ends `connect`; `None` waits for ever.
@@ -173,10 +206,10 @@ fn parse_repeat(text: &str) -> Result<u64, String> {
 }
 
 const PING_HELP: &str = "\
-Works with any KCP server: it asks for the receive window.
+Works with any KCP server, and tells which kind it is. An extended one keeps nothing of it, and answers at once.
 A stock server opens an empty connection for that. At most one is left there: each probe is of a
 new conversation from the same port, which takes the place of the last.
-A server may answer at its next flush: then a time includes up to its interval, often up to 100 ms.
+It may answer at its next flush: then a time includes up to its interval, often up to 100 ms.
 Settings in the address are checked, but not needed.
 Exit: 0 something answered (also when interrupted), 1 nothing did, 2 usage, 130 interrupted twice.";
 
@@ -224,7 +257,7 @@ mod tests {
             assert!(args.output.quiet);
             let Command::Connect(connect) = args.command else { panic!("{line}") };
             assert!(connect.send_only && connect.address == "h:1");
-            assert_eq!(connect.quit_after, QuitAfter(Some(Duration::from_secs(2))));
+            assert_eq!((connect.quit_after, connect.farewell.code), (None, 0));
         }
     }
 
@@ -239,6 +272,8 @@ mod tests {
             "sendoff connect h:1 --repeat 2",
             "sendoff connect h:1 --message x --repeat 0",
             "sendoff connect h:1 --quit-after soon",
+            "sendoff connect h:1 --code 5",
+            "sendoff listen :1 --code -1",
             "sendoff ping h:1 -c 0",
             "sendoff ping h:1 -i 1ms",
             "sendoff listen :1 --read-timeout 0",

@@ -6,7 +6,7 @@ use crate::{
 };
 use sendoff::{
     Direction, Tap, TappedDatagram,
-    wire::{Command, SegmentView, segments},
+    wire::{Block, Command, SegmentView, segments},
 };
 use serde_json::{Value, json};
 use std::{
@@ -85,7 +85,7 @@ impl Ladder {
     /// Who sent what, such as `client PUSH`, a datagram an item.
     pub fn shape(&self) -> Vec<String> {
         let shape = |rung: &Rung| {
-            let commands: Vec<String> = rung.segments().map(|s| s.command().to_string()).collect();
+            let commands: Vec<String> = rung.segments().map(|s| name(&s)).collect();
             format!("{} {}", rung.sender(), commands.join("+"))
         };
         self.rungs.iter().map(shape).collect()
@@ -160,17 +160,29 @@ impl Words {
             numbers += &format!(" wnd={}", segment.window());
         }
         let data = segment.data();
-        let (size, quote) = match data.len() {
-            0 => (String::new(), String::new()),
-            len => (units::bytes(len as u64), quote(data, arrows)),
+        let (size, quote) = match (Block::parse(segment), data.len()) {
+            (Some(block), _) => {
+                let words = block.to_string();
+                let rest = words.split_once(' ').map_or("", |(_, rest)| rest);
+                (String::new(), rest.to_owned())
+            }
+            (None, 0) => (String::new(), String::new()),
+            (None, len) => (units::bytes(len as u64), quote(data, arrows)),
         };
-        Self { command: segment.command().to_string(), numbers, size, quote }
+        Self { command: name(segment), numbers, size, quote }
     }
 
     fn padded(&self, numbers: usize, sizes: usize) -> String {
-        format!("{:4} {:numbers$}  {:sizes$}  {}", self.command, self.numbers, self.size, self.quote)
-            .trim_end()
-            .to_owned()
+        let Self { command, numbers: what, size, quote } = self;
+        format!("{command:4} {what:numbers$}  {size:sizes$}  {quote}").trim_end().to_owned()
+    }
+}
+
+/// What a segment is: the name of the block in it, or its command.
+fn name(segment: &SegmentView<'_>) -> String {
+    match Block::parse(segment) {
+        Some(block) => block.body.kind().to_string(),
+        None => segment.command().to_string(),
     }
 }
 
@@ -192,7 +204,9 @@ fn describe(segment: &SegmentView<'_>) -> Value {
         "una": segment.una().0,
         "bytes": segment.data().len(),
     });
-    if !segment.data().is_empty() {
+    if let Some(block) = Block::parse(segment) {
+        object["block"] = block.to_string().into();
+    } else if !segment.data().is_empty() {
         object["data"] = json_text(segment.data()).into();
     }
     object

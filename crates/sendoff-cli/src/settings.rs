@@ -41,7 +41,7 @@ const ROW: Setting = Setting {
 
 /// In the order in which they are applied: a field of the profile after the profile, a window after
 /// the mode that bounds it.
-static TABLE: [Setting; 15] = [
+static TABLE: [Setting; 16] = [
     Setting {
         name: "profile",
         aliases: &["mode"],
@@ -97,7 +97,7 @@ static TABLE: [Setting; 15] = [
     Setting {
         name: "wire",
         value: Some("KIND"),
-        help: "extended, or classic: packet for packet as kcp-go",
+        help: "extended; classic: packet for packet as kcp-go; required: no stock peers",
         apply: |config, value| Ok(config.wire(value.parse().map_err(requirement)?)),
         ..ROW
     },
@@ -122,6 +122,12 @@ static TABLE: [Setting; 15] = [
         value: Some("BYTES"),
         help: "Largest datagram, 50 to 65507 [1400]",
         apply: |config, value| config.mtu(number(value, "50 to 65507 bytes")?).map_err(requirement),
+        ..ROW
+    },
+    Setting {
+        name: "prove",
+        help: "Accept a connection only once its peer has proven its address",
+        apply: |config, _| Ok(config.prove(true)),
         ..ROW
     },
     Setting {
@@ -166,7 +172,7 @@ static TABLE: [Setting; 15] = [
         name: "connect-timeout",
         value: Some("TIME"),
         connect_only: true,
-        help: "Give up when nothing answers the first data [5s]",
+        help: "Give up when nobody answers [5s]",
         apply: |config, value| Ok(config.connect_timeout(units::parse_duration_above_zero(value)?)),
         ..ROW
     },

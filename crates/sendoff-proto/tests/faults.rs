@@ -4,7 +4,7 @@ mod sim;
 
 use sendoff_netem::LinkConfig;
 use sendoff_proto::{
-    Cause, Config, Connection, Conv, Endpoint, Role, Route, SeqNumber, Silence, Timestamp, TransmitBuffer,
+    Cause, Config, Connection, Conv, Endpoint, Opening, Route, SeqNumber, Silence, Timestamp, TransmitBuffer,
     Wire,
     wire::{Command, Segment, SegmentView},
 };
@@ -24,7 +24,14 @@ fn classic() -> Config {
 /// A client whose clock of milliseconds wraps after `left` of them.
 fn shortly_before_the_wrap(left: u32, now: Instant) -> Connection {
     let base = 0_u32.wrapping_sub(left);
-    Connection::new(Arc::new(classic()), Conv::new(CONV).unwrap(), Role::Client, now, base)
+    Connection::starting(
+        Arc::new(classic()),
+        Conv::new(CONV).unwrap(),
+        Opening::Early,
+        now,
+        1,
+        (SeqNumber(0), base),
+    )
 }
 
 /// The first segment of what it sends now.
@@ -116,7 +123,7 @@ fn however_late_the_clock_comes_each_probe_has_a_round_of_its_own() {
 fn copies_of_an_endpoint_and_its_connections_go_their_own_ways() {
     let (now, config) = (Instant::now(), Arc::new(classic()));
     let (remote, conv) = (SocketAddr::from(([127, 0, 0, 1], 7)), Conv::new(CONV).unwrap());
-    let mut client = Connection::new(config.clone(), conv, Role::Client, now, 1);
+    let mut client = Connection::new(config.clone(), conv, Opening::Early, now, 1);
     client.write(b"hello");
     let mut buffer = TransmitBuffer::new();
     assert!(client.poll_transmit(now, &mut buffer));
@@ -125,11 +132,11 @@ fn copies_of_an_endpoint_and_its_connections_go_their_own_ways() {
 
     // One in which the datagram is lost, and one in which it comes twice.
     let (mut lost, mut doubled) = (endpoint.clone(), endpoint);
-    assert_eq!(doubled.route(now, remote, &first), Route::Opens(conv));
+    assert_eq!(doubled.route(now, remote, &first), Route::Opens(conv, Opening::Stock));
     doubled.insert(remote, conv, 1);
     assert_eq!(doubled.route(now, remote, &first), Route::Known(1));
     assert_eq!((lost.connections(), doubled.connections()), (0, 1));
-    assert_eq!(lost.route(now, remote, &first), Route::Opens(conv));
+    assert_eq!(lost.route(now, remote, &first), Route::Opens(conv, Opening::Stock));
 
     let (mut answered, mut silent) = (client.clone(), client);
     let push = SegmentView::parse(&first).unwrap().0.to_segment();

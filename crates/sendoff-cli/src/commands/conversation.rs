@@ -1,7 +1,8 @@
 //! A connection's two directions, the same to use in both modes: bytes as they come, or whole messages.
 
+use crate::args::FarewellArgs;
 use bytes::Bytes;
-use sendoff::{KcpStream, Mode, ReadHalf, WriteHalf};
+use sendoff::{Farewell, KcpStream, Mode, PeerKind, ReadHalf, WriteHalf};
 use std::io;
 use tokio::io::AsyncWriteExt;
 
@@ -18,12 +19,19 @@ pub struct Incoming {
 pub struct Outgoing {
     half: WriteHalf,
     mode: Mode,
+    farewell: Farewell,
 }
 
-/// Splits a connection that was opened in this mode.
-pub fn split(stream: KcpStream, mode: Mode) -> (Incoming, Outgoing) {
+impl From<FarewellArgs> for Farewell {
+    fn from(FarewellArgs { code, reason }: FarewellArgs) -> Self {
+        Self { code, reason }
+    }
+}
+
+/// Splits a connection that was opened in this mode; `farewell` is what the peer is told at our end.
+pub fn split(stream: KcpStream, mode: Mode, farewell: Farewell) -> (Incoming, Outgoing) {
     let (reader, writer) = stream.into_split();
-    (Incoming { half: reader, mode }, Outgoing { half: writer, mode })
+    (Incoming { half: reader, mode }, Outgoing { half: writer, mode, farewell })
 }
 
 impl Incoming {
@@ -66,7 +74,18 @@ impl Outgoing {
     /// # Errors
     /// That of the connection's end, or that nothing more is acknowledged.
     pub async fn deliver(&mut self) -> io::Result<()> {
+        _ = self.half.finish_with(self.farewell.code, &self.farewell.reason);
         self.half.shutdown().await
+    }
+
+    /// Stops both directions, delivering what was sent.
+    pub fn close(&mut self) {
+        self.half.close(self.farewell.code, &self.farewell.reason);
+    }
+
+    /// What kind of peer it is.
+    pub fn peer_kind(&self) -> PeerKind {
+        self.half.peer_kind()
     }
 
     /// What has been counted so far.

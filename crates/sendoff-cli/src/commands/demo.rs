@@ -1,4 +1,5 @@
-//! `demo`: on this machine, without set-up: what an echo is on the wire, and that a close loses nothing.
+//! `demo`: on this machine, without set-up: what an echo is on the wire, what a goodbye changes, and that a
+//! close loses nothing.
 
 use crate::{
     exit::Outcome,
@@ -27,7 +28,7 @@ const HERE: (Ipv4Addr, u16) = (Ipv4Addr::LOCALHOST, 0);
 /// The read deadline that every KCP server needs.
 const READ_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// What the second part sends.
+/// What the third part sends.
 const MEBIBYTE: usize = 1 << 20;
 
 /// Nothing on one machine takes as long: it has failed.
@@ -43,15 +44,19 @@ const ECHO: [&str; 4] = ["client PUSH", "server ACK", "server PUSH", "client ACK
 pub async fn run(report: Report, mut interrupts: Interrupts) -> anyhow::Result<Outcome> {
     let parts = async {
         classic_echo(&report).await?;
-        if !report.json() {
-            report.line("").await?;
-        }
+        gap(&report).await?;
+        goodbye(&report).await?;
+        gap(&report).await?;
         close_at_once(&report).await
     };
     tokio::select! {
         result = parts => result.map(|()| Outcome::Well),
         () = interrupts.first() => Ok(Outcome::Interrupted),
     }
+}
+
+async fn gap(report: &Report) -> anyhow::Result<()> {
+    if report.json() { Ok(()) } else { report.line("").await }
 }
 
 /// The first part: an echo, a datagram a line.
@@ -121,7 +126,86 @@ async fn echo_until_silent(server: KcpEndpoint) -> anyhow::Result<Duration> {
     }
 }
 
-/// The second part: written, and closed at once.
+/// The second part: the same echo, and both sides say that they have finished.
+async fn goodbye(report: &Report) -> anyhow::Result<()> {
+    let recorder = Arc::new(Recorder::default());
+    let config = Config::new().tap(recorder.clone());
+    let server = KcpEndpoint::bind_with(HERE, config.clone()).await?;
+    let mut client = KcpStream::connect_early_with(server.local_addr(), config).await?;
+    let client_addr = client.local_addr();
+    headline(report, 2, "With a goodbye (extended)", client_addr, server.local_addr()).await?;
+
+    let message = now_in_words();
+    let echo = tokio::spawn(echo_until_finished(server));
+    client.write_all(message.as_bytes()).await?;
+    let mut answer = vec![0; message.len()];
+    timeout(HOPELESS, client.read_exact(&mut answer)).await.context("the echo did not come")??;
+    let client_finished = Instant::now();
+    client.finish()?;
+    let rest = timeout(HOPELESS, client.read(&mut answer)).await.context("the server did not finish")??;
+    let client_knew = Instant::now();
+    ensure!(rest == 0, "more came than was sent");
+    let (server_knew, server_ending) =
+        timeout(HOPELESS, echo).await.context("the server did not end")???;
+    let endpoint = client.endpoint();
+    let ended = client.closed();
+    drop(client);
+    let client_ending = timeout(HOPELESS, ended).await.context("the client did not end")?;
+    endpoint.wait_idle().await;
+    ensure!(answer == message.as_bytes(), "the echo differs from what was sent");
+
+    let ladder = recorder.ladder(client_addr);
+    let server_after = server_knew.saturating_duration_since(client_finished);
+    let client_after = client_knew.saturating_duration_since(server_knew);
+    check_goodbye(&client_ending, &server_ending, message.len())?;
+    if report.json() {
+        for value in ladder.to_values() {
+            report.object(&value).await?;
+        }
+        let object = json!({
+            "report": "part", "part": 2, "server_knew_after_ms": milliseconds(server_after),
+            "client_knew_after_ms": milliseconds(client_after), "bytes_each_way": message.len(), "clean": true,
+        });
+        return report.object(&object).await;
+    }
+    for line in ladder.to_lines(report.arrows()) {
+        report.line(&line).await?;
+    }
+    let (server, client) = (units::duration(server_after), units::duration(client_after));
+    let bytes = units::bytes(message.len() as u64);
+    report
+        .line(&format!(
+            "   The server knew after {server} that the client had finished; then the client after {client}."
+        ))
+        .await?;
+    report.line(&format!("   Both say: finished, code 0, {bytes} each way, nothing lost.")).await
+}
+
+/// No deadline: the client says when it has finished. Returns when that was known, and how it ended.
+async fn echo_until_finished(server: KcpEndpoint) -> anyhow::Result<(Instant, Ending)> {
+    let (mut stream, _peer) = timeout(HOPELESS, server.accept()).await.context("nobody connected")??;
+    let mut buffer = vec![0; 1_500];
+    loop {
+        let len = timeout(HOPELESS, stream.read(&mut buffer)).await.context("the client is silent")??;
+        if len == 0 {
+            let knew = Instant::now();
+            stream.finish()?;
+            let ending = timeout(HOPELESS, stream.closed()).await.context("the end did not come")?;
+            return Ok((knew, ending));
+        }
+        stream.write_all(&buffer[..len]).await?;
+    }
+}
+
+fn check_goodbye(client: &Ending, server: &Ending, bytes: usize) -> anyhow::Result<()> {
+    for (who, ending) in [("client", client), ("server", server)] {
+        let all = ending.bytes_received == bytes as u64 && ending.bytes_acknowledged == bytes as u64;
+        ensure!(ending.is_clean() && ending.code == 0 && all, "the {who} says: {ending}");
+    }
+    Ok(())
+}
+
+/// The third part: written, and closed at once.
 async fn close_at_once(report: &Report) -> anyhow::Result<()> {
     let server = KcpEndpoint::bind_with(HERE, Config::new()).await?;
     let mut client = KcpStream::connect_with(server.local_addr(), Config::new()).await?;
@@ -140,12 +224,12 @@ async fn close_at_once(report: &Report) -> anyhow::Result<()> {
 
     if report.json() {
         let object = json!({
-            "report": "part", "part": 2, "bytes_written": MEBIBYTE, "bytes_arrived": arrived.bytes,
+            "report": "part", "part": 3, "bytes_written": MEBIBYTE, "bytes_arrived": arrived.bytes,
             "bytes_acknowledged": ending.bytes_acknowledged, "took_ms": milliseconds(took), "sha256_equal": equal,
         });
         report.object(&object).await?;
     } else {
-        let headline = report.paint().bold("2. 1 MiB written, and closed at once");
+        let headline = report.paint().bold("3. 1 MiB written, and closed at once");
         let (arrived, written) = (units::count(arrived.bytes as u64), units::bytes(MEBIBYTE as u64));
         let hash = if equal { "SHA-256 equal" } else { "SHA-256 DIFFERS" };
         let took = units::duration(took);
@@ -176,10 +260,11 @@ async fn receive(server: KcpEndpoint) -> anyhow::Result<Arrived> {
     let (mut stream, _peer) = timeout(HOPELESS, server.accept()).await.context("nobody connected")??;
     let mut buffer = vec![0; 64 * 1024];
     let (mut bytes, mut last, mut hash) = (0, Instant::now(), Sha256::new());
-    while bytes < MEBIBYTE {
-        let Ok(read) = timeout(READ_TIMEOUT, stream.read(&mut buffer)).await else { break };
-        let len = read?;
-        ensure!(len > 0, "the stream ended, though nobody can say so");
+    loop {
+        let len = timeout(HOPELESS, stream.read(&mut buffer)).await.context("the client is silent")??;
+        if len == 0 {
+            break;
+        }
         hash.update(&buffer[..len]);
         bytes += len;
         last = Instant::now();

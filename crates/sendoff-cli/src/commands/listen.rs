@@ -14,7 +14,7 @@ use crate::{
     signals::Interrupts,
 };
 use anyhow::Context;
-use sendoff::{Ending, KcpEndpoint, KcpStream, Mode};
+use sendoff::{Ending, Farewell, KcpEndpoint, KcpStream, Mode, PeerKind};
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     task::JoinSet,
@@ -25,12 +25,14 @@ use tokio::{
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What to do with each connection.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Plan {
     echo: bool,
     print: bool,
     read_timeout: Option<Duration>,
     mode: Mode,
+    /// What each peer is told at the end.
+    farewell: Farewell,
 }
 
 /// Runs the command.
@@ -40,18 +42,23 @@ struct Plan {
 pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> anyhow::Result<Outcome> {
     let address = Address::parse(&args.address)?;
     let config = args.settings.config(&address)?;
-    let (mode, linger) = (config.mode_value(), config.linger_duration());
+    let (mode, linger, wire) = (config.mode_value(), config.linger_duration(), config.wire_value());
     let socket = net::bind(&address).await?;
     let endpoint =
         KcpEndpoint::from_socket(socket, config).with_context(|| format!("cannot listen on {address}"))?;
     let local = endpoint.local_addr();
-    report.event(&Event::Listening { local });
+    report.event(&Event::Listening { local, wire });
     if !local.ip().to_canonical().is_loopback() {
         report.event(&Event::NotEncrypted);
     }
     let raw = args.once && !args.echo && !args.print;
-    let plan =
-        Plan { echo: args.echo, print: args.print || !args.echo, read_timeout: args.read_timeout, mode };
+    let plan = Plan {
+        echo: args.echo,
+        print: args.print || !args.echo,
+        read_timeout: args.read_timeout,
+        mode,
+        farewell: args.farewell.into(),
+    };
     match args.once {
         false => many(&endpoint, plan, linger, report, interrupts).await,
         true => once(&endpoint, plan, raw, report, interrupts).await,
@@ -83,6 +90,7 @@ async fn many(
         };
         accepted_so_far += 1;
         let (number, report, interrupts) = (accepted_so_far, report.clone(), stopping.clone());
+        let plan = plan.clone();
         connections.spawn(async move {
             Connection::new(number, &stream, peer).serve(stream, plan, &report, interrupts).await?;
             anyhow::Ok(())
@@ -148,6 +156,7 @@ struct Connection {
     number: u64,
     peer: SocketAddr,
     conv: sendoff::Conv,
+    kind: PeerKind,
 }
 
 /// Why we stop serving a connection.
@@ -162,7 +171,7 @@ enum Stop {
 
 impl Connection {
     fn new(number: u64, stream: &KcpStream, peer: SocketAddr) -> Self {
-        Self { number, peer, conv: stream.conv() }
+        Self { number, peer, conv: stream.conv(), kind: stream.peer_kind() }
     }
 
     /// Echoes and prints until the connection ends.
@@ -178,9 +187,10 @@ impl Connection {
     ) -> anyhow::Result<Ending> {
         report.event(&self.opened());
         let closed = stream.closed();
-        let (mut incoming, mut outgoing) = conversation::split(stream, plan.mode);
-        let stop = self.carry(&mut incoming, &mut outgoing, plan, report, interrupts).await?;
+        let (mut incoming, mut outgoing) = conversation::split(stream, plan.mode, plan.farewell.clone());
+        let stop = self.carry(&mut incoming, &mut outgoing, &plan, report, interrupts).await?;
         let rtt = outgoing.stats().rtt;
+        outgoing.close();
         drop((incoming, outgoing));
         let ending = closed.await;
         let read_timeout = match stop {
@@ -195,7 +205,7 @@ impl Connection {
         &self,
         incoming: &mut Incoming,
         outgoing: &mut Outgoing,
-        plan: Plan,
+        plan: &Plan,
         report: &Report,
         mut interrupts: Interrupts,
     ) -> anyhow::Result<Stop> {
@@ -268,7 +278,7 @@ impl Connection {
     ) -> anyhow::Result<Outcome> {
         report.event(&self.opened());
         let closed = stream.closed();
-        let (mut incoming, mut outgoing) = conversation::split(stream, plan.mode);
+        let (mut incoming, mut outgoing) = conversation::split(stream, plan.mode, plan.farewell);
         let leave = plan.read_timeout.map_or(Leave::Never, Leave::Silent);
         let over = netcat::run(Source::Stdin, &mut incoming, &mut outgoing, leave, report, interrupts).await;
         let rtt = outgoing.stats().rtt;
@@ -293,11 +303,11 @@ impl Connection {
     }
 
     fn opened(&self) -> Event {
-        Event::Opened { number: self.number, peer: self.peer, conv: self.conv }
+        Event::Opened { number: self.number, peer: self.peer, conv: self.conv, kind: self.kind }
     }
 
     fn ended(&self, ending: Ending, rtt: Option<Duration>, read_timeout: Option<Duration>) -> Event {
-        let Self { number, peer, conv } = *self;
+        let Self { number, peer, conv, .. } = *self;
         Event::Ended(Ended { number, peer, conv, ending, rtt, read_timeout })
     }
 }

@@ -7,7 +7,7 @@ use crate::{
     signals::Interrupts,
 };
 use anyhow::Context;
-use sendoff::Mode;
+use sendoff::{Mode, PeerKind};
 use std::{cell::Cell, future::Future, io, pin::pin, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
@@ -37,6 +37,8 @@ pub enum Leave {
     Delivered,
     /// After so long a silence, once all is delivered.
     SilentAfterDelivery(Duration),
+    /// The same, but an extended peer is waited for: it says when it has finished.
+    SilentStockPeer(Duration),
     /// After so long a silence in both directions, whether our side has ended or not.
     Silent(Duration),
     /// When the peer has gone.
@@ -85,12 +87,14 @@ pub async fn run(
     mut interrupts: Interrupts,
 ) -> Result<Over, Failure> {
     let activity = Activity::now();
+    let stock = outgoing.peer_kind() != PeerKind::Extended;
     let mut upload = pin!(upload(source, outgoing, &activity, interrupts.clone()));
     let mut download = pin!(download(incoming, report, &activity));
     let (mut delivered, mut finished, mut interrupted) = (false, false, false);
     loop {
         let silence = match leave {
             Leave::SilentAfterDelivery(time) if delivered => Some(time),
+            Leave::SilentStockPeer(time) if delivered && stock => Some(time),
             Leave::Silent(time) => Some(time),
             _ => None,
         };

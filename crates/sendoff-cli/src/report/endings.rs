@@ -2,21 +2,27 @@
 
 use crate::units::{bytes, count, duration};
 use anyhow::anyhow;
-use sendoff::{Cause, Ending, Silence};
+use sendoff::{Cause, Ending, Party, Silence, code, code_name};
 use std::io;
 
 /// What became of a connection, and what more is to be said: for a log of many.
 pub fn how_it_ended(ending: &Ending) -> (String, Vec<String>) {
     let lasted = duration(ending.lasted);
     let silent = || format!("silent for {}", duration(ending.silent_for));
-    let (what, why) = match ending.cause {
-        Cause::Closed => ("closed here", None),
-        Cause::Aborted => ("aborted here", None),
-        Cause::Refused | Cause::Reset => ("gone", Some("port unreachable".into())),
-        Cause::TimedOut(Silence::KeepAlive) => ("gone", Some(format!("3 probes unanswered, {}", silent()))),
-        Cause::TimedOut(Silence::Linger) => ("closed here", Some("not all was acknowledged".into())),
-        Cause::TimedOut(_) => ("gone", Some(silent())),
-        Cause::EndpointLost => ("lost", Some("the socket failed".into())),
+    let said = || said(ending.code, &ending.reason);
+    let (what, why) = match (ending.cause, ending.by) {
+        (Cause::Closed, Party::Peer) => ("finished by the peer", Some(said())),
+        (Cause::Closed, _) => ("finished here", Some(said())),
+        (Cause::Aborted, _) => ("aborted here", Some(said())),
+        (Cause::Reset, Party::Peer) => ("reset by the peer", Some(said())),
+        (Cause::Reset, Party::Local) => ("broken off here", Some(said())),
+        (Cause::Refused | Cause::Reset, _) => ("gone", Some("port unreachable".into())),
+        (Cause::TimedOut(Silence::KeepAlive), _) => {
+            ("gone", Some(format!("3 probes unanswered, {}", silent())))
+        }
+        (Cause::TimedOut(Silence::Linger), _) => ("closed here", Some("not all was acknowledged".into())),
+        (Cause::TimedOut(_), _) => ("gone", Some(silent())),
+        (Cause::EndpointLost, _) => ("lost", Some("the socket failed".into())),
         _ => ("ended", Some(ending.to_string())),
     };
     let mut details: Vec<String> = why.into_iter().collect();
@@ -26,6 +32,16 @@ pub fn how_it_ended(ending: &Ending) -> (String, Vec<String>) {
         details.push(acknowledged(ending));
     }
     (format!("{what} after {lasted}"), details)
+}
+
+/// `code 0`, `code 5 (closed with data unread)`, `code 17 "out of coffee"`.
+fn said(number: u32, reason: &str) -> String {
+    let name = match code_name(number) {
+        Some(name) if number != code::NONE => format!(" ({name})"),
+        _ => String::new(),
+    };
+    let reason = if reason.is_empty() { String::new() } else { format!(" \"{}\"", reason.escape_debug()) };
+    format!("code {number}{name}{reason}")
 }
 
 /// The last words of a command whose one connection failed: what, from whom, after what.
@@ -40,6 +56,15 @@ pub fn after_failure(peer: &str, error: io::Error) -> anyhow::Error {
 pub fn failure(peer: &str, ending: &Ending) -> anyhow::Error {
     let (lasted, silent) = (duration(ending.lasted), duration(ending.silent_for));
     let mut words = match ending.cause {
+        Cause::Refused if ending.by == Party::Peer => {
+            return anyhow!("{peer} refused the connection: {}", said(ending.code, &ending.reason));
+        }
+        Cause::Reset if ending.by == Party::Peer => {
+            format!("{peer} reset the connection after {lasted}: {}", said(ending.code, &ending.reason))
+        }
+        Cause::Reset if ending.by == Party::Local => {
+            format!("broken off after {lasted}: {}", said(ending.code, &ending.reason))
+        }
         Cause::Refused => return anyhow!("{peer} refused the connection (port unreachable)"),
         Cause::Reset => format!("{peer} is gone (port unreachable) after {lasted}"),
         Cause::TimedOut(Silence::Opening) => format!("{peer} has not answered within {lasted}"),

@@ -2,7 +2,7 @@
 
 use super::{Paint, how_it_ended};
 use crate::units::{count, duration, setting_duration};
-use sendoff::{Conv, Ending};
+use sendoff::{Conv, Ending, PeerKind, Wire};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, time::Duration};
 
@@ -13,6 +13,8 @@ pub enum Event {
     Listening {
         /// Its address; the port is the true one.
         local: SocketAddr,
+        /// What it speaks.
+        wire: Wire,
     },
     /// Anybody on the way can read and forge what passes.
     NotEncrypted,
@@ -24,6 +26,8 @@ pub enum Event {
         peer: SocketAddr,
         /// Which conversation.
         conv: Conv,
+        /// Whether the peer can say goodbye.
+        kind: PeerKind,
     },
     /// A connection of a listener has ended.
     Ended(Ended),
@@ -42,6 +46,8 @@ pub enum Event {
         silence: Duration,
         /// Whether anything was sent or received.
         exchanged: bool,
+        /// Whether it could have said that it has finished.
+        kind: PeerKind,
     },
     /// The user wants to stop.
     Interrupted {
@@ -73,26 +79,37 @@ impl Event {
     /// The event as a line for a person.
     pub fn to_line(&self, paint: Paint) -> String {
         match self {
-            Self::Listening { local } => format!("listening on kcp://{local} (stock KCP peers welcome)"),
+            Self::Listening { local, wire } => {
+                let welcome = match wire {
+                    Wire::Classic => "classic: peers can't say goodbye",
+                    Wire::Required => "extended peers only",
+                    _ => "extended; stock peers welcome",
+                };
+                format!("listening on kcp://{local} ({welcome})")
+            }
             Self::NotEncrypted => {
                 let warning = "anybody on the way can read and change what passes: kcp:// is not encrypted";
                 format!("{} {warning}", paint.yellow("warning:"))
             }
-            Self::Opened { number, peer, conv } => {
-                format!("{} {peer} conv={conv} {}", number_of(*number, paint), paint.green("opened"))
+            Self::Opened { number, peer, conv, kind } => {
+                let (number, opened) = (number_of(*number, paint), paint.green("opened"));
+                format!("{number} {peer} conv={conv} {opened}, {}", kind_in_words(*kind))
             }
             Self::Ended(ended) => ended.to_line(paint),
             Self::LineCut { number, peer, limit } => {
                 let words = format!("a line of more than {} bytes was cut", count(*limit as u64));
                 format!("{} {peer} {}", number_of(*number, paint), paint.yellow(&words))
             }
-            Self::LeftSilentPeer { silence, exchanged } => {
+            Self::LeftSilentPeer { silence, exchanged, kind } => {
                 let silence = setting_duration(*silence);
-                let words = match exchanged {
-                    true => {
+                let words = match (exchanged, kind) {
+                    (false, _) => format!("nothing was sent and nothing came: left after {silence}"),
+                    (true, PeerKind::Extended) => {
+                        format!("the peer has not finished: left after {silence} of silence")
+                    }
+                    (true, _) => {
                         format!("the peer can't say goodbye (stock KCP): left after {silence} of silence")
                     }
-                    false => format!("nothing was sent and nothing came: left after {silence}"),
                 };
                 format!("{} {words} (--quit-after)", paint.dim("sendoff:"))
             }
@@ -114,20 +131,23 @@ impl Event {
 
     fn to_value(&self) -> Value {
         match self {
-            Self::Listening { local } => {
-                json!({"event": "listening", "scheme": "kcp", "address": local, "port": local.port()})
+            Self::Listening { local, wire } => {
+                let wire = wire.to_string();
+                json!({"event": "listening", "scheme": "kcp", "address": local, "port": local.port(), "wire": wire})
             }
             Self::NotEncrypted => json!({"event": "warning", "warning": "not encrypted"}),
-            Self::Opened { number, peer, conv } => {
-                json!({"event": "opened", "connection": number, "peer": peer, "conv": conv.value()})
-            }
+            Self::Opened { number, peer, conv, kind } => json!({
+                "event": "opened", "connection": number, "peer": peer, "conv": conv.value(),
+                "kind": kind_in_words(*kind),
+            }),
             Self::Ended(ended) => ended.to_value(),
             Self::LineCut { number, peer, limit } => {
                 json!({"event": "line_cut", "connection": number, "peer": peer, "limit": limit})
             }
-            Self::LeftSilentPeer { silence, exchanged } => {
-                json!({"event": "left", "silence_ms": milliseconds(*silence), "exchanged": exchanged})
-            }
+            Self::LeftSilentPeer { silence, exchanged, kind } => json!({
+                "event": "left", "silence_ms": milliseconds(*silence), "exchanged": exchanged,
+                "kind": kind_in_words(*kind),
+            }),
             Self::Interrupted { connections } => json!({"event": "interrupted", "connections": connections}),
             Self::OneConversation => json!({"event": "one_conversation"}),
         }
@@ -165,6 +185,8 @@ impl Ended {
             "clean": ending.is_clean(),
             "code": ending.code,
             "reason": ending.reason,
+            "peer_code": ending.peer.as_ref().map(|said| said.code),
+            "peer_reason": ending.peer.as_ref().map(|said| &said.reason),
             "read_timeout_ms": self.read_timeout.map(milliseconds),
             "bytes_in": ending.bytes_received,
             "bytes_out": ending.bytes_sent,
@@ -172,6 +194,14 @@ impl Ended {
             "lasted_ms": milliseconds(ending.lasted),
             "rtt_ms": self.rtt.map(milliseconds),
         })
+    }
+}
+
+fn kind_in_words(kind: PeerKind) -> &'static str {
+    match kind {
+        PeerKind::Extended => "extended",
+        PeerKind::Stock => "stock",
+        _ => "unknown",
     }
 }
 
@@ -213,15 +243,19 @@ mod tests {
         let conv = Conv::new(0x5b1f_03aa).unwrap();
         let line = |event: Event| event.to_line(Paint::PLAIN);
         assert_eq!(
-            line(Event::Opened { number: 1, peer, conv }),
-            "#1 127.0.0.1:52114 conv=0x5b1f03aa opened"
+            line(Event::Opened { number: 1, peer, conv, kind: PeerKind::Extended }),
+            "#1 127.0.0.1:52114 conv=0x5b1f03aa opened, extended"
         );
         assert_eq!(
             line(Event::LineCut { number: 2, peer, limit: 65_536 }),
             "#2 127.0.0.1:52114 a line of more than 65,536 bytes was cut"
         );
         assert_eq!(
-            line(Event::LeftSilentPeer { silence: Duration::from_secs(2), exchanged: true }),
+            line(Event::LeftSilentPeer {
+                silence: Duration::from_secs(2),
+                exchanged: true,
+                kind: PeerKind::Stock
+            }),
             "sendoff: the peer can't say goodbye (stock KCP): left after 2 s of silence (--quit-after)"
         );
     }
@@ -229,10 +263,11 @@ mod tests {
     #[test]
     fn events_are_objects_with_an_event_member() {
         let local = "127.0.0.1:8080".parse().unwrap();
-        let value = serde_json::to_value(Event::Listening { local }).unwrap();
+        let value = serde_json::to_value(Event::Listening { local, wire: Wire::Extended }).unwrap();
+        let address = "127.0.0.1:8080";
         assert_eq!(
             value,
-            json!({"event": "listening", "scheme": "kcp", "address": "127.0.0.1:8080", "port": 8080})
+            json!({"event": "listening", "scheme": "kcp", "address": address, "port": 8080, "wire": "extended"})
         );
     }
 }

@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 /// Room for the largest block in front: a HELLO.
 pub(super) const FRONT_RESERVE: usize = 68;
 
+/// How long an early HELLO waits for data to ride with it.
+const RIDE_WAIT: Duration = Duration::from_millis(5);
+
 /// Before the second HELLO; then it doubles.
 const HELLO_GAP: Duration = Duration::from_millis(250);
 
@@ -48,6 +51,8 @@ pub(super) struct Dial {
     pub(super) early: bool,
     /// A HELLO is to be sent.
     pub(super) due: bool,
+    /// The first has left, with data or without.
+    said: bool,
     gap: Duration,
     token_since: Instant,
     redials: u32,
@@ -60,7 +65,8 @@ impl Dial {
     pub(super) fn new(now: Instant, early: bool) -> Self {
         Self {
             early,
-            due: true,
+            due: !early,
+            said: false,
             gap: HELLO_GAP,
             token_since: now,
             redials: 0,
@@ -118,7 +124,7 @@ impl Connection {
         if self.dial.is_some() {
             let limit = self.config.connect_timeout_duration();
             self.timers.set(Timer::Opening, Some(now + limit));
-            self.timers.set(Timer::Hello, Some(now + HELLO_GAP));
+            self.timers.set(Timer::Hello, Some(now + RIDE_WAIT));
         }
         if self.unproven.is_some() {
             self.receive.set_cap(Some(UNPROVEN_WINDOW));
@@ -134,6 +140,10 @@ impl Connection {
     pub(super) fn on_hello(&mut self, now: Instant) {
         let required = self.config.is_block_required();
         let Some(dial) = &mut self.dial else { return };
+        if !dial.said {
+            dial.due = true;
+            return;
+        }
         if now >= dial.token_since + TOKEN_LIFETIME {
             if dial.early {
                 // Its data may have been taken: another attempt could deliver it twice.
@@ -153,6 +163,15 @@ impl Connection {
         let at = (now + dial.gap).min(dial.token_since + TOKEN_LIFETIME);
         self.timers.set(Timer::Hello, Some(at));
         self.say_hello();
+    }
+
+    /// The first HELLO has left.
+    pub(super) fn note_hello(&mut self, now: Instant) {
+        if let Some(dial) = &mut self.dial
+            && !std::mem::replace(&mut dial.said, true)
+        {
+            self.timers.set(Timer::Hello, Some(now + HELLO_GAP));
+        }
     }
 
     /// HELLO again, and all that rides with it.

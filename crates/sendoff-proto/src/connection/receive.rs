@@ -148,7 +148,7 @@ impl ReceiveQueue {
         if self.is_full() {
             return 0;
         }
-        self.edge.ahead_of(self.next).max(0) as u32
+        (self.edge.ahead_of(self.next).max(0) as u32).min(self.cap)
     }
 
     /// Segments that there is room for.

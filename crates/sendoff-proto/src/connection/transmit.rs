@@ -354,6 +354,7 @@ impl Connection {
     /// Acknowledgements, answers, questions. What doesn't fit waits for the next datagram.
     fn fill_with_control(&mut self, now: Instant, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
         self.fill_with_acks(stamp, datagram);
+        self.fill_with_answers(stamp, datagram);
         let bare = |command| Segment { command, sn: PROBE_SN, fragment: 0, ..*stamp };
         if (self.probing.tell || self.probing.answer) && datagram.room() >= HEADER_SIZE {
             // Any segment tells the window; one that goes anyway does it for free.
@@ -367,7 +368,6 @@ impl Connection {
             self.probing.ask = false;
             self.stats.probes_sent += 1;
         }
-        self.fill_with_answers(stamp, datagram);
         if self.liveness.ask {
             self.put_question(now, stamp, datagram);
         }
@@ -449,6 +449,7 @@ impl Connection {
                 self.timers.set(Timer::Opening, Some(now + limit));
             }
         }
+        self.note_hello(now);
         self.timers.set(Timer::Pace, self.pacer.as_ref().and_then(Pacer::next));
         self.rearm_resend();
         self.arm_probe(now);

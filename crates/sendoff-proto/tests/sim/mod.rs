@@ -78,7 +78,8 @@ impl Pair {
             sent: Vec::new(),
         };
         let extended = first.speaks_blocks() && second.speaks_blocks();
-        let client = side(first, there, Opening::Early, start.timestamps[0]);
+        let how = if extended { Opening::Waiting } else { Opening::Early };
+        let client = side(first, there, how, start.timestamps[0]);
         let opened = if extended { Opening::Hello(client.connection.token()) } else { Opening::Stock };
         let server = side(second, back, opened, start.timestamps[1]);
         let mut pair = Self::of([client, server]);

@@ -14,7 +14,7 @@ use crate::{
     units,
 };
 use anyhow::{Context, anyhow};
-use probes::{Answer, Probes};
+use probes::{Answer, Probes, Server};
 use serde_json::json;
 use std::{
     io,
@@ -25,7 +25,7 @@ use tally::Tally;
 use tokio::{net::UdpSocket, time::sleep_until};
 
 /// Says what a time may hold besides the way there and back.
-const TICK: &str = "a time may include the server's flush interval: 0 to its tick, often up to 100 ms";
+const TICK: &str = "a stock server: a time may include its flush interval, 0 to its tick, often up to 100 ms";
 
 /// Runs the command.
 ///
@@ -45,6 +45,7 @@ pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> 
         probes: Probes::new(args.timeout),
         tally: Tally::default(),
         started: Instant::now(),
+        server: None,
         socket,
         peer,
         report,
@@ -69,6 +70,8 @@ struct Pinger {
     probes: Probes,
     tally: Tally,
     started: Instant,
+    /// The last that answered.
+    server: Option<Server>,
     report: Report,
 }
 
@@ -81,7 +84,7 @@ impl Pinger {
         mut interrupts: Interrupts,
     ) -> anyhow::Result<Outcome> {
         if !self.report.json() {
-            self.report.line(&format!("PING {address} ({}): window probes of 24 bytes", self.peer)).await?;
+            self.report.line(&format!("PING {address} ({}): probes of 56 bytes", self.peer)).await?;
         }
         let mut next_probe = Instant::now();
         let mut buffer = vec![0; 65_536];
@@ -124,21 +127,28 @@ impl Pinger {
         }
     }
 
-    async fn answered(&mut self, Answer { seq, time, window, shows_one }: Answer) -> anyhow::Result<()> {
+    async fn answered(&mut self, Answer { seq, time, server, shows_one }: Answer) -> anyhow::Result<()> {
         self.tally.answer(time);
+        self.server = Some(server);
+        let (kind, window) = match server {
+            Server::Extended => ("extended", None),
+            Server::Stock(window) => ("stock", Some(window)),
+        };
         if shows_one {
             self.tally.ignored += 1;
             self.report.event(&Event::OneConversation);
         }
         if self.report.json() {
             let object = json!({
-                "report": "answer", "seq": seq, "from": self.peer, "time_ms": milliseconds(time), "window": window,
+                "report": "answer", "seq": seq, "from": self.peer, "time_ms": milliseconds(time),
+                "server": kind, "window": window,
             });
             return self.report.object(&object).await;
         }
         let ms = time.as_secs_f64() * 1e3;
+        let window = window.map(|w| format!(" window={w}")).unwrap_or_default();
         self.report
-            .line(&format!("answer from {}: seq={seq} window={window} time={ms:.3} ms", self.peer))
+            .line(&format!("answer from {} ({kind}): seq={seq}{window} time={ms:.3} ms", self.peer))
             .await
     }
 
@@ -174,13 +184,14 @@ impl Pinger {
     async fn summary(&self, address: &str, name: &str) -> anyhow::Result<Outcome> {
         let Tally { sent, answered, unreachable, ignored, .. } = self.tally;
         let (took, times) = (self.started.elapsed(), self.tally.times());
+        let stock = matches!(self.server, Some(Server::Stock(_)));
         let loss = (self.tally.loss() * 10.0).round() / 10.0;
         if self.report.json() {
             let times = times.map(|t| json!({"min": t.min, "avg": t.avg, "max": t.max, "mdev": t.mdev}));
             let object = json!({
                 "report": "summary", "address": address, "sent": sent, "answered": answered,
                 "unreachable": unreachable, "ignored": ignored, "loss_percent": loss, "took_ms": milliseconds(took),
-                "times_ms": times, "may_include_flush_interval": true,
+                "times_ms": times, "may_include_flush_interval": stock,
             });
             self.report.object(&object).await?;
         } else {
@@ -192,7 +203,10 @@ impl Pinger {
             self.report.line(&format!("{counts}, time {took} ms")).await?;
             if let Some(t) = times {
                 let times = format!("{:.3}/{:.3}/{:.3}/{:.3}", t.min, t.avg, t.max, t.mdev);
-                self.report.line(&format!("time min/avg/max/mdev = {times} ms\n({TICK})")).await?;
+                self.report.line(&format!("time min/avg/max/mdev = {times} ms")).await?;
+                if stock {
+                    self.report.line(&format!("({TICK})")).await?;
+                }
             }
         }
         match (sent, answered, unreachable) {

@@ -1,12 +1,18 @@
 //! Which probe an answer belongs to, and which conversation the next one is of.
 //!
+//! A probe is a PING block in a WASK: a listener that speaks blocks answers that it doesn't know the
+//! conversation, and keeps nothing; a stock one skips the block, and tells its window.
+//!
 //! A stock listener opens a connection for any segment from a new address. A segment with sn 0 of
 //! another conversation replaces that connection, and kcp-go answers the first WASK of a fresh one at
 //! once: so each probe is of a new conversation from the same port, and at most one is left over.
 //! tokio_kcp and kcp-tokio don't answer the second conversation of an address: for them all probes
 //! are of the one that was answered, one at a time.
 
-use sendoff::wire::{Command, HEADER_SIZE, Segment, segments};
+use sendoff::{
+    code,
+    wire::{Block, Body, Command, Segment, SegmentView, Token, segments},
+};
 use std::{
     collections::VecDeque,
     hash::{BuildHasher, RandomState},
@@ -37,7 +43,17 @@ pub struct Probe {
     /// Its number, from 1.
     pub seq: u64,
     conv: u32,
+    token: Token,
     sent: Instant,
+}
+
+/// Who has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// It speaks blocks, and answers at once.
+    Extended,
+    /// Plain KCP, with that window, in segments.
+    Stock(u16),
 }
 
 /// A WINS that belongs to a probe.
@@ -47,8 +63,8 @@ pub struct Answer {
     pub seq: u64,
     /// From sending to answer.
     pub time: Duration,
-    /// The window that it tells, in segments.
-    pub window: u16,
+    /// What kind of server it shows.
+    pub server: Server,
     /// It shows that the server ignores a second conversation from one address: the probe of one
     /// was not lost.
     pub shows_one: bool,
@@ -79,22 +95,28 @@ impl Probes {
         self.under_way.is_empty()
     }
 
-    /// The datagram of the next probe: a bare WASK with sn 0 and una 0.
-    pub fn send(&mut self, seq: u64, now: Instant) -> [u8; HEADER_SIZE] {
+    /// The datagram of the next probe: a WASK with sn 0 and una 0, and a PING in it.
+    pub fn send(&mut self, seq: u64, now: Instant) -> Vec<u8> {
         let conv = self.only_conv.unwrap_or_else(|| self.new_conv());
-        self.under_way.push_back(Probe { seq, conv, sent: now });
+        let token = new_token();
+        self.under_way.push_back(Probe { seq, conv, token, sent: now });
         let (timestamp, sn) = Default::default();
+        let (mut data, mut datagram) = (Vec::new(), Vec::new());
+        Block { flags: 0, to: None, from: Some(token), body: Body::Ping { challenge: seq } }
+            .encode(&mut data);
         Segment { conv, command: Command::WindowAsk, fragment: 0, window: WINDOW, timestamp, sn, una: sn }
-            .encode_header(0)
+            .encode(&data, &mut datagram);
+        datagram
     }
 
     /// The answer in a datagram, if it holds one. Anything else in it is of no interest.
     pub fn receive(&mut self, datagram: &[u8], now: Instant) -> Option<Answer> {
         let tells = segments(datagram).filter_map(Result::ok).filter(|s| s.command() == Command::WindowTell);
         for segment in tells {
-            let Some(at) = self.under_way.iter().position(|probe| probe.conv == segment.conv()) else {
-                continue;
-            };
+            let answered =
+                |probe: &Probe| Some((probe.conv == segment.conv()).then(|| probe.kind(&segment))??);
+            let found = self.under_way.iter().enumerate().find_map(|(at, p)| Some((at, answered(p)?)));
+            let Some((at, server)) = found else { continue };
             let probe = self.under_way.remove(at)?;
             let follows = |last: Probe| last.seq + 1 == probe.seq && last.conv != probe.conv;
             self.takes_new |= self.answered.is_some_and(follows);
@@ -102,7 +124,7 @@ impl Probes {
             let time = now.saturating_duration_since(probe.sent);
             let shows_one = self.only_conv.is_some() && !self.ignores_new;
             self.ignores_new |= shows_one;
-            return Some(Answer { seq: probe.seq, time, window: segment.window(), shows_one });
+            return Some(Answer { seq: probe.seq, time, server, shows_one });
         }
         None
     }
@@ -133,11 +155,35 @@ impl Probes {
 
     fn new_conv(&self) -> u32 {
         loop {
-            // Each RandomState has keys of its own, so this is a random number.
-            let conv = RandomState::new().hash_one(()) as u32;
+            let conv = random() as u32;
             if conv != 0 && self.under_way.iter().all(|probe| probe.conv != conv) {
                 return conv;
             }
+        }
+    }
+}
+
+impl Probe {
+    /// What kind of server answers so; `None` if it is no answer to this probe.
+    fn kind(&self, segment: &SegmentView<'_>) -> Option<Server> {
+        if segment.data().is_empty() {
+            return Some(Server::Stock(segment.window()));
+        }
+        let block = Block::parse(segment)?;
+        let unknown = matches!(block.body, Body::Reset { code: code::UNKNOWN, .. });
+        (unknown && block.to == Some(self.token)).then_some(Server::Extended)
+    }
+}
+
+/// Each RandomState has keys of its own, so this is a random number.
+fn random() -> u64 {
+    RandomState::new().hash_one(())
+}
+
+fn new_token() -> Token {
+    loop {
+        if let Some(token) = Token::new(random()) {
+            return token;
         }
     }
 }
@@ -159,13 +205,15 @@ mod tests {
     }
 
     #[test]
-    fn a_probe_is_a_bare_wask_of_a_conversation_of_its_own() {
+    fn a_probe_is_a_ping_of_a_conversation_of_its_own() {
         let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
         let (first, second) = (probes.send(1, now), probes.send(2, now));
         assert_ne!(conv_of(&first), conv_of(&second));
         let (view, rest) = SegmentView::parse(&first).unwrap();
-        assert_eq!(view.to_string(), "WASK una=0 wnd=32");
-        assert_eq!((view.sn().0, rest.len()), (0, 0));
+        assert_eq!(view.to_string(), "WASK una=0 wnd=32 32 bytes");
+        assert_eq!((view.sn().0, rest.len(), first.len()), (0, 0, 56));
+        let block = Block::parse(&view).unwrap();
+        assert_eq!((block.to, block.body), (None, Body::Ping { challenge: 1 }));
         assert_ne!(view.conv(), 0);
     }
 
@@ -178,7 +226,12 @@ mod tests {
         let answer = probes.receive(&segment(second, Command::WindowTell), at);
         assert_eq!(
             answer,
-            Some(Answer { seq: 2, time: Duration::from_millis(30), window: 128, shows_one: false })
+            Some(Answer {
+                seq: 2,
+                time: Duration::from_millis(30),
+                server: Server::Stock(128),
+                shows_one: false
+            })
         );
         assert_eq!(probes.receive(&segment(second, Command::WindowTell), at), None, "a duplicate");
         let mut datagram = segment(first, Command::Push);
@@ -200,6 +253,26 @@ mod tests {
             assert_eq!(probes.receive(&answer[..len], now), None);
         }
         assert!(probes.receive(&answer, now).is_some());
+    }
+
+    #[test]
+    fn a_reset_that_names_the_token_of_the_probe_is_the_answer_of_an_extended_server() {
+        let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
+        let probe = probes.send(1, now);
+        let token = Block::parse(&SegmentView::parse(&probe).unwrap().0).unwrap().from;
+        let reset = |to, code| {
+            let (mut data, mut datagram) = (Vec::new(), Vec::new());
+            let (timestamp, sn) = Default::default();
+            let conv = conv_of(&probe);
+            Block { flags: 0, to, from: None, body: Body::Reset { code, reason: "" } }.encode(&mut data);
+            Segment { conv, command: Command::WindowTell, fragment: 0, window: 0, timestamp, sn, una: sn }
+                .encode(&data, &mut datagram);
+            datagram
+        };
+        assert_eq!(probes.receive(&reset(Token::new(1), code::UNKNOWN), now), None);
+        assert_eq!(probes.receive(&reset(token, code::BUSY), now), None);
+        let answer = probes.receive(&reset(token, code::UNKNOWN), now).unwrap();
+        assert_eq!(answer.server, Server::Extended);
     }
 
     #[test]
