@@ -350,10 +350,8 @@ impl Config {
 
     /// See [`keep_alive`](Self::keep_alive).
     pub fn keep_alive_interval(&self) -> Option<Duration> {
-        self.keep_alive.unwrap_or(match self.wire {
-            Wire::Classic => None,
-            Wire::Extended | Wire::Required => Some(Duration::from_secs(20)),
-        })
+        let default = || self.speaks_blocks().then_some(Duration::from_secs(20));
+        self.keep_alive.unwrap_or_else(default)
     }
 
     /// See [`connect_timeout`](Self::connect_timeout).

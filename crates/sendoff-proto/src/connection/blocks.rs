@@ -58,6 +58,10 @@ impl Connection {
             }
             Body::Fin { code, reason } => self.handle_fin(now, segment, block, (code, reason), arrival),
             Body::Reset { code, reason } if block.to == Some(self.peering.own) => {
+                let counts = block.from.is_some() && block.from == self.peering.peer;
+                if counts && self.is_una_current(segment.una()) {
+                    self.handle_una(segment.una(), segment.window());
+                }
                 self.handle_reset(now, code, reason);
             }
             Body::Reset { .. } | Body::Retry { .. } => self.stats.unbelieved_blocks += 1,
@@ -179,7 +183,7 @@ impl Connection {
             if code == code::IN_USE && self.redial_for_conflict(now) {
                 return;
             }
-            return self.end_with(now, Party::Peer, Cause::Refused, farewell, Rest::Silent);
+            return self.end_with(now, Party::Peer, Cause::Refused, farewell, Rest::Opening(code));
         }
         if code == code::IN_USE {
             return; // one that is late
@@ -194,7 +198,10 @@ impl Connection {
     fn believe(&mut self, now: Instant, segment: &SegmentView<'_>, arrival: &mut Arrival) {
         arrival.believed = true;
         if self.dial.is_some() {
-            self.open(now);
+            self.open();
+        }
+        if self.peering.take_learned() {
+            self.greet(now);
         }
         self.liveness.end_round();
         self.timers.stop(Timer::Hint);

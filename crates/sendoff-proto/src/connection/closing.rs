@@ -55,6 +55,7 @@ impl Connection {
         self.write_closed = true;
         self.farewell = Some(Box::new(Farewell::new(code, reason)));
         self.finished_first = self.peer_farewell.is_none();
+        self.knows_peers_end = self.receive.is_finished();
         self.fin = Finish::Wanted;
         self.queue_fin();
     }
@@ -308,7 +309,8 @@ impl Connection {
     }
 
     pub(super) fn leave_behind(&self, rest: Rest) -> Remains {
-        let stays = matches!(rest, Rest::Closed) && self.finished_first || self.last_words.is_some();
+        // Who first sent its end when it had the peer's knows, by its acknowledgement, that the peer has all.
+        let stays = (rest == Rest::Closed && !self.knows_peers_end) || self.last_words.is_some();
         Remains {
             own: self.peering.own,
             peer: self.peering.peer,

@@ -169,11 +169,11 @@ impl Connection {
         if self.phase == Phase::Ended {
             return;
         }
+        if !una_is_current && segment.command() == Command::WindowTell && segment.data().is_empty() {
+            self.hint(now);
+        }
         if !una_is_ours {
             self.stats.invalid_una += 1;
-            if segment.command() == Command::WindowTell && segment.data().is_empty() {
-                self.hint(now);
-            }
             return;
         }
         if alive {

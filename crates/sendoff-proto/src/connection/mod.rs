@@ -37,7 +37,7 @@ pub use stats::ConnectionStats;
 
 use crate::wire::Token;
 use crate::{
-    config::{Config, MESSAGE_WINDOW, Mode, Wire},
+    config::{Config, MESSAGE_WINDOW, Mode},
     congestion::{Classic, Controller, Unlimited},
     profile::{Congestion, Profile},
     random::Random,
@@ -135,6 +135,8 @@ pub struct Connection {
     farewell: Option<Box<Farewell>>,
     peer_farewell: Option<Box<Farewell>>,
     finished_first: bool,
+    /// The peer's end was here when we finished.
+    knows_peers_end: bool,
     /// The application has closed: what it wrote is still delivered.
     closing: bool,
     reading_stopped: bool,
@@ -224,6 +226,8 @@ impl Connection {
         let blocks = config.speaks_blocks();
         let role = opening.role();
         let dials = blocks && role == Role::Client;
+        // No data for a stock peer where such a one isn't wanted.
+        let early = opening == Opening::Early && !config.is_block_required();
         let mut ring = SendRing::new(mss, first, now);
         if blocks && opening != Opening::Stock {
             ring.reserve(FRONT_RESERVE);
@@ -234,7 +238,7 @@ impl Connection {
             phase: Phase::Opening,
             peering: Peering::new(blocks, random.token(), opening),
             random,
-            dial: dials.then(|| Box::new(Dial::new(now, opening == Opening::Early))),
+            dial: dials.then(|| Box::new(Dial::new(now, early))),
             unproven: (blocks && role == Role::Server).then(|| Box::new(Unproven::new(now))),
             answers: Answers::default(),
             liveness: Box::default(),
@@ -264,6 +268,7 @@ impl Connection {
             farewell: None,
             peer_farewell: None,
             finished_first: false,
+            knows_peers_end: false,
             closing: false,
             reading_stopped: false,
             unread: false,
@@ -307,7 +312,7 @@ impl Connection {
 
     /// Whether acknowledgements may wait for data to ride with.
     pub fn may_defer_acks(&self) -> bool {
-        self.config.wire_value() != Wire::Classic
+        self.config.speaks_blocks()
     }
 
     /// Whether the peer has given a valid answer, or said something valid itself.

@@ -223,7 +223,7 @@ impl Connection {
     pub(super) fn hear_stock(&mut self, now: Instant) -> bool {
         if !self.config.is_block_required() {
             self.peering.settle_stock();
-            self.open(now);
+            self.open();
             return true;
         }
         if let Some(dial) = &mut self.dial
@@ -236,15 +236,12 @@ impl Connection {
     }
 
     /// The peer has answered.
-    pub(super) fn open(&mut self, now: Instant) {
+    pub(super) fn open(&mut self) {
         self.dial = None;
         self.phase = Phase::Open;
         self.timers.stop(Timer::Opening);
         self.timers.stop(Timer::Hello);
         self.ring.release_reserve();
-        if self.peering.peer.is_some() {
-            self.greet(now);
-        }
         self.arm_keep_alive();
     }
 

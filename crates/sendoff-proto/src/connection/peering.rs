@@ -55,6 +55,8 @@ pub(super) struct Peering {
     role: Role,
     /// A client's belief, not a verdict: the first believed block changes it.
     settled_stock: bool,
+    /// A client has just learned the peer's token.
+    learned: bool,
     /// A server's: a block that names our token has come.
     proven: bool,
 }
@@ -65,7 +67,15 @@ impl Peering {
             Opening::Hello(token) if blocks => Some(token),
             _ => None,
         };
-        Self { blocks, own, peer, role: opening.role(), settled_stock: !blocks, proven: false }
+        Self {
+            blocks,
+            own,
+            peer,
+            role: opening.role(),
+            settled_stock: !blocks,
+            learned: false,
+            proven: false,
+        }
     }
 
     pub(super) fn kind(&self) -> PeerKind {
@@ -85,6 +95,10 @@ impl Peering {
     /// A server whose peer has said HELLO, but shown no proof yet.
     pub(super) fn is_unproven(&self) -> bool {
         self.role == Role::Server && self.peer.is_some() && !self.proven
+    }
+
+    pub(super) fn take_learned(&mut self) -> bool {
+        std::mem::take(&mut self.learned)
     }
 
     pub(super) fn settle_stock(&mut self) {
@@ -109,6 +123,7 @@ impl Peering {
             (Some(peer), _) => block.from == Some(peer),
             (None, Role::Client) => {
                 self.peer = block.from;
+                self.learned = true;
                 true
             }
             (None, Role::Server) => false,

@@ -61,7 +61,7 @@ impl Connection {
         let front = self.front().map_or(0, front_size);
         let mut least = usize::MAX;
         let mut waits = |size: usize| least = least.min(size);
-        if self.answers.welcome {
+        if self.answers.welcome || (self.liveness.ask && self.peering.is_unproven()) {
             waits(0);
         }
         if self.owes_acks() && !self.acks.deferred || self.probing.any() {
@@ -101,6 +101,7 @@ impl Connection {
             if self.unproven.is_some() {
                 datagram.limit(self.credit());
             }
+            let tells = self.probing.tell;
             let front = self.front();
             if front.is_some_and(|front| datagram.room() < front_size(front)) {
                 datagram.abandon();
@@ -117,11 +118,13 @@ impl Connection {
             if self.unproven.is_some() || (self.sendable_segments() == 0 && self.next_lost().is_none()) {
                 self.fill_with_control(now, &stamp, &mut datagram);
             }
-            if front.is_some_and(|front| datagram.len() == front_size(front)) && !self.take_front_due() {
+            let alone = front.is_some_and(|front| datagram.len() == front_size(front));
+            // Also where it has told the window for free.
+            let wanted = self.take_front_due() | (tells && !self.probing.tell);
+            if alone && !wanted {
                 datagram.abandon();
                 break;
             }
-            self.take_front_due();
             let full = datagram.finish();
             if !full || self.unproven.is_some() {
                 break; // one at a time, as long as it is counted
@@ -415,6 +418,9 @@ impl Connection {
                 datagram.append_unlimited(&header.encode_header(1), &[0]);
                 self.liveness.note_probe(probe);
             }
+        } else {
+            // It has our WELCOME to answer, which stands in front.
+            self.answers.welcome = true;
         }
         self.liveness.note_asked(now);
         self.stats.probes_sent += 1;

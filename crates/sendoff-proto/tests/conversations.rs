@@ -1,0 +1,416 @@
+//! Whole conversations between two hosts over bad links, in virtual time: whatever happens, both ends come to an
+//! end, and tell the same story or an error that names the cause.
+
+use sendoff_netem::{Link, LinkConfig, Loss, Reorder, Rng};
+use sendoff_proto::{
+    Cause, Config, Connection, Conv, Ending, Endpoint, Opening, Party, PeerKind, Route, Silence,
+    TransmitBuffer, Wire,
+};
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// Seeds of the default run.
+const DEFAULT_SEEDS: u64 = 2_000;
+
+/// By then every conversation has to be over.
+const LIMIT: Duration = Duration::from_secs(1_200);
+
+fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+fn addr(host: usize) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, 1 + host as u8], 1_000))
+}
+
+/// What an application does with its connection.
+#[derive(Clone, Debug)]
+struct Plan {
+    payload: Vec<u8>,
+    /// Once all is written, and perhaps heard.
+    then: Then,
+    /// Waits for the peer's end before its own.
+    answers: bool,
+    /// Breaks off after that time.
+    abort_at: Option<Duration>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    Finish,
+    Close,
+}
+
+/// A connection with its application.
+struct Talk {
+    connection: Connection,
+    remote: SocketAddr,
+    plan: Plan,
+    written: usize,
+    received: Vec<u8>,
+    eof: bool,
+    done: bool,
+    removed: bool,
+}
+
+struct Host {
+    endpoint: Endpoint<usize>,
+    config: Arc<Config>,
+    talks: Vec<Talk>,
+    plan: Plan,
+    rng: Rng,
+    /// Datagrams in and out, per run of this host.
+    bytes_in: u64,
+    bytes_out: u64,
+}
+
+impl Host {
+    fn new(config: Config, listening: bool, plan: Plan, seed: u64) -> Self {
+        let config = Arc::new(config);
+        let endpoint = Endpoint::new(config.clone(), listening);
+        Self { endpoint, config, talks: Vec::new(), plan, rng: Rng::new(seed), bytes_in: 0, bytes_out: 0 }
+    }
+
+    fn seed(&mut self) -> u128 {
+        u128::from(self.rng.u64()) << 64 | u128::from(self.rng.u64())
+    }
+
+    fn add(&mut self, now: Instant, remote: SocketAddr, conv: Conv, opening: Opening) -> usize {
+        let seed = self.seed();
+        let mut connection = Connection::new(self.config.clone(), conv, opening, now, seed);
+        connection.hold(self.endpoint.lease());
+        let at = self.talks.len();
+        self.endpoint.insert(remote, conv, at);
+        let plan = self.plan.clone();
+        self.talks.push(Talk {
+            connection,
+            remote,
+            plan,
+            written: 0,
+            received: Vec::new(),
+            eof: false,
+            done: false,
+            removed: false,
+        });
+        at
+    }
+
+    /// A datagram has come; perhaps it is answered at once.
+    fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], link: &mut Link, at: Duration) {
+        self.bytes_in += datagram.len() as u64;
+        match self.endpoint.route(now, from, datagram) {
+            Route::Known(talk) => self.talks[talk].connection.handle_datagram(now, datagram),
+            Route::Opens(conv, opening) => {
+                let talk = self.add(now, from, conv, opening);
+                self.talks[talk].connection.handle_datagram(now, datagram);
+            }
+            Route::Answer(answer) => {
+                self.bytes_out += answer.len() as u64;
+                link.send(at, answer.to_vec());
+            }
+            Route::Dropped(_) => {}
+        }
+    }
+
+    fn pump(&mut self, now: Instant, since: Duration, link: &mut Link, buffer: &mut TransmitBuffer) {
+        while let Some((_, answer)) = self.endpoint.poll_answer(now) {
+            link.send(since, answer.to_vec());
+        }
+        for talk in &mut self.talks {
+            talk.act(now, since);
+            while talk.connection.has_transmit() {
+                if let Some((former, remains)) = talk.connection.take_former_name() {
+                    self.endpoint.rename(now, talk.remote, (former, &remains), talk.connection.conv());
+                }
+                let Some(batch) = talk.connection.poll_batch(now, buffer) else {
+                    panic!("something to send, but nothing is sent: {:?}", talk.connection)
+                };
+                for datagram in batch.datagrams() {
+                    self.bytes_out += datagram.len() as u64;
+                    link.send(since, datagram.to_vec());
+                }
+            }
+            if talk.connection.ending().is_some() && !talk.removed {
+                talk.removed = true;
+                let remains = talk.connection.remains();
+                self.endpoint.remove(now, talk.remote, talk.connection.conv(), remains);
+            }
+        }
+    }
+
+    fn next_timeout(&self) -> Option<Instant> {
+        let talks = self.talks.iter().filter_map(|t| t.connection.poll_timeout());
+        talks.chain(self.endpoint.poll_timeout()).min()
+    }
+
+    fn is_over(&self) -> bool {
+        self.talks.iter().all(|t| t.connection.ending().is_some())
+    }
+}
+
+impl Talk {
+    /// The application reads, writes, and ends as it plans to.
+    fn act(&mut self, now: Instant, since: Duration) {
+        if self.plan.abort_at.is_some_and(|at| since >= at) {
+            self.connection.abort(now, 99);
+        }
+        let mut chunk = [0; 1_024];
+        loop {
+            let n = self.connection.read(&mut chunk);
+            self.received.extend_from_slice(&chunk[..n]);
+            if n == 0 {
+                break;
+            }
+        }
+        self.eof |= self.connection.is_peer_finished();
+        self.written += self.connection.write(&self.plan.payload[self.written..]);
+        let heard = !self.plan.answers || self.eof || self.connection.peer_kind() == PeerKind::Stock;
+        if self.written == self.plan.payload.len() && heard && !self.done {
+            self.done = true;
+            match self.plan.then {
+                Then::Finish => self.connection.finish_with(17, "all said"),
+                Then::Close => self.connection.close(now, 18, "and gone"),
+            }
+        }
+        // Who has finished and heard the end, or can't hear one, lets go.
+        let stock = self.connection.peer_kind() == PeerKind::Stock && self.connection.is_delivered();
+        if self.done && (self.eof || stock) {
+            self.connection.close(now, 0, "");
+        }
+    }
+}
+
+struct World {
+    now: Duration,
+    base: Instant,
+    hosts: [Host; 2],
+    links: [Link; 2],
+    /// What the server was before it was started anew.
+    before: Vec<Host>,
+    buffer: TransmitBuffer,
+}
+
+impl World {
+    fn instant(&self) -> Instant {
+        self.base + self.now
+    }
+
+    fn pump(&mut self) {
+        let now = self.instant();
+        for (host, link) in self.hosts.iter_mut().zip(&mut self.links) {
+            host.pump(now, self.now, link, &mut self.buffer);
+        }
+    }
+
+    fn step(&mut self, limit: Duration) -> bool {
+        self.pump();
+        let timeouts = self.hosts.iter().filter_map(Host::next_timeout);
+        let timeouts = timeouts.map(|at| at.saturating_duration_since(self.base).max(self.now));
+        let aborts = self.hosts.iter().flat_map(|h| &h.talks).filter(|t| t.connection.ending().is_none());
+        let aborts = aborts.filter_map(|t| t.plan.abort_at).filter(|&at| at > self.now);
+        let arrivals = self.links.iter().filter_map(Link::next_arrival);
+        let Some(at) = timeouts.chain(aborts).chain(arrivals).min().filter(|&at| at <= limit) else {
+            self.now = limit;
+            return false;
+        };
+        self.now = at;
+        let now = self.instant();
+        for from in 0..2 {
+            while let Some(datagram) = self.links[from].receive(at) {
+                let to = 1 - from;
+                self.hosts[to].receive(now, addr(from), &datagram, &mut self.links[to], at);
+            }
+        }
+        for talk in self.hosts.iter_mut().flat_map(|h| &mut h.talks) {
+            if talk.connection.poll_timeout().is_some_and(|t| t <= now) {
+                talk.connection.handle_timeout(now);
+                assert!(
+                    talk.connection.poll_timeout().is_none_or(|t| t > now),
+                    "a timer was left in the past"
+                );
+            }
+        }
+        self.pump();
+        true
+    }
+}
+
+fn random_link(rng: &mut Rng) -> LinkConfig {
+    let mut link = LinkConfig::new().delay(ms(1 + rng.below(150)));
+    if rng.chance(0.5) {
+        link = link.jitter(ms(rng.below(40))).allow_reorder(true);
+    }
+    if rng.chance(0.6) {
+        link = link.loss(Loss::Bernoulli([0.02, 0.1, 0.3][rng.below(3) as usize]));
+    }
+    if rng.chance(0.4) {
+        link = link.duplicate(0.2).reorder(0.2, Reorder::HoldBack(ms(1 + rng.below(400))));
+    }
+    if rng.chance(0.2) {
+        let from = rng.below(3_000);
+        link = link.partition(ms(from)..ms(from + rng.below(60_000)));
+    }
+    link
+}
+
+fn random_config(rng: &mut Rng, wire: Wire) -> Config {
+    let window = [8, 32, 256][rng.below(3) as usize];
+    Config::new()
+        .mtu([128, 512, 1_400][rng.below(3) as usize])
+        .and_then(|c| c.send_window(window))
+        .and_then(|c| c.recv_window([32, 128][rng.below(2) as usize]))
+        .unwrap()
+        .wire(wire)
+        .prove(rng.chance(0.3))
+        .keep_alive(ms(2_000))
+        .linger(ms(15_000))
+}
+
+fn random_plan(rng: &mut Rng) -> Plan {
+    let len = [0, 5, 3_000, 40_000][rng.below(4) as usize];
+    Plan {
+        payload: rng.bytes(len),
+        then: if rng.chance(0.5) { Then::Finish } else { Then::Close },
+        answers: rng.chance(0.5),
+        abort_at: rng.chance(0.15).then(|| ms(rng.below(3_000))),
+    }
+}
+
+/// One conversation from its beginning to its end; with `restart`, the server is started anew in between.
+fn converse(seed: u64) {
+    let mut rng = Rng::new(seed);
+    let wires = [Wire::Extended, Wire::Extended, Wire::Classic, Wire::Required];
+    let mut wire = || wires[rng.below(4) as usize];
+    let (ours, theirs) = (wire(), wire());
+    let configs = [random_config(&mut rng, ours), random_config(&mut rng, theirs)];
+    let mut plans = [random_plan(&mut rng), random_plan(&mut rng)];
+    // Two that wait for each other would wait for ever.
+    plans[0].answers &= !plans[1].answers;
+    let restart = rng.chance(0.2).then(|| ms(rng.below(4_000)));
+    let links = [Link::new(random_link(&mut rng), rng.u64()), Link::new(random_link(&mut rng), rng.u64())];
+    let [client, server] = configs;
+    let [client_plan, server_plan] = plans;
+    let mut world = World {
+        now: Duration::ZERO,
+        base: Instant::now(),
+        hosts: [
+            Host::new(client, false, client_plan, rng.u64()),
+            Host::new(server.clone(), true, server_plan.clone(), rng.u64()),
+        ],
+        links,
+        before: Vec::new(),
+        buffer: TransmitBuffer::new(),
+    };
+    let opening = if rng.chance(0.5) { Opening::Early } else { Opening::Waiting };
+    let conv = Conv::new(1 + rng.below(1 << 31) as u32).unwrap();
+    let now = world.instant();
+    world.hosts[0].add(now, addr(1), conv, opening);
+    if let Some(at) = restart {
+        while world.step(at) {}
+        let fresh = Host::new(server, true, server_plan, rng.u64());
+        let old = std::mem::replace(&mut world.hosts[1], fresh);
+        world.before.push(old);
+    }
+    loop {
+        if !world.step(LIMIT) || (world.hosts.iter().all(Host::is_over) && world.links.iter().all(is_empty)) {
+            break;
+        }
+        check_bytes(seed, &world);
+    }
+    check_story(seed, &world, (ours, theirs), restart.is_some());
+}
+
+fn is_empty(link: &Link) -> bool {
+    link.next_arrival().is_none()
+}
+
+/// What was heard is what was said, from its beginning, and an end in order comes after all of it.
+fn check_bytes(seed: u64, world: &World) {
+    for (listener, speaker) in [(0, 1), (1, 0)] {
+        let said = &world.hosts[speaker].plan.payload;
+        for talk in &world.hosts[listener].talks {
+            assert!(said.starts_with(&talk.received), "seed {seed}: other bytes");
+            assert!(
+                !talk.eof || talk.received.len() == said.len(),
+                "seed {seed}: an end before all has come"
+            );
+        }
+    }
+}
+
+fn check_story(seed: u64, world: &World, (ours, theirs): (Wire, Wire), restarted: bool) {
+    check_bytes(seed, world);
+    let endings = |host: &Host| host.talks.iter().map(|t| t.connection.ending().cloned()).collect::<Vec<_>>();
+    let client = &world.hosts[0].talks[0];
+    let tell = || {
+        format!(
+            "seed {seed}, {ours} to {theirs}, at {:?}\nclient {:#?}\n{:?}\nserver {:#?}\nbefore {:#?}",
+            world.now,
+            client.connection.ending(),
+            client.connection.stats(),
+            world.hosts[1]
+                .talks
+                .iter()
+                .map(|t| (t.connection.ending(), t.connection.stats()))
+                .collect::<Vec<_>>(),
+            world.before.iter().map(endings).collect::<Vec<_>>()
+        )
+    };
+    let Some(ending) = client.connection.ending() else { panic!("no end at the client: {}", tell()) };
+    assert!(endings(&world.hosts[1]).iter().all(Option::is_some), "no end at the server: {}", tell());
+    for talk in world.hosts.iter().flat_map(|h| &h.talks) {
+        assert_eq!(talk.connection.poll_timeout(), None, "a timer after the end: {}", tell());
+    }
+    let accepted = world.hosts[1].talks.len() + world.before.iter().map(|h| h.talks.len()).sum::<usize>();
+    // A stock opening is one more to a server that has forgotten the first; so may a copy of a HELLO be.
+    assert!(accepted <= 1 + usize::from(restarted) * 2, "{accepted} accepted: {}", tell());
+    if let (1, 0, [server]) = (accepted, world.before.len(), &world.hosts[1].talks[..]) {
+        check_pair(client, ending, server, &tell);
+    }
+    if theirs == Wire::Required && ours == Wire::Classic {
+        assert_eq!(accepted, 0, "{}", tell());
+    }
+}
+
+/// Two ends of one conversation.
+fn check_pair(client: &Talk, ending: &Ending, server: &Talk, tell: &dyn Fn() -> String) {
+    let other = server.connection.ending().unwrap();
+    let ends = [(client, ending, server, other), (server, other, client, ending)];
+    for (us, ours, them, theirs) in ends {
+        let extended = us.connection.peer_kind() == PeerKind::Extended;
+        let all = us.plan.payload.len();
+        if ours.cause == Cause::Closed && us.written == all && !them.plan.abort_at.is_some() {
+            // What is acknowledged has arrived; unless its reader had closed, and said so.
+            let arrived = them.received.len() == all || them.plan.then == Then::Close;
+            assert!(arrived || !extended, "{}", tell());
+        }
+        if ours.cause == Cause::Closed && extended && us.connection.is_delivered() {
+            let heard = theirs.bytes_received == ours.bytes_sent;
+            assert!(heard, "acknowledged, but not heard: {}", tell());
+        }
+        if us.eof {
+            assert!(them.done, "an end that nobody said: {}", tell());
+            assert_eq!(us.connection.peer_farewell().map(|f| f.code >= 17 || f.code == 0), Some(true));
+        }
+        match (ours.by, ours.cause) {
+            (Party::Peer, Cause::Reset) if ours.code == 99 => {
+                assert!(them.plan.abort_at.is_some(), "{}", tell());
+            }
+            (Party::Local, Cause::Aborted) => assert!(us.plan.abort_at.is_some(), "{}", tell()),
+            (_, Cause::TimedOut(Silence::Opening)) => assert!(us.received.is_empty(), "{}", tell()),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn every_conversation_comes_to_its_end_on_both_sides() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let first = number("SENDOFF_MODEL_FIRST").unwrap_or(0);
+    for seed in first..first + number("SENDOFF_MODEL_SEEDS").unwrap_or(DEFAULT_SEEDS) {
+        converse(seed);
+    }
+}
