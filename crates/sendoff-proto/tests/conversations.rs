@@ -382,7 +382,7 @@ fn check_pair(client: &Talk, ending: &Ending, server: &Talk, tell: &dyn Fn() -> 
     for (us, ours, them, theirs) in ends {
         let extended = us.connection.peer_kind() == PeerKind::Extended;
         let all = us.plan.payload.len();
-        if ours.cause == Cause::Closed && us.written == all && !them.plan.abort_at.is_some() {
+        if ours.cause == Cause::Closed && us.written == all && them.plan.abort_at.is_none() {
             // What is acknowledged has arrived; unless its reader had closed, and said so.
             let arrived = them.received.len() == all || them.plan.then == Then::Close;
             assert!(arrived || !extended, "{}", tell());

@@ -92,7 +92,15 @@ impl Connection {
     pub fn start_linger(&mut self, now: Instant) {
         self.linger_elapsed = false;
         if self.phase != Phase::Ended && (!self.is_delivered() || self.closing) {
-            self.timers.set(Timer::Linger, Some(now + self.config.linger_duration()));
+            self.timers.set(Timer::Linger, Some(now + self.linger));
+        }
+    }
+
+    /// Changes the linger time: see [`Config::linger`](crate::Config::linger).
+    pub fn set_linger(&mut self, now: Instant, linger: Duration) {
+        self.linger = linger;
+        if self.timers.is_set(Timer::Linger) {
+            self.timers.set(Timer::Linger, Some(now + linger));
         }
     }
 

@@ -322,7 +322,7 @@ impl Connection {
             self.timers.stop(Timer::Linger);
             self.linger_elapsed = false;
         } else if self.timers.is_set(Timer::Linger) {
-            self.timers.set(Timer::Linger, Some(now + self.config.linger_duration()));
+            self.timers.set(Timer::Linger, Some(now + self.linger));
         }
     }
 

@@ -143,6 +143,7 @@ pub struct Connection {
     /// Something was unread at the close, or has come since.
     unread: bool,
     unread_told: Option<Instant>,
+    linger: Duration,
     linger_elapsed: bool,
     unreachable: Unreachable,
     ending: Option<Box<Ending>>,
@@ -273,6 +274,7 @@ impl Connection {
             reading_stopped: false,
             unread: false,
             unread_told: None,
+            linger: config.linger_duration(),
             linger_elapsed: false,
             unreachable: Unreachable::default(),
             ending: None,

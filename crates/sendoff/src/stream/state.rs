@@ -14,7 +14,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 pub(crate) struct ConnectionShared {
@@ -290,6 +290,10 @@ impl ConnectionShared {
         drop(state);
         crowd.wake();
         Poll::Pending
+    }
+
+    pub(crate) fn set_linger(self: &Arc<Self>, linger: Duration) {
+        self.command(|state, now| state.connection.set_linger(now, linger));
     }
 
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Ending> {
