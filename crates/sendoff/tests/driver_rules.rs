@@ -522,7 +522,7 @@ mod namespace {
                 let stranger = RawPeer::client(addr, conv).await;
                 stranger.ping().await;
             }
-            until(|| endpoint.stats().probes_answered == 100).await;
+            until(|| endpoint.stats().answered == 100).await;
             settle().await;
             assert_eq!(tap.count(Direction::Sent), 0, "something was prepared meanwhile");
             assert!(endpoint.stats().datagrams_sent < before as u64);

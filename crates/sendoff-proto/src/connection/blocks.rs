@@ -24,12 +24,6 @@ pub(super) struct Answers {
     reset_at: Option<Instant>,
 }
 
-impl Answers {
-    pub(super) fn any(&self) -> bool {
-        self.welcome || self.pong.is_some() || self.reset.is_some()
-    }
-}
-
 /// A datagram whose leading HELLO or WELCOME isn't believed is dropped whole, and one further back ends its parsing.
 const STOP: ControlFlow<()> = ControlFlow::Break(());
 const GO_ON: ControlFlow<()> = ControlFlow::Continue(());

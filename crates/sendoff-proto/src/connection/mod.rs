@@ -493,12 +493,11 @@ impl Connection {
         self.receive.set_limit(segments.max(least));
     }
 
-    /// Leaves owed acknowledgements to the application's next write, or to its next read that finds
-    /// nothing, but for 5 ms and 88 segments at most.
-    pub fn defer_acks(&mut self, now: Instant) {
-        let owed = self.acks.owed.len();
-        if owed > 0
-            && owed < DEFERRED_ACKS
+    /// Leaves owed acknowledgements, a WELCOME or PONG, and the first PING of all to the application's next write, or to its
+    /// next read that finds nothing, but for 5 ms and 88 segments at most.
+    pub fn defer_answer(&mut self, now: Instant) {
+        if self.owes_answer()
+            && self.acks.owed.len() < DEFERRED_ACKS
             && self.may_defer_acks()
             && !self.closing
             && !self.is_peer_finished()
@@ -510,8 +509,12 @@ impl Connection {
         }
     }
 
-    /// Whether acknowledgements are owed, deferred ones included.
-    pub fn owes_acks(&self) -> bool {
+    /// Whether an acknowledgement is owed, or another answer that may wait a little, deferred ones included.
+    pub fn owes_answer(&self) -> bool {
+        self.owes_acks() || self.answers.welcome || self.answers.pong.is_some() || self.is_greeting()
+    }
+
+    fn owes_acks(&self) -> bool {
         !self.acks.owed.is_empty()
     }
 

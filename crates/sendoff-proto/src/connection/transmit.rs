@@ -41,13 +41,14 @@ impl Connection {
             return self.last_words.is_some();
         }
         let data = self.sendable_segments() > 0 || self.next_lost().is_some();
-        let asks = self.answers.any() || self.liveness.ask || self.probing.any();
-        let any = data || asks || self.is_hello_due() || (self.owes_acks() && !self.acks.deferred);
+        let asks = self.answers.reset.is_some() || self.probing.any();
+        let asks = asks || (self.liveness.ask && !self.is_greeting());
+        let any = data || asks || self.is_hello_due() || (self.owes_answer() && !self.acks.deferred);
         any && (self.unproven.is_none() || self.has_credit_for_any())
     }
 
     /// A client that has the peer's token tells it so before anything else.
-    fn is_greeting(&self) -> bool {
+    pub(super) fn is_greeting(&self) -> bool {
         self.liveness.ask && self.role == Role::Client && self.timers.is_set(Timer::Greeting)
     }
 
@@ -61,16 +62,17 @@ impl Connection {
         let front = self.front().map_or(0, front_size);
         let mut least = usize::MAX;
         let mut waits = |size: usize| least = least.min(size);
-        if self.answers.welcome || (self.liveness.ask && self.peering.is_unproven()) {
+        let undeferred = !self.acks.deferred;
+        if self.answers.welcome && undeferred || (self.liveness.ask && self.peering.is_unproven()) {
             waits(0);
         }
-        if self.owes_acks() && !self.acks.deferred || self.probing.any() {
+        if self.owes_acks() && undeferred || self.probing.any() {
             waits(HEADER_SIZE);
         }
         if self.answers.reset.is_some() {
             waits(RESET_SIZE);
         }
-        if self.answers.pong.is_some() || (self.liveness.ask && self.peering.knows_us()) {
+        if self.answers.pong.is_some() && undeferred || (self.liveness.ask && self.peering.knows_us()) {
             waits(PING_SIZE);
         }
         if self.next_lost().is_some() || self.sendable_segments() > 0 {
@@ -374,6 +376,10 @@ impl Connection {
         if self.liveness.ask {
             self.put_question(now, stamp, datagram);
         }
+        if !self.owes_answer() {
+            self.acks.deferred = false;
+            self.timers.stop(Timer::Ack);
+        }
     }
 
     fn fill_with_answers(&mut self, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
@@ -438,10 +444,6 @@ impl Connection {
         for (sn, timestamp) in owed.drain(..fitting) {
             let ack = Segment { command: Command::Ack, sn, timestamp, fragment: 0, ..*stamp };
             datagram.append(&ack.encode_header(0), &[]);
-        }
-        if owed.is_empty() {
-            self.acks.deferred = false;
-            self.timers.stop(Timer::Ack);
         }
     }
 

@@ -43,6 +43,8 @@ pub(crate) struct ConnectionState {
     opening: bool,
     /// It has been handed to those who accept.
     pub(crate) announced: bool,
+    /// It was accepted, or opened here.
+    accepted: bool,
     handles: u8,
     lingering: bool,
     /// It has ended, and the driver has taken it out of its table.
@@ -69,6 +71,13 @@ impl ConnectionState {
             ready[2] = self.watchers.take();
         }
         ready
+    }
+
+    /// Whether someone is about to look at it, who may have something to send that an answer can ride with.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let input = self.connection.readable_bytes() > 0;
+        (input && (!self.readers.is_empty() || !self.accepted))
+            || (self.opening && self.connection.is_established())
     }
 
     fn has_input(&self) -> bool {
@@ -120,6 +129,7 @@ impl ConnectionShared {
                 watchers: Wakers::default(),
                 opening: false,
                 announced: false,
+                accepted: false,
                 handles: 0,
                 lingering: false,
                 retired: false,
@@ -194,7 +204,8 @@ impl ConnectionShared {
     }
 
     pub(crate) fn set_handles(&self, handles: u8) {
-        self.lock().handles = handles;
+        let mut state = self.lock();
+        (state.handles, state.accepted) = (handles, true);
     }
 
     /// One handle is gone; with the last, the connection is closed in the background.
@@ -329,7 +340,7 @@ impl ConnectionShared {
             return Poll::Ready(end.map(|()| 0));
         }
         let crowd = cx.map(|cx| state.readers.register(cx.waker())).unwrap_or_default();
-        if state.connection.owes_acks() {
+        if state.connection.owes_answer() {
             // The driver has left the acknowledgement to us, and we have no answer to send it with.
             self.attend(now(), state, Urgency::Control);
         } else {
