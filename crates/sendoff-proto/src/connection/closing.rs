@@ -117,6 +117,11 @@ impl Connection {
         self.ending.is_some() || (self.closing && self.is_delivered())
     }
 
+    /// Whether it is closed here: nothing more is read.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     fn is_fin_covered(&self) -> bool {
         matches!(self.fin, Finish::Queued(sn) if sn.is_before(self.ring.unacked))
     }
