@@ -284,7 +284,8 @@ impl Connection {
         if self.phase == Phase::Ended {
             return;
         }
-        self.delivered_at_end = self.is_delivered();
+        let told = self.is_fin_covered() || self.peering.kind() == PeerKind::Stock;
+        self.delivered_at_end = cause == Cause::Closed || (self.ring.is_empty() && told);
         self.remains = Some(Box::new(self.leave_behind(rest)));
         self.phase = Phase::Ended;
         self.dial = None;
