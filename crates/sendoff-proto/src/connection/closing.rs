@@ -314,7 +314,14 @@ impl Connection {
     }
 
     pub(super) fn leave_behind(&self, rest: Rest) -> Remains {
-        let stays = matches!(rest, Rest::Closed) && self.finished_first || self.last_words.is_some();
+        // A HELLO may just be answered that is no longer meant.
+        let called_off = matches!(rest, Rest::Opening(_))
+            && self.dial.is_some()
+            && self.stats.datagrams_sent > 0
+            && self.unreachable.first.is_none();
+        let stays = matches!(rest, Rest::Closed) && self.finished_first
+            || self.last_words.is_some()
+            || called_off;
         Remains {
             own: self.peering.own,
             peer: self.peering.peer,
