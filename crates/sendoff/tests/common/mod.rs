@@ -10,7 +10,7 @@ pub use raw::{Heard, RawPeer};
 pub use record::Recorder;
 pub use relay::bad_relay;
 
-use sendoff::{Config, KcpListener, KcpStream};
+use sendoff::{Config, KcpListener, KcpStream, Wire};
 use sendoff_netem::Rng;
 use std::{
     future::{Future, poll_fn},
@@ -110,7 +110,25 @@ pub fn payload(len: usize, seed: u64) -> Vec<u8> {
     Rng::new(seed).bytes(len)
 }
 
-/// Both ends of a connection, after one byte from the client: KCP has no handshake.
+/// Plain KCP, byte for byte.
+pub fn classic() -> Config {
+    Config::new().wire(Wire::Classic)
+}
+
+/// A client of a peer that is a stock one: with blocks, that answers the HELLO as such.
+pub async fn connected(config: Config) -> (KcpStream, RawPeer) {
+    let mut raw = RawPeer::listening().await;
+    let (addr, blocks) = (raw.addr(), config.speaks_blocks());
+    let answering = async {
+        if blocks {
+            raw.answer_hello().await;
+        }
+    };
+    let (client, ()) = tokio::join!(KcpStream::connect_with(addr, config), answering);
+    (client.unwrap(), raw)
+}
+
+/// Both ends of a connection, after one byte from the client.
 pub struct Pair {
     pub client: KcpStream,
     pub server: KcpStream,
