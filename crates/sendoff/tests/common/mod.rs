@@ -8,9 +8,9 @@ mod relay;
 
 pub use raw::{Heard, RawPeer};
 pub use record::Recorder;
-pub use relay::bad_relay;
+pub use relay::{Gate, Way, bad_relay};
 
-use sendoff::{Config, KcpListener, KcpStream, Wire};
+use sendoff::{Config, Ending, KcpListener, KcpStream, Wire};
 use sendoff_netem::Rng;
 use std::{
     future::{Future, poll_fn},
@@ -150,6 +150,23 @@ impl Pair {
         let (client, server) = greeted(client, &listener).await;
         Self { client, server, listener }
     }
+}
+
+/// A pair with a relay between that can be shut.
+pub async fn gated(config: Config) -> (Pair, std::sync::Arc<Gate>) {
+    let listener = KcpListener::bind_with("127.0.0.1:0", config.clone()).await.unwrap();
+    let gate = Gate::before(listener.local_addr()).await;
+    let client = KcpStream::connect_with(gate.addr(), config).await.unwrap();
+    let (client, server) = greeted(client, &listener).await;
+    (Pair { client, server, listener }, gate)
+}
+
+/// Asserts that it fails with the end of its connection, and returns that.
+#[track_caller]
+pub fn failed<T>(result: std::io::Result<T>, kind: std::io::ErrorKind) -> Ending {
+    let Err(error) = result else { panic!("no error") };
+    assert_eq!(error.kind(), kind, "{error}");
+    Ending::of(&error).unwrap_or_else(|| panic!("no ending in {error}")).clone()
 }
 
 /// Sends one byte from a client that nobody knows yet, and accepts it.
