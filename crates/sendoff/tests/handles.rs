@@ -120,7 +120,7 @@ async fn dropping_the_write_half_finishes_and_reading_goes_on() {
         assert_eq!(&answer, b"answer");
         assert!(reader.ending().is_none());
         let closed = reader.closed();
-        drop(reader);
+        drop((reader, server));
         assert!(closed.await.is_clean());
     })
     .await;

@@ -125,7 +125,7 @@ fn who_is_woken_may_use_at_once_what_woke_it() {
             until(|| idler.was_woken()).await;
             // By the end of the runtime.
             let endpoint = KcpEndpoint::bind("127.0.0.1:0").await.unwrap();
-            let stream = Arc::new(endpoint.connect(raw.addr()).await.unwrap());
+            let stream = Arc::new(endpoint.connect_early_with(raw.addr(), Config::new()).await.unwrap());
             let last = {
                 let (stream, endpoint) = (stream.clone(), endpoint.clone());
                 Eager::new(move || use_all(&stream, &endpoint))

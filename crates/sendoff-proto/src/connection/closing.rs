@@ -126,6 +126,11 @@ impl Connection {
         self.ending.is_some() || (self.closing && self.is_delivered())
     }
 
+    /// Whether it is closed here: nothing more is read.
+    pub fn is_closing(&self) -> bool {
+        self.closing
+    }
+
     fn is_fin_covered(&self) -> bool {
         matches!(self.fin, Finish::Queued(sn) if sn.is_before(self.ring.unacked))
     }
@@ -288,7 +293,8 @@ impl Connection {
         if self.phase == Phase::Ended {
             return;
         }
-        self.delivered_at_end = self.is_delivered();
+        let told = self.is_fin_covered() || self.peering.kind() == PeerKind::Stock;
+        self.delivered_at_end = cause == Cause::Closed || (self.ring.is_empty() && told);
         self.remains = Some(Box::new(self.leave_behind(rest)));
         self.phase = Phase::Ended;
         self.dial = None;
@@ -318,7 +324,13 @@ impl Connection {
 
     pub(super) fn leave_behind(&self, rest: Rest) -> Remains {
         // Who first sent its end when it had the peer's knows, by its acknowledgement, that the peer has all.
-        let stays = (rest == Rest::Closed && !self.knows_peers_end) || self.last_words.is_some();
+        let unheard = rest == Rest::Closed && !self.knows_peers_end;
+        // A HELLO may just be answered that is no longer meant.
+        let called_off = matches!(rest, Rest::Opening(_))
+            && self.dial.is_some()
+            && self.stats.datagrams_sent > 0
+            && self.unreachable.first.is_none();
+        let stays = unheard || called_off || self.last_words.is_some();
         Remains {
             own: self.peering.own,
             peer: self.peering.peer,

@@ -139,8 +139,9 @@ impl ReceiveQueue {
         if self.edge.is_before(edge) {
             self.edge = edge;
         }
-        // An edge once advertised holds, unless the buffers are full of large segments.
-        u16::try_from(self.promised()).unwrap_or(u16::MAX)
+        // An edge once advertised holds, unless the buffers are full of large segments; that of the beginning
+        // was only assumed.
+        u16::try_from(self.promised().min(self.cap)).unwrap_or(u16::MAX)
     }
 
     /// Segments that the peer may still send by what was advertised; none if they don't fit.

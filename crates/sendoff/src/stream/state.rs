@@ -81,7 +81,8 @@ impl ConnectionState {
     }
 
     fn has_input(&self) -> bool {
-        self.connection.readable_bytes() > 0 || self.connection.is_peer_finished()
+        let ends = self.connection.is_peer_finished() || self.connection.is_closing();
+        ends || self.connection.readable_bytes() > 0
     }
 
     pub(crate) fn ending(&self) -> Option<Ending> {
@@ -93,8 +94,12 @@ impl ConnectionState {
         if self.connection.is_peer_finished() {
             return Some(Ok(()));
         }
-        let ending = self.ending()?;
-        Some(if ending.cause == Cause::Closed { Ok(()) } else { Err(ending.into()) })
+        match self.ending() {
+            // Closed here, while another task still reads: nothing more will come.
+            None => self.connection.is_closing().then_some(Ok(())),
+            Some(ending) if ending.cause == Cause::Closed => Some(Ok(())),
+            Some(ending) => Some(Err(ending.into())),
+        }
     }
 
     /// What a writer gets who can't write any more.

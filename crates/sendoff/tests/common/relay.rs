@@ -1,7 +1,13 @@
-//! A UDP relay for one client that loses, doubles and reorders what passes through it.
+//! UDP relays for one client: one that loses, doubles and reorders what passes through it, and one that can be shut.
 
 use sendoff_netem::Rng;
-use std::{net::SocketAddr, sync::Arc};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 use tokio::net::UdpSocket;
 
 /// One in ten is lost, one in twenty comes twice, one in twenty is overtaken by the next: each way.
@@ -44,5 +50,76 @@ async fn pass_on(from: Arc<UdpSocket>, to: Arc<UdpSocket>, seed: u64) {
         if let Some(late) = late.take() {
             _ = to.send(&late).await;
         }
+    }
+}
+
+/// A relay that passes everything on, each way as long as it is open.
+#[derive(Default)]
+pub struct Gate {
+    addr: Option<SocketAddr>,
+    shut: [AtomicBool; 2],
+    /// What the client has sent through it.
+    passed: Mutex<Vec<Vec<u8>>>,
+}
+
+#[derive(Clone, Copy)]
+pub enum Way {
+    There,
+    Back,
+}
+
+impl Gate {
+    pub async fn before(server: SocketAddr) -> Arc<Self> {
+        let front = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        back.connect(server).await.unwrap();
+        let gate = Arc::new(Self { addr: front.local_addr().ok(), ..Self::default() });
+        let client = Arc::new(Mutex::new(None));
+        tokio::spawn({
+            let (gate, front, back, client) = (gate.clone(), front.clone(), back.clone(), client.clone());
+            async move {
+                let mut buffer = vec![0; 65_536];
+                while let Ok((len, from)) = front.recv_from(&mut buffer).await {
+                    *client.lock().unwrap() = Some(from);
+                    if gate.is_open(Way::There) {
+                        gate.passed.lock().unwrap().push(buffer[..len].to_vec());
+                        _ = back.send(&buffer[..len]).await;
+                    }
+                }
+            }
+        });
+        tokio::spawn({
+            let gate = gate.clone();
+            async move {
+                let mut buffer = vec![0; 65_536];
+                while let Ok(len) = back.recv(&mut buffer).await {
+                    let to = *client.lock().unwrap();
+                    if let Some(to) = to.filter(|_| gate.is_open(Way::Back)) {
+                        _ = front.send_to(&buffer[..len], to).await;
+                    }
+                }
+            }
+        });
+        gate
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr.unwrap()
+    }
+
+    pub fn shut(&self, way: Way) {
+        self.shut[way as usize].store(true, Ordering::Relaxed);
+    }
+
+    pub fn open(&self, way: Way) {
+        self.shut[way as usize].store(false, Ordering::Relaxed);
+    }
+
+    fn is_open(&self, way: Way) -> bool {
+        !self.shut[way as usize].load(Ordering::Relaxed)
+    }
+
+    pub fn passed(&self) -> Vec<Vec<u8>> {
+        self.passed.lock().unwrap().clone()
     }
 }
