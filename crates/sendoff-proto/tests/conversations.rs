@@ -1,14 +1,15 @@
 //! Whole conversations between two hosts over bad links, in virtual time: whatever happens, both ends come to an
 //! end, and tell the same story or an error that names the cause.
 
+mod sim;
+
 use sendoff_netem::{Link, LinkConfig, Loss, Reorder, Rng};
 use sendoff_proto::{
-    Cause, Config, Connection, Conv, Ending, Endpoint, Opening, Party, PeerKind, Route, Silence,
-    TransmitBuffer, Wire,
+    Cause, Config, Connection, Conv, Ending, Opening, Party, PeerKind, Silence, TransmitBuffer, Wire,
 };
+use sim::{host::App, ms};
 use std::{
     net::SocketAddr,
-    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -17,10 +18,6 @@ const DEFAULT_SEEDS: u64 = 2_000;
 
 /// By then every conversation has to be over.
 const LIMIT: Duration = Duration::from_secs(1_200);
-
-fn ms(n: u64) -> Duration {
-    Duration::from_millis(n)
-}
 
 fn addr(host: usize) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, 1 + host as u8], 1_000))
@@ -44,141 +41,54 @@ enum Then {
     Close,
 }
 
-/// A connection with its application.
-struct Talk {
-    connection: Connection,
-    remote: SocketAddr,
+/// What runs on a connection, and what it has heard.
+#[derive(Clone, Debug)]
+struct Speaker {
+    began: Instant,
     plan: Plan,
     written: usize,
     received: Vec<u8>,
     eof: bool,
     done: bool,
-    removed: bool,
 }
 
-struct Host {
-    endpoint: Endpoint<usize>,
-    config: Arc<Config>,
-    talks: Vec<Talk>,
-    plan: Plan,
-    rng: Rng,
-    /// Datagrams in and out, per run of this host.
-    bytes_in: u64,
-    bytes_out: u64,
-}
+type Host = sim::host::Host<Speaker>;
+type Talk = sim::host::Talk<Speaker>;
 
-impl Host {
-    fn new(config: Config, listening: bool, plan: Plan, seed: u64) -> Self {
-        let config = Arc::new(config);
-        let endpoint = Endpoint::new(config.clone(), listening);
-        Self { endpoint, config, talks: Vec::new(), plan, rng: Rng::new(seed), bytes_in: 0, bytes_out: 0 }
-    }
-
-    fn seed(&mut self) -> u128 {
-        u128::from(self.rng.u64()) << 64 | u128::from(self.rng.u64())
-    }
-
-    fn add(&mut self, now: Instant, remote: SocketAddr, conv: Conv, opening: Opening) -> usize {
-        let seed = self.seed();
-        let mut connection = Connection::new(self.config.clone(), conv, opening, now, seed);
-        connection.hold(self.endpoint.lease());
-        let at = self.talks.len();
-        self.endpoint.insert(remote, conv, at);
-        let plan = self.plan.clone();
-        self.talks.push(Talk {
-            connection,
-            remote,
-            plan,
-            written: 0,
-            received: Vec::new(),
-            eof: false,
-            done: false,
-            removed: false,
-        });
-        at
-    }
-
-    /// A datagram has come; perhaps it is answered at once.
-    fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], link: &mut Link, at: Duration) {
-        self.bytes_in += datagram.len() as u64;
-        match self.endpoint.route(now, from, datagram) {
-            Route::Known(talk) => self.talks[talk].connection.handle_datagram(now, datagram),
-            Route::Opens(conv, opening) => {
-                let talk = self.add(now, from, conv, opening);
-                self.talks[talk].connection.handle_datagram(now, datagram);
-            }
-            Route::Answer(answer) => {
-                self.bytes_out += answer.len() as u64;
-                link.send(at, answer.to_vec());
-            }
-            Route::Dropped(_) => {}
-        }
-    }
-
-    fn pump(&mut self, now: Instant, since: Duration, link: &mut Link, buffer: &mut TransmitBuffer) {
-        while let Some((_, answer)) = self.endpoint.poll_answer(now) {
-            link.send(since, answer.to_vec());
-        }
-        for talk in &mut self.talks {
-            talk.act(now, since);
-            while talk.connection.has_transmit() {
-                if let Some((former, remains)) = talk.connection.take_former_name() {
-                    self.endpoint.rename(now, talk.remote, (former, &remains), talk.connection.conv());
-                }
-                let Some(batch) = talk.connection.poll_batch(now, buffer) else {
-                    panic!("something to send, but nothing is sent: {:?}", talk.connection)
-                };
-                for datagram in batch.datagrams() {
-                    self.bytes_out += datagram.len() as u64;
-                    link.send(since, datagram.to_vec());
-                }
-            }
-            if talk.connection.ending().is_some() && !talk.removed {
-                talk.removed = true;
-                let remains = talk.connection.remains();
-                self.endpoint.remove(now, talk.remote, talk.connection.conv(), remains);
-            }
-        }
-    }
-
-    fn next_timeout(&self) -> Option<Instant> {
-        let talks = self.talks.iter().filter_map(|t| t.connection.poll_timeout());
-        talks.chain(self.endpoint.poll_timeout()).min()
-    }
-
-    fn is_over(&self) -> bool {
-        self.talks.iter().all(|t| t.connection.ending().is_some())
+impl Speaker {
+    fn new(began: Instant, plan: Plan) -> Self {
+        Self { began, plan, written: 0, received: Vec::new(), eof: false, done: false }
     }
 }
 
-impl Talk {
-    /// The application reads, writes, and ends as it plans to.
-    fn act(&mut self, now: Instant, since: Duration) {
-        if self.plan.abort_at.is_some_and(|at| since >= at) {
-            self.connection.abort(now, 99);
+impl App for Speaker {
+    /// Reads, writes, and ends as planned.
+    fn act(&mut self, now: Instant, connection: &mut Connection) {
+        if self.plan.abort_at.is_some_and(|at| now >= self.began + at) {
+            connection.abort(now, 99);
         }
         let mut chunk = [0; 1_024];
         loop {
-            let n = self.connection.read(&mut chunk);
+            let n = connection.read(&mut chunk);
             self.received.extend_from_slice(&chunk[..n]);
             if n == 0 {
                 break;
             }
         }
-        self.eof |= self.connection.is_peer_finished();
-        self.written += self.connection.write(&self.plan.payload[self.written..]);
-        let heard = !self.plan.answers || self.eof || self.connection.peer_kind() == PeerKind::Stock;
+        self.eof |= connection.is_peer_finished();
+        self.written += connection.write(&self.plan.payload[self.written..]);
+        let heard = !self.plan.answers || self.eof || connection.peer_kind() == PeerKind::Stock;
         if self.written == self.plan.payload.len() && heard && !self.done {
             self.done = true;
             match self.plan.then {
-                Then::Finish => self.connection.finish_with(17, "all said"),
-                Then::Close => self.connection.close(now, 18, "and gone"),
+                Then::Finish => connection.finish_with(17, "all said"),
+                Then::Close => connection.close(now, 18, "and gone"),
             }
         }
         // Who has finished and heard the end, or can't hear one, lets go.
-        let stock = self.connection.peer_kind() == PeerKind::Stock && self.connection.is_delivered();
+        let stock = connection.peer_kind() == PeerKind::Stock && connection.is_delivered();
         if self.done && (self.eof || stock) {
-            self.connection.close(now, 0, "");
+            connection.close(now, 0, "");
         }
     }
 }
@@ -201,7 +111,7 @@ impl World {
     fn pump(&mut self) {
         let now = self.instant();
         for (host, link) in self.hosts.iter_mut().zip(&mut self.links) {
-            host.pump(now, self.now, link, &mut self.buffer);
+            host.pump(now, &mut self.buffer, &mut |_, datagram| link.send(self.now, datagram.to_vec()));
         }
     }
 
@@ -210,7 +120,7 @@ impl World {
         let timeouts = self.hosts.iter().filter_map(Host::next_timeout);
         let timeouts = timeouts.map(|at| at.saturating_duration_since(self.base).max(self.now));
         let aborts = self.hosts.iter().flat_map(|h| &h.talks).filter(|t| t.connection.ending().is_none());
-        let aborts = aborts.filter_map(|t| t.plan.abort_at).filter(|&at| at > self.now);
+        let aborts = aborts.filter_map(|t| t.app.plan.abort_at).filter(|&at| at > self.now);
         let arrivals = self.links.iter().filter_map(Link::next_arrival);
         let Some(at) = timeouts.chain(aborts).chain(arrivals).min().filter(|&at| at <= limit) else {
             self.now = limit;
@@ -221,17 +131,13 @@ impl World {
         for from in 0..2 {
             while let Some(datagram) = self.links[from].receive(at) {
                 let to = 1 - from;
-                self.hosts[to].receive(now, addr(from), &datagram, &mut self.links[to], at);
+                if let Some(answer) = self.hosts[to].receive(now, addr(from), &datagram) {
+                    self.links[to].send(at, answer);
+                }
             }
         }
-        for talk in self.hosts.iter_mut().flat_map(|h| &mut h.talks) {
-            if talk.connection.poll_timeout().is_some_and(|t| t <= now) {
-                talk.connection.handle_timeout(now);
-                assert!(
-                    talk.connection.poll_timeout().is_none_or(|t| t > now),
-                    "a timer was left in the past"
-                );
-            }
+        for host in &mut self.hosts {
+            host.handle_timeouts(now);
         }
         self.pump();
         true
@@ -293,9 +199,11 @@ fn converse(seed: u64) {
     let links = [Link::new(random_link(&mut rng), rng.u64()), Link::new(random_link(&mut rng), rng.u64())];
     let [client, server] = configs;
     let [client_plan, server_plan] = plans;
+    let base = Instant::now();
+    let [client_plan, server_plan] = [client_plan, server_plan].map(|plan| Speaker::new(base, plan));
     let mut world = World {
         now: Duration::ZERO,
-        base: Instant::now(),
+        base,
         hosts: [
             Host::new(client, false, client_plan, rng.u64()),
             Host::new(server.clone(), true, server_plan.clone(), rng.u64()),
@@ -330,11 +238,11 @@ fn is_empty(link: &Link) -> bool {
 /// What was heard is what was said, from its beginning, and an end in order comes after all of it.
 fn check_bytes(seed: u64, world: &World) {
     for (listener, speaker) in [(0, 1), (1, 0)] {
-        let said = &world.hosts[speaker].plan.payload;
+        let said = &world.hosts[speaker].app.plan.payload;
         for talk in &world.hosts[listener].talks {
-            assert!(said.starts_with(&talk.received), "seed {seed}: other bytes");
+            assert!(said.starts_with(&talk.app.received), "seed {seed}: other bytes");
             assert!(
-                !talk.eof || talk.received.len() == said.len(),
+                !talk.app.eof || talk.app.received.len() == said.len(),
                 "seed {seed}: an end before all has come"
             );
         }
@@ -381,26 +289,26 @@ fn check_pair(client: &Talk, ending: &Ending, server: &Talk, tell: &dyn Fn() -> 
     let ends = [(client, ending, server, other), (server, other, client, ending)];
     for (us, ours, them, theirs) in ends {
         let extended = us.connection.peer_kind() == PeerKind::Extended;
-        let all = us.plan.payload.len();
-        if ours.cause == Cause::Closed && us.written == all && them.plan.abort_at.is_none() {
+        let all = us.app.plan.payload.len();
+        if ours.cause == Cause::Closed && us.app.written == all && them.app.plan.abort_at.is_none() {
             // What is acknowledged has arrived; unless its reader had closed, and said so.
-            let arrived = them.received.len() == all || them.plan.then == Then::Close;
+            let arrived = them.app.received.len() == all || them.app.plan.then == Then::Close;
             assert!(arrived || !extended, "{}", tell());
         }
         if ours.cause == Cause::Closed && extended && us.connection.is_delivered() {
             let heard = theirs.bytes_received == ours.bytes_sent;
             assert!(heard, "acknowledged, but not heard: {}", tell());
         }
-        if us.eof {
-            assert!(them.done, "an end that nobody said: {}", tell());
+        if us.app.eof {
+            assert!(them.app.done, "an end that nobody said: {}", tell());
             assert_eq!(us.connection.peer_farewell().map(|f| f.code >= 17 || f.code == 0), Some(true));
         }
         match (ours.by, ours.cause) {
             (Party::Peer, Cause::Reset) if ours.code == 99 => {
-                assert!(them.plan.abort_at.is_some(), "{}", tell());
+                assert!(them.app.plan.abort_at.is_some(), "{}", tell());
             }
-            (Party::Local, Cause::Aborted) => assert!(us.plan.abort_at.is_some(), "{}", tell()),
-            (_, Cause::TimedOut(Silence::Opening)) => assert!(us.received.is_empty(), "{}", tell()),
+            (Party::Local, Cause::Aborted) => assert!(us.app.plan.abort_at.is_some(), "{}", tell()),
+            (_, Cause::TimedOut(Silence::Opening)) => assert!(us.app.received.is_empty(), "{}", tell()),
             _ => {}
         }
     }

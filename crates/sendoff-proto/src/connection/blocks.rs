@@ -209,10 +209,11 @@ impl Connection {
         self.queue_fin();
     }
 
-    /// Who takes us for somebody else is told, once a timeout.
+    /// Who takes us for somebody else is told, once a timeout. A stock peer has not said it, and would read
+    /// the RESET as a closed window.
     fn refuse(&mut self, now: Instant, block: &Block<'_>) {
         self.stats.unbelieved_blocks += 1;
-        if self.is_due(now, |a| &mut a.reset_at) {
+        if self.peering.kind() != PeerKind::Stock && self.is_due(now, |a| &mut a.reset_at) {
             self.answers.reset = block.from;
         }
     }

@@ -38,6 +38,9 @@ pub(super) enum Finish {
     Queued(SeqNumber),
 }
 
+/// A RESET without words.
+const RESET_SIZE: usize = HEADER_SIZE + BLOCK_HEADER_SIZE + 4;
+
 /// How long a process should stay after a clean end, in case its last acknowledgement was lost.
 const MAX_STAY: Duration = Duration::from_secs(1);
 
@@ -295,6 +298,7 @@ impl Connection {
         }
         let told = self.is_fin_covered() || self.peering.kind() == PeerKind::Stock;
         self.delivered_at_end = cause == Cause::Closed || (self.ring.is_empty() && told);
+        self.limit_last_words();
         self.remains = Some(Box::new(self.leave_behind(rest)));
         self.phase = Phase::Ended;
         self.dial = None;
@@ -320,6 +324,15 @@ impl Connection {
         self.probing = Probing::default();
         self.answers = Answers::default();
         self.liveness.stop();
+    }
+
+    /// What an unproven peer may be sent bounds the RESET and its repetitions too.
+    fn limit_last_words(&mut self) {
+        let Some(unproven) = &self.unproven else { return };
+        match unproven.credit() / RESET_SIZE {
+            0 => (self.last_words, self.repeats) = (None, 0),
+            resets => self.repeats = self.repeats.min(u8::try_from(resets - 1).unwrap_or(u8::MAX)),
+        }
     }
 
     pub(super) fn leave_behind(&self, rest: Rest) -> Remains {

@@ -324,7 +324,8 @@ impl Connection {
     pub(super) fn may_take(&mut self, bytes: usize) -> bool {
         let Some(unproven) = &mut self.unproven else { return true };
         unproven.segments += 1;
-        let fits = unproven.lease.as_ref().is_none_or(|lease| lease.fits(bytes));
+        let held = self.receive.held_bytes();
+        let fits = unproven.lease.as_ref().is_none_or(|lease| lease.fits(held + bytes));
         let asks = !fits || unproven.segments >= PROBE_AFTER;
         if asks && self.peering.is_unproven() {
             self.answers.welcome = true;

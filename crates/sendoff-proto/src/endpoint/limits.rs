@@ -40,9 +40,9 @@ impl Lease {
         Self { budget, bytes: 0 }
     }
 
-    /// Whether so many more bytes may be held.
+    /// Whether it may hold so many bytes: of one datagram, more may have been taken than was told yet.
     pub(crate) fn fits(&self, bytes: usize) -> bool {
-        self.budget.bytes() + bytes <= MAX_UNPROVEN_BYTES
+        self.budget.bytes() - self.bytes + bytes <= MAX_UNPROVEN_BYTES
     }
 
     /// So many are held now.

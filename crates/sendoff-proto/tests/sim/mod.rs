@@ -1,6 +1,10 @@
 //! Two connections and a seeded link each way, in virtual time.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod host;
+pub mod net;
+pub mod stock;
+
 use sendoff_netem::{Link, LinkConfig, LinkStats, Rng};
 use sendoff_proto::{Config, Connection, Conv, Opening, SeqNumber, TransmitBuffer};
 use std::{

@@ -1,0 +1,120 @@
+//! One socket with its table of connections and what runs on them, as a driver would have it.
+
+use super::Rng;
+use sendoff_proto::{Config, Connection, Conv, Endpoint, Opening, Route, TransmitBuffer};
+use std::{net::SocketAddr, sync::Arc, time::Instant};
+
+/// What runs on a connection.
+pub trait App {
+    /// It reads, writes and ends as it likes: called before anything is sent, also after the end.
+    fn act(&mut self, now: Instant, connection: &mut Connection);
+}
+
+/// A connection with its application.
+pub struct Talk<A> {
+    pub connection: Connection,
+    pub remote: SocketAddr,
+    pub app: A,
+    /// It has ended, and is out of the table.
+    pub removed: bool,
+}
+
+pub struct Host<A> {
+    pub endpoint: Endpoint<usize>,
+    pub config: Arc<Config>,
+    pub talks: Vec<Talk<A>>,
+    /// What runs on each connection that is new.
+    pub app: A,
+    rng: Rng,
+}
+
+impl<A: App + Clone> Host<A> {
+    pub fn new(config: Config, listening: bool, app: A, seed: u64) -> Self {
+        let config = Arc::new(config);
+        let endpoint = Endpoint::new(config.clone(), listening);
+        Self { endpoint, config, talks: Vec::new(), app, rng: Rng::new(seed) }
+    }
+
+    fn seed(&mut self) -> u128 {
+        u128::from(self.rng.u64()) << 64 | u128::from(self.rng.u64())
+    }
+
+    /// Enters a connection that we open, or that the peer has opened.
+    pub fn add(&mut self, now: Instant, remote: SocketAddr, conv: Conv, opening: Opening) -> usize {
+        let seed = self.seed();
+        let mut connection = Connection::new(self.config.clone(), conv, opening, now, seed);
+        connection.hold(self.endpoint.lease());
+        let at = self.talks.len();
+        self.endpoint.insert(remote, conv, at);
+        self.talks.push(Talk { connection, remote, app: self.app.clone(), removed: false });
+        at
+    }
+
+    /// A datagram has come; perhaps it is answered at once.
+    pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>> {
+        match self.endpoint.route(now, from, datagram) {
+            Route::Known(talk) => self.talks[talk].connection.handle_datagram(now, datagram),
+            Route::Opens(conv, opening) => {
+                let talk = self.add(now, from, conv, opening);
+                self.talks[talk].connection.handle_datagram(now, datagram);
+            }
+            Route::Answer(answer) => return Some(answer.to_vec()),
+            Route::Dropped(_) => {}
+        }
+        None
+    }
+
+    /// Lets the applications act, and hands what is to be sent to `send`.
+    pub fn pump(
+        &mut self,
+        now: Instant,
+        buffer: &mut TransmitBuffer,
+        send: &mut impl FnMut(SocketAddr, &[u8]),
+    ) {
+        while let Some((to, answer)) = self.endpoint.poll_answer(now) {
+            send(to, &answer);
+        }
+        for talk in &mut self.talks {
+            if talk.removed && !talk.connection.has_transmit() {
+                continue;
+            }
+            talk.app.act(now, &mut talk.connection);
+            while talk.connection.has_transmit() {
+                if let Some((former, remains)) = talk.connection.take_former_name() {
+                    self.endpoint.rename(now, talk.remote, (former, &remains), talk.connection.conv());
+                }
+                let Some(batch) = talk.connection.poll_batch(now, buffer) else {
+                    panic!("something to send, but nothing is sent: {:?}", talk.connection)
+                };
+                for datagram in batch.datagrams() {
+                    send(talk.remote, datagram);
+                }
+            }
+            if talk.connection.ending().is_some() && !talk.removed {
+                talk.removed = true;
+                talk.app.act(now, &mut talk.connection);
+                let remains = talk.connection.remains();
+                self.endpoint.remove(now, talk.remote, talk.connection.conv(), remains);
+            }
+        }
+    }
+
+    pub fn next_timeout(&self) -> Option<Instant> {
+        let talks = self.talks.iter().filter_map(|t| t.connection.poll_timeout());
+        talks.chain(self.endpoint.poll_timeout()).min()
+    }
+
+    pub fn handle_timeouts(&mut self, now: Instant) {
+        for talk in &mut self.talks {
+            if talk.connection.poll_timeout().is_some_and(|t| t <= now) {
+                talk.connection.handle_timeout(now);
+                let next = talk.connection.poll_timeout();
+                assert!(next.is_none_or(|t| t > now), "a timer was left in the past");
+            }
+        }
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.talks.iter().all(|t| t.connection.ending().is_some())
+    }
+}
