@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use interop_plan::{Checker, Chunks, Payload};
-use sendoff::{Config, KcpListener, KcpStream, Mode, ReadHalf, WriteHalf};
+use sendoff::{Config, KcpListener, KcpStream, Mode, PeerKind, ReadHalf, WriteHalf};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -44,6 +44,7 @@ pub fn config(settings: &Settings) -> Result<Config, String> {
 pub struct EchoServer {
     address: SocketAddr,
     account: Arc<Mutex<Vec<String>>>,
+    kinds: Arc<Mutex<Vec<PeerKind>>>,
     task: JoinHandle<()>,
 }
 
@@ -53,14 +54,19 @@ impl EchoServer {
         let listener = KcpListener::bind_with("127.0.0.1:0", config).await;
         let listener = listener.map_err(|error| format!("bind: {error}"))?;
         let address = listener.local_addr();
-        let account = Arc::new(Mutex::default());
-        let task = tokio::spawn(serve(listener, message, account.clone()));
-        Ok(Self { address, account, task })
+        let (account, kinds) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
+        let task = tokio::spawn(serve(listener, message, account.clone(), kinds.clone()));
+        Ok(Self { address, account, kinds, task })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it takes each of its peers for when it accepts it.
+    pub fn peer_kinds(&self) -> Vec<PeerKind> {
+        self.kinds.lock().unwrap().clone()
     }
 
     /// What it has seen: connections and how they ended.
@@ -75,7 +81,12 @@ impl Drop for EchoServer {
     }
 }
 
-async fn serve(listener: KcpListener, message: bool, account: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    listener: KcpListener,
+    message: bool,
+    account: Arc<Mutex<Vec<String>>>,
+    kinds: Arc<Mutex<Vec<PeerKind>>>,
+) {
     let mut connections = JoinSet::new();
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -83,6 +94,7 @@ async fn serve(listener: KcpListener, message: bool, account: Arc<Mutex<Vec<Stri
             Err(error) => return account.lock().unwrap().push(format!("accept: {error}")),
         };
         account.lock().unwrap().push(format!("accepted {peer} {}", stream.conv()));
+        kinds.lock().unwrap().push(stream.peer_kind());
         let account = account.clone();
         connections.spawn(async move {
             let ended = if message { echo_messages(&stream).await } else { echo_stream(stream).await };

@@ -1,0 +1,84 @@
+//! After our end nothing is sent: a stock listener would take it for a new connection.
+
+use std::time::Duration;
+
+use interop_plan::Options;
+use sendoff::{Cause, Config};
+use sendoff_interop::datagram::Ladder;
+use sendoff_interop::talk::{Talk, WATCHDOG, accepted, broken_end};
+use sendoff_interop::{Direction, Peer, ready};
+use tokio::io::AsyncWriteExt as _;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+const KEEP_ALIVE: Duration = Duration::from_secs(1);
+const BYTES: usize = 65_536;
+
+/// How our side ends.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum End {
+    Close,
+    Drop,
+    Abort,
+    /// Nothing of the peer's arrives any more, and after the keep-alive time we give up.
+    TimeOut,
+}
+
+/// Ends our side with data just written, so that the server's echo of it, again and again, comes to a
+/// conversation that is over here. Then the server forgets its own side: whatever still came from us would
+/// open another.
+async fn end(peer: Peer, end: End) {
+    let config = Config::new().keep_alive(KEEP_ALIVE);
+    let Talk { mut server, relay, mut stream, mut source } =
+        Talk::start(peer, &Options::default(), config, BYTES).await;
+    stream.write_all(&source.take(10_000)).await.unwrap();
+    let endpoint = stream.endpoint();
+    match end {
+        End::Close => stream.close(0, "enough"),
+        End::Drop => drop(stream),
+        End::Abort => stream.abort(77),
+        End::TimeOut => {
+            relay.cut(Direction::ToClient, true);
+            let mut rest = vec![0; 10_000];
+            let ending = loop {
+                // What came before the cut is still to be read.
+                match stream.ending() {
+                    Some(ending) => break ending,
+                    None => {
+                        match timeout(WATCHDOG, tokio::io::AsyncReadExt::read(&mut stream, &mut rest)).await {
+                            Ok(Ok(_)) => {}
+                            Ok(Err(_)) => break broken_end(&mut stream).await,
+                            Err(_) => panic!("{peer}: the silence must be noticed"),
+                        }
+                    }
+                }
+            };
+            assert!(matches!(ending.cause, Cause::TimedOut(_)), "{peer}: {ending}");
+            relay.cut(Direction::ToClient, false);
+            println!("{peer}: {ending}");
+        }
+    }
+    timeout(WATCHDOG, endpoint.wait_idle()).await.expect("what has ended must go");
+    // The server may repeat its echo to us for a while, then it forgets.
+    sleep(KEEP_ALIVE).await;
+    let mut events = server.close_connections().await.unwrap();
+    let sent = relay.recorded().len();
+    sleep(2 * KEEP_ALIVE).await;
+    events.extend(server.stop().await.unwrap());
+    let recorded = relay.recorded();
+    assert_eq!(accepted(&events), 1, "{peer}, {end:?}: {events:?}\n{}", Ladder(&recorded[sent..]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_end_of_ours_opens_a_phantom_at_a_stock_server() {
+    if !ready(&Peer::ALL) {
+        return;
+    }
+    let mut running = JoinSet::new();
+    for peer in Peer::ALL {
+        for way in [End::Close, End::Drop, End::Abort, End::TimeOut] {
+            running.spawn(end(peer, way));
+        }
+    }
+    running.join_all().await;
+}
