@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use interop_plan::{Event, Options, Payload};
-use sendoff::{Config, KcpListener, KcpStream, PeerKind};
+use sendoff::{Config, KcpListener, PeerKind};
 use sendoff_interop::talk::WATCHDOG;
 use sendoff_interop::{Client, Link, Peer, Relay, ready};
 use tokio::io::AsyncWriteExt as _;
