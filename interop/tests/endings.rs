@@ -17,14 +17,16 @@ use tokio::time::{sleep, timeout};
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 /// Long enough for whatever might still be sent.
 const QUIET: Duration = Duration::from_secs(2);
+/// The longest after which an ACK leaves.
+const TICK: Duration = Duration::from_millis(100);
 const LAST_WORDS: usize = 100;
 /// The window of a server that has just accepted, in segments. A peer that has forgotten us says nothing to
 /// data beyond it.
 const FRESH_WINDOW: usize = 32;
-/// Within that window, and beyond it.
+/// Bytes before the end: our next segment is within that window, or beyond it.
 const EARLIER: [usize; 2] = [LAST_WORDS, 100_000];
-/// What kcp-tokio takes more than those 32 segments in.
-const LONGEST: usize = 400_000;
+/// What is echoed to a client.
+const ECHOED: usize = 100_000;
 
 /// The peers whose server answers when it has forgotten a conversation. kcp-tokio's is silent to an address
 /// whose connection it has closed, for up to 30 s.
@@ -71,13 +73,24 @@ async fn last_words(talk: &mut Talk, context: &str) -> (Ending, Instant) {
     talk.stream.write_all(&words).await.unwrap();
     let ending = broken_end(&mut talk.stream).await;
     let recorded = talk.relay.recorded();
-    let told_by_ack = recorded[before..].iter().any(|recorded| {
-        let told = |segment: &_| matches!(segment, (Command::Ack, 0));
-        recorded.direction == Direction::ToClient
-            && segments(&recorded.datagram).iter().map(|s| (s.command, s.una)).any(|s| told(&s))
-    });
+    let told_by_ack = recorded[before..]
+        .iter()
+        .filter(|recorded| recorded.direction == Direction::ToClient)
+        .flat_map(|recorded| segments(&recorded.datagram))
+        .any(|segment| (segment.command, segment.una) == (Command::Ack, 0));
     assert!(told_by_ack, "{context}: not by an ACK\n{}", Ladder(&recorded[before..]));
     (ending, written)
+}
+
+/// Waits until the stream has sent nothing for longer than a tick: its last ACK has left.
+async fn quiet(stream: &KcpStream) {
+    let (mut sent, mut since) = (stream.stats().datagrams_sent, Instant::now());
+    while since.elapsed() < TICK * 2 {
+        sleep(TICK / 10).await;
+        if stream.stats().datagrams_sent != sent {
+            (sent, since) = (stream.stats().datagrams_sent, Instant::now());
+        }
+    }
 }
 
 /// Runs a test with each of these peers at the same time.
@@ -214,6 +227,7 @@ async fn death_of_their_server_is_reported_by_its_host() {
             let config = if data { without_keep_alive() } else { with_keep_alive() };
             let mut stream = KcpStream::connect_with(server.address(), config).await.unwrap();
             echo(&mut stream, &mut Payload::new("death"), LAST_WORDS).await;
+            quiet(&stream).await;
             server.stop().await.unwrap();
             let killed = Instant::now();
             if data {
@@ -242,7 +256,7 @@ async fn serve_one(peer: Peer, config: Config) -> (KcpListener, KcpStream, Clien
     let listener = KcpListener::bind_with("127.0.0.1:0", config).await.unwrap();
     let options = Options {
         address: listener.local_addr().to_string(),
-        bytes: LONGEST,
+        bytes: ECHOED,
         lifetime: WATCHDOG,
         window: Some(FRESH_WINDOW as u16),
         ..Options::default()
@@ -251,15 +265,16 @@ async fn serve_one(peer: Peer, config: Config) -> (KcpListener, KcpStream, Clien
     let (mut stream, _) = timeout(WATCHDOG, listener.accept()).await.expect("it connects").unwrap();
     assert_eq!(stream.peer_kind(), PeerKind::Stock, "{peer}");
     let echoed = async {
-        let mut left = LONGEST;
+        let mut left = ECHOED;
         while left > 0 {
             let chunk = stream.read_chunk(left).await.unwrap().expect("the client is there");
             left -= chunk.len();
             stream.write_all(&chunk).await.unwrap();
         }
-        while stream.stats().bytes_acknowledged < LONGEST as u64 {
+        while stream.stats().bytes_acknowledged < ECHOED as u64 {
             sleep(Duration::from_millis(5)).await;
         }
+        quiet(&stream).await;
     };
     timeout(WATCHDOG, echoed).await.expect("all is echoed and acknowledged");
     (listener, stream, client)
@@ -295,7 +310,7 @@ async fn death_and_close_of_their_client_are_reported_by_its_host() {
                 tell(peer, &context, gone, &ending);
                 assert_unreachable(&ending, &context);
                 let counted = (ending.bytes_received, ending.bytes_acknowledged);
-                assert_eq!(counted, (LONGEST as u64, LONGEST as u64), "{context}");
+                assert_eq!(counted, (ECHOED as u64, ECHOED as u64), "{context}");
                 drop(closed);
             }
         }

@@ -12,7 +12,6 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 const BYTES: usize = 1 << 20;
-/// Ends of a connection that is closed at once.
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
 
 fn link_name(link: Link) -> &'static str {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use interop_plan::Options;
 use sendoff::{Cause, Config};
 use sendoff_interop::datagram::Ladder;
-use sendoff_interop::talk::{Talk, WATCHDOG, accepted, broken_end};
+use sendoff_interop::talk::{Talk, WATCHDOG, accepted};
 use sendoff_interop::{Direction, Peer, ready};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
@@ -39,20 +39,7 @@ async fn end(peer: Peer, end: End) {
         End::Abort => stream.abort(77),
         End::TimeOut => {
             relay.cut(Direction::ToClient, true);
-            let mut rest = vec![0; 10_000];
-            let ending = loop {
-                // What came before the cut is still to be read.
-                match stream.ending() {
-                    Some(ending) => break ending,
-                    None => {
-                        match timeout(WATCHDOG, tokio::io::AsyncReadExt::read(&mut stream, &mut rest)).await {
-                            Ok(Ok(_)) => {}
-                            Ok(Err(_)) => break broken_end(&mut stream).await,
-                            Err(_) => panic!("{peer}: the silence must be noticed"),
-                        }
-                    }
-                }
-            };
+            let ending = timeout(WATCHDOG, stream.closed()).await.expect("the silence must be noticed");
             assert!(matches!(ending.cause, Cause::TimedOut(_)), "{peer}: {ending}");
             relay.cut(Direction::ToClient, false);
             println!("{peer}: {ending}");
