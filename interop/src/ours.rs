@@ -97,13 +97,28 @@ async fn serve(
         kinds.lock().unwrap().push(stream.peer_kind());
         let account = account.clone();
         connections.spawn(async move {
-            let ended = if message { echo_messages(&stream).await } else { echo_stream(stream).await };
+            let mut served = Served(stream);
+            let ended = match message {
+                true => echo_messages(&served.0).await,
+                false => echo_stream(&mut served.0).await,
+            };
             account.lock().unwrap().push(format!("{peer}: {ended:?}"));
         });
     }
 }
 
-async fn echo_stream(mut stream: KcpStream) -> std::io::Result<()> {
+/// Ends at once with its server, and doesn't linger: a client that has gone without its last ACK would
+/// be sent the rest of its echo again and again, and the next to get its port might believe that.
+/// (tokio_kcp takes datagrams from everyone, and takes over their conv.)
+struct Served(KcpStream);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.abort(0);
+    }
+}
+
+async fn echo_stream(stream: &mut KcpStream) -> std::io::Result<()> {
     let mut buffer = vec![0; 65_536];
     loop {
         let length = stream.read(&mut buffer).await?;
