@@ -109,11 +109,11 @@ async fn compare(peer: Peer, pace: Pace, time: Duration) {
     let (one_way, echoing) = tokio::join!(run(peer, pace, false, time), run(peer, pace, true, time));
     for (what, sent) in [("only sends", &one_way), ("is echoed", &echoing)] {
         println!(
-            "| {peer} | {what}, {pace} | {} s | {} bytes | {:.3} MB/s | {:.3} MB/s in the last third |",
+            "| {peer} | {what}, {pace} | {} s | {} bytes | {:.0} bytes/s | {:.0} bytes/s in the last third |",
             time.as_secs(),
             sent.bytes,
-            sent.per_second / 1e6,
-            sent.late_per_second / 1e6
+            sent.per_second,
+            sent.late_per_second
         );
     }
     assert!(one_way.per_second >= echoing.per_second / 2.0, "{peer}, {pace}: held back");
