@@ -6,12 +6,14 @@ use interop_plan::Options;
 use sendoff::{Cause, Config};
 use sendoff_interop::datagram::Ladder;
 use sendoff_interop::talk::{Talk, WATCHDOG, accepted};
-use sendoff_interop::{Direction, Peer, ready};
+use sendoff_interop::{Direction, Peer, Recorded, Relay, ready};
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 const KEEP_ALIVE: Duration = Duration::from_secs(1);
+/// Less than the shortest retransmission timeout, so that no repetition is taken for what was on its way.
+const SETTLE: Duration = Duration::from_millis(50);
 const BYTES: usize = 65_536;
 
 /// How our side ends.
@@ -46,14 +48,28 @@ async fn end(peer: Peer, end: End) {
         }
     }
     timeout(WATCHDOG, endpoint.wait_idle()).await.expect("what has ended must go");
-    // The server may repeat its echo to us for a while, then it forgets.
+    let sent = settled(&relay).await;
+    // The server repeats its echo to us for a while, then it forgets.
     sleep(KEEP_ALIVE).await;
     let mut events = server.close_connections().await.unwrap();
-    let sent = relay.recorded().len();
     sleep(2 * KEEP_ALIVE).await;
     events.extend(server.stop().await.unwrap());
     let recorded = relay.recorded();
-    assert_eq!(accepted(&events), 1, "{peer}, {end:?}: {events:?}\n{}", Ladder(&recorded[sent..]));
+    let late = last_sent(&recorded);
+    assert_eq!(late, sent, "{peer}, {end:?}: sent after our end\n{}", Ladder(&recorded[sent.min(late)..]));
+    assert_eq!(accepted(&events), 1, "{peer}, {end:?}: {events:?}");
+}
+
+/// The place of our last datagram, counted from 1.
+fn last_sent(recorded: &[Recorded]) -> usize {
+    recorded.iter().rposition(|recorded| recorded.direction == Direction::ToServer).map_or(0, |at| at + 1)
+}
+
+/// Waits until what was on its way when we ended has come to the relay, for much longer than that takes.
+/// Gives the place of our last datagram.
+async fn settled(relay: &Relay) -> usize {
+    sleep(SETTLE).await;
+    last_sent(&relay.recorded())
 }
 
 #[tokio::test(flavor = "multi_thread")]
