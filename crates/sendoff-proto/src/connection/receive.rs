@@ -351,7 +351,8 @@ impl ReceiveQueue {
 
     /// Nothing more fits, and nothing more was promised.
     fn is_exhausted(&self) -> bool {
-        !self.unread.is_empty() && self.free() == 0 && self.promised() == 0
+        // A peer that has proven nothing yet will be promised more.
+        self.cap == u32::MAX && !self.unread.is_empty() && self.free() == 0 && self.promised() == 0
     }
 
     /// Drops all that is unread.
