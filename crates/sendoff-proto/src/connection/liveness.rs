@@ -34,7 +34,7 @@ pub(super) struct Probe {
     pub(super) sn: SeqNumber,
     pub(super) timestamp: Timestamp,
     /// What `una` had covered when it left.
-    unacked: SeqNumber,
+    pub(super) unacked: SeqNumber,
     sent_at: Instant,
 }
 
@@ -47,9 +47,9 @@ pub(super) struct Liveness {
     /// Between the PINGs that answer WELCOME.
     pub(super) greeting_gap: Duration,
     /// Keep-alive probes without an answer.
-    keep_alives: u32,
-    round: Option<Round>,
-    probes: [Option<Probe>; PROBES],
+    pub(super) keep_alives: u32,
+    pub(super) round: Option<Round>,
+    pub(super) probes: [Option<Probe>; PROBES],
     /// The latest PING: its challenge, and when it left.
     ping: Option<(u64, Instant)>,
     asked_at: Option<Instant>,
@@ -57,9 +57,9 @@ pub(super) struct Liveness {
 
 /// A round of questions, drawn by a hint that the peer may be gone.
 #[derive(Clone, Copy, Debug)]
-struct Round {
-    began: Instant,
-    asked: usize,
+pub(super) struct Round {
+    pub(super) began: Instant,
+    pub(super) asked: usize,
     /// Questions that the network reported as undeliverable: when the first and the last had left.
     undelivered: Option<(Instant, Instant)>,
 }
