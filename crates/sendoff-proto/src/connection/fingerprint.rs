@@ -1,6 +1,11 @@
 //! What a connection will do, without when it is and what was counted: for tests that explore all states.
 
-use super::{Connection, Timer, closing::Finish, loss::is_current, send::Slot};
+use super::{
+    Connection, PeerKind, Timer,
+    closing::Finish,
+    loss::is_current,
+    send::{Slot, SlotState},
+};
 use crate::seq::{SeqNumber, Timestamp};
 use std::{
     cmp::Reverse,
@@ -33,20 +38,32 @@ impl Connection {
     pub fn simplify(&mut self, rto: Duration) {
         self.rtt.pin(rto);
         self.timers.stop(Timer::Idle);
+        if let Some(unproven) = self.unproven.as_deref()
+            && unproven.repeated == 0
+            && self.peering.is_unproven()
+        {
+            self.timers.set(Timer::Greeting, Some(unproven.began + rto));
+        }
     }
 
-    /// A timestamp of ours, told apart from others only by what an echo of it would bring.
+    /// What an ACK with that number and timestamp would show us.
     #[doc(hidden)]
-    pub fn normal_timestamp(&self, now: Instant, timestamp: Timestamp) -> (u8, u64) {
+    pub fn echo_class(&self, now: Instant, sn: SeqNumber, timestamp: Timestamp) -> u8 {
         let mut probes = self.liveness.probes.iter().flatten();
-        if let Some(n) = probes.position(|probe| probe.timestamp == timestamp) {
-            return (1, n as u64);
+        if let Some(n) = probes.position(|probe| (probe.sn, probe.timestamp) == (sn, timestamp)) {
+            return 10 + n as u8;
         }
-        let since = age(now, self.clock.epoch());
-        match self.clock.age(now, timestamp) {
-            Some(age) if age <= since => (2, age.as_millis() as u64),
-            _ => (0, 0),
+        if sn.is_within(self.ring.unacked, self.ring.next) {
+            let slot = self.ring.slot(sn);
+            let span = slot.timestamp.0.wrapping_sub(slot.first_timestamp.0);
+            return match timestamp.0.wrapping_sub(slot.first_timestamp.0) {
+                since if since == span => 1,
+                since if since < span => 2,
+                _ => 0,
+            };
         }
+        let old = sn.is_before(self.ring.unacked) && self.could_have_sent(now, timestamp);
+        if old { 3 } else { 0 }
     }
 
     /// Two connections with the same fingerprint behave alike from now on, but for silences of 20 s and more,
@@ -71,7 +88,7 @@ impl Connection {
             (d.hellos_since > 0).hash(h);
         }
         if let Some(u) = self.unproven.as_deref() {
-            (u.credit().min(CREDIT), u.segments > 15, u.may_probe, u.repeated).hash(h);
+            (u.credit().min(CREDIT) / 100, u.segments > 15, u.may_probe, u.repeated).hash(h);
             (steps(Some(age(now, u.began))), self.stats.bytes_received > 0).hash(h);
         }
         (self.dial.is_some(), self.unproven.is_some()).hash(h);
@@ -83,7 +100,8 @@ impl Connection {
         (a.welcome, a.pong.is_some(), a.reset).hash(h);
         (again(a.welcomed_at).unwrap_or_default(), again(a.reset_at).unwrap_or_default()).hash(h);
         let l = &self.liveness;
-        (l.ask, l.reads_no_more, l.greeting_gap, l.keep_alives).hash(h);
+        let gap = self.timers.is_set(Timer::Greeting).then_some(l.greeting_gap);
+        (l.ask, l.reads_no_more, gap, l.keep_alives).hash(h);
         l.round.map(|round| (age(now, round.began), round.asked)).hash(h);
         for probe in l.probes.iter().flatten() {
             (probe.sn, probe.unacked).hash(h);
@@ -96,25 +114,21 @@ impl Connection {
     fn hash_sending(&self, now: Instant, h: &mut impl Hasher) {
         let (r, l) = (&self.ring, &self.loss);
         (r.unacked, r.next, r.end, r.open, r.reserve.all).hash(h);
-        let rank = |transmission: u64| l.next_transmission - transmission;
-        let mut sn = r.unacked;
-        while sn != r.end {
+        let in_flight = || (0..r.in_flight()).map(|n| r.slot(r.unacked.plus(n)));
+        let rank = |transmission: u64| in_flight().filter(|slot| slot.transmission < transmission).count();
+        for n in 0..r.end.distance_from(r.unacked) {
+            let sn = r.unacked.plus(n);
             let slot = r.slot(sn);
             (slot.state as u8, slot.fragment, r.data(sn)).hash(h);
             if slot.transmissions > 0 {
                 self.hash_sent(now, slot, h);
                 rank(slot.transmission).hash(h);
             }
-            sn = sn.plus(1);
         }
-        (l.marked, l.highest_acked.map(rank)).hash(h);
-        l.first_sendings.hash(h);
-        let waits = |sn: SeqNumber| sn.is_within(r.unacked, r.next);
-        for sn in l.lost.iter().filter(|&&sn| waits(sn) && r.slot(sn).state == super::send::SlotState::Lost) {
+        (l.marked, l.highest_acked.map(|edge| rank(edge + 1))).hash(h);
+        let lost = |sn: SeqNumber| sn.is_within(r.unacked, r.next) && r.slot(sn).state == SlotState::Lost;
+        for sn in l.lost.iter().filter(|&&sn| lost(sn)) {
             sn.hash(h);
-        }
-        for &(n, sn) in l.resent.iter().filter(|&&(n, sn)| is_current(r, sn, n)) {
-            (rank(n), sn).hash(h);
         }
         // Each is the sum of its own transmission's, so their order needn't be known.
         let mut deadlines = 0u64;
@@ -128,9 +142,14 @@ impl Connection {
     }
 
     fn hash_sent(&self, now: Instant, slot: &Slot, h: &mut impl Hasher) {
-        (slot.transmissions.min(6), slot.unacked, slot.rto, age(now, slot.sent_at)).hash(h);
-        let stamps = [slot.first_timestamp, slot.timestamp];
-        stamps.map(|ts| self.normal_timestamp(now, ts)).hash(h);
+        let most = if self.unproven.is_some() { 6 } else { 2 };
+        slot.transmissions.min(most).hash(h);
+        let in_flight = slot.state == SlotState::InFlight;
+        if in_flight && slot.transmissions == 1 {
+            age(now, slot.sent_at).hash(h);
+        }
+        let stock = self.peering.kind() == PeerKind::Stock;
+        (slot.rto, stock.then_some(slot.unacked)).hash(h);
     }
 
     fn hash_receiving(&self, h: &mut impl Hasher) {

@@ -23,11 +23,11 @@ use std::{
 #[derive(Clone, Debug)]
 pub(crate) struct LossDetector {
     /// Number of the next transmission.
-    pub(super) next_transmission: u64,
+    next_transmission: u64,
     /// Every segment before it is acknowledged, lost, or was sent again.
-    pub(super) first_sendings: SeqNumber,
+    first_sendings: SeqNumber,
     /// Retransmissions in order; entries are stale once the segment is acknowledged or sent again.
-    pub(super) resent: VecDeque<(u64, SeqNumber)>,
+    resent: VecDeque<(u64, SeqNumber)>,
     /// When retransmissions time out; stale in the same way.
     pub(super) deadlines: BinaryHeap<Reverse<(Instant, u64, u32)>>,
     /// To be sent again; stale once acknowledged.

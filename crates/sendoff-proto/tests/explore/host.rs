@@ -2,8 +2,9 @@
 //! has written and read.
 
 use sendoff_proto::{
-    Cause, Config, Connection, Conv, DropReason, Endpoint, Opening, Party, PeerKind, Route, Timestamp,
-    TransmitBuffer, wire::Token,
+    Cause, Config, Connection, Conv, DropReason, Endpoint, Opening, Party, PeerKind, Route,
+    TransmitBuffer,
+    wire::{SegmentView, Token},
 };
 use std::{
     cell::RefCell,
@@ -35,6 +36,7 @@ pub struct End {
 #[derive(Clone, Debug)]
 pub struct Talk {
     pub connection: Option<Box<Connection>>,
+    pub began: Instant,
     pub conv: Conv,
     /// What opened it at a server.
     pub opening: Opening,
@@ -139,6 +141,7 @@ impl Host {
         self.talks.push(Talk {
             tokens: vec![connection.token()],
             connection: Some(Box::new(connection)),
+            began: now,
             conv,
             opening,
             life: self.life,
@@ -316,11 +319,11 @@ impl Host {
         self.answer(now, sent);
     }
 
-    /// What an echo of that timestamp would bring to the sender.
-    pub fn normal_timestamp(&self, now: Instant, conv: u32, timestamp: Timestamp) -> (u8, u64) {
-        let living = self.talks.iter().rev().filter(|talk| talk.conv.value() == conv);
-        let connection = living.filter_map(|talk| talk.connection.as_ref()).next();
-        connection.map_or((0, 0), |connection| connection.normal_timestamp(now, timestamp))
+    /// What an ACK with that number and timestamp would show us.
+    pub fn echo_class(&self, now: Instant, segment: &SegmentView<'_>) -> u8 {
+        let mut living = self.talks.iter().rev().filter(|talk| talk.conv.value() == segment.conv());
+        let connection = living.find_map(|talk| talk.connection.as_ref());
+        connection.map_or(0, |connection| connection.echo_class(now, segment.sn(), segment.timestamp()))
     }
 
     pub fn fingerprint(&self, now: Instant, h: &mut impl Hasher) {

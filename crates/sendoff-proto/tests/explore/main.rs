@@ -7,12 +7,14 @@
 //! `scripts/explore.sh` goes further than the default.
 
 mod check;
+mod ends;
 mod forge;
 mod host;
 mod search;
 mod stock;
 mod world;
 
+use ends::Clean;
 use sendoff_proto::{Opening, Wire};
 use world::{Faults, Finishes, Scenario};
 
@@ -22,7 +24,7 @@ const DEFAULT_STATES: usize = 20_000;
 fn run(scenario: &Scenario) {
     let asked = std::env::var("SENDOFF_EXPLORE_STATES").ok().and_then(|n| n.parse().ok());
     match search::explore(scenario, asked.unwrap_or(DEFAULT_STATES)) {
-        Ok(report) => println!("{}: {report:?}", scenario.name),
+        Ok(report) => println!("{}: {report}", scenario.name),
         Err(trace) => panic!("{trace}"),
     }
 }
@@ -35,17 +37,24 @@ fn scenario(name: &'static str, change: impl FnOnce(&mut Scenario)) {
 
 #[test]
 fn a_plain_conversation_ends_cleanly_or_says_what_is_lost() {
-    scenario("plain", |s| s.faults.pauses = 1);
+    scenario("plain", |s| {
+        s.clean = Clean::All;
+        s.faults.pauses = 1;
+    });
 }
 
 #[test]
 fn two_segments_arrive_once_and_in_order() {
-    scenario("two-segments", |s| (s.writes, s.first_writes, s.finishes) = ([2, 0], &[0, 2], Finishes::AtEnd));
+    scenario("two-segments", |s| {
+        (s.writes, s.first_writes, s.clean) = ([2, 0], &[0, 2], Clean::All);
+    });
 }
 
 #[test]
 fn a_longer_conversation_with_more_room_in_the_network() {
-    scenario("long", |s| (s.writes, s.first_writes, s.room) = ([2, 2], &[0, 2], 3));
+    scenario("long", |s| {
+        (s.writes, s.first_writes, s.room, s.clean) = ([2, 2], &[0, 2], 3, Clean::All);
+    });
 }
 
 #[test]
@@ -71,6 +80,7 @@ fn a_server_that_speaks_and_restarts_splices_no_conversations() {
 #[test]
 fn a_client_that_restarts_with_the_same_name_splices_no_conversations() {
     scenario("client-restart-same-conv", |s| {
+        s.clean = Clean::Last;
         s.faults = Faults { client_restarts: 1, ..Faults::default() };
     });
 }

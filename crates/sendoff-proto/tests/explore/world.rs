@@ -1,6 +1,7 @@
 //! Two hosts, what is in the network between them, and all that can happen next.
 
 use super::{
+    ends::Clean,
     forge::{Forgery, forge},
     host::{Event, Host, Sent},
     stock::Stock,
@@ -22,6 +23,9 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 /// A process may be stopped for so long, while the network forgets.
 const PAUSE: Duration = Duration::from_secs(10);
+
+/// In a longer time the network loses all that is in it.
+const DELAY: Duration = Duration::from_secs(2);
 
 /// When a server's application finishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +71,7 @@ pub struct Scenario {
     /// The conversation id is set by hand.
     pub fixed_conv: bool,
     pub faults: Faults,
+    pub clean: Clean,
     /// Datagrams in the network each way.
     pub room: usize,
     /// Times that the clock may go on in one path.
@@ -87,6 +92,7 @@ impl Scenario {
             closes: [false; 2],
             fixed_conv: false,
             faults: Faults::default(),
+            clean: Clean::None,
             room: 2,
             ticks: 4,
         }
@@ -100,8 +106,7 @@ impl Scenario {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
     Connect { opening: u8, writes: u8 },
-    Deliver { way: u8, n: u8, keep: bool },
-    Drop { way: u8, n: u8 },
+    Deliver { way: u8, n: u8 },
     Tick,
     Pause,
     ClientWrites,
@@ -128,10 +133,22 @@ pub struct World {
     pub now: Instant,
     pub client: Rc<Host>,
     pub server: Server,
-    /// To the server, and to the client.
+    /// To the server, and to the client: what may arrive any number of times, or never.
     net: [Vec<Rc<[u8]>>; 2],
     left: Faults,
     pub ticks: u8,
+    /// What happens to a datagram that finds the network full.
+    pub loss: Loss,
+    /// The last step has sent one.
+    pub was_full: bool,
+}
+
+/// Which datagram is lost when there is no room for all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loss {
+    Newest,
+    /// That one in order of age.
+    Older(u8),
 }
 
 fn config(wire: Wire) -> Config {
@@ -161,6 +178,8 @@ impl World {
             net: [Vec::new(), Vec::new()],
             left: scenario.faults,
             ticks: 0,
+            loss: Loss::Newest,
+            was_full: false,
         }
     }
 
@@ -186,9 +205,7 @@ impl World {
             self.fault_actions(scenario, &mut actions);
             for way in 0..2 {
                 for n in 0..self.net[way as usize].len() as u8 {
-                    actions.push(Action::Deliver { way, n, keep: false });
-                    actions.push(Action::Deliver { way, n, keep: true });
-                    actions.push(Action::Drop { way, n });
+                    actions.push(Action::Deliver { way, n });
                 }
             }
         }
@@ -254,7 +271,7 @@ impl World {
         if self.ticks < scenario.ticks && dialled {
             actions.extend(self.next_tick().map(|_| Action::Tick));
         }
-        if left.pauses > 0 && dialled && self.net.iter().all(Vec::is_empty) {
+        if left.pauses > 0 && dialled {
             actions.push(Action::Pause);
         }
         if left.aborts > 0 {
@@ -276,18 +293,33 @@ impl World {
         }
     }
 
-    /// When something happens by itself. A tombstone outlives every datagram of its conversation.
+    /// When something happens by itself.
     pub fn next_tick(&self) -> Option<Instant> {
         let timers = [
             self.client.next_timer(),
             self.ours().and_then(Host::next_timer),
             self.stock().and_then(Stock::next_timer),
         ];
+        let next = timers.into_iter().flatten().chain(self.next_expiry()).min()?;
+        Some(next.max(self.now))
+    }
+
+    fn next_expiry(&self) -> Option<Instant> {
         let expiries = [self.client.next_expiry(), self.ours().and_then(Host::next_expiry)];
-        let expiry = expiries.into_iter().flatten().filter(|&at| at > self.now).min();
-        let next = timers.into_iter().flatten().chain(expiry).min()?.max(self.now);
-        let empty = self.net.iter().all(Vec::is_empty);
-        (empty || expiry.is_none_or(|at| next < at)).then_some(next)
+        expiries.into_iter().flatten().filter(|&at| at > self.now).min()
+    }
+
+    /// The clock goes on. A tombstone outlives every datagram of its conversation.
+    fn pass(&mut self, until: Instant, ours: &mut Sent, theirs: &mut Sent) {
+        if until > self.now + DELAY || self.next_expiry().is_some_and(|at| at <= until) {
+            self.net = Default::default();
+        }
+        self.now = until;
+        Rc::make_mut(&mut self.client).tick(self.now, ours);
+        match &mut self.server {
+            Server::Ours(host) => Rc::make_mut(host).tick(self.now, theirs),
+            Server::Stock(stock) => Rc::make_mut(stock).tick(self.now, theirs),
+        }
     }
 
     /// Lets it happen.
@@ -296,6 +328,7 @@ impl World {
     /// What rule is broken by it.
     pub fn step(&mut self, scenario: &Scenario, action: Action) -> Result<(), String> {
         let (mut ours, mut theirs) = (Sent::new(), Sent::new());
+        self.was_full = false;
         let now = self.now;
         match action {
             Action::Connect { opening, writes } => {
@@ -303,22 +336,17 @@ impl World {
                 let opening = scenario.openings[opening as usize];
                 Rc::make_mut(&mut self.client).dial(now, conv(), opening, writes, &mut ours);
             }
-            Action::Deliver { way, n, keep } => {
-                let place = &mut self.net[way as usize];
-                let datagram =
-                    if keep { place[n as usize].clone() } else { place.remove(n as usize) };
+            Action::Deliver { way, n } => {
+                let datagram = self.net[way as usize][n as usize].clone();
                 self.receive(way, &datagram, &mut ours, &mut theirs)?;
             }
-            Action::Drop { way, n } => drop(self.net[way as usize].remove(n as usize)),
             Action::Tick => {
                 self.ticks = self.ticks.saturating_add(1);
-                self.now = self.next_tick().unwrap_or(now);
-                self.tick(&mut ours, &mut theirs);
+                self.pass(self.next_tick().unwrap_or(now), &mut ours, &mut theirs);
             }
             Action::Pause => {
                 self.left.pauses -= 1;
-                self.now = now + PAUSE;
-                self.tick(&mut ours, &mut theirs);
+                self.pass(now + PAUSE, &mut ours, &mut theirs);
             }
             Action::ClientRestarts => {
                 self.left.client_restarts -= 1;
@@ -375,14 +403,6 @@ impl World {
         }
     }
 
-    fn tick(&mut self, ours: &mut Sent, theirs: &mut Sent) {
-        Rc::make_mut(&mut self.client).tick(self.now, ours);
-        match &mut self.server {
-            Server::Ours(host) => Rc::make_mut(host).tick(self.now, theirs),
-            Server::Stock(stock) => Rc::make_mut(stock).tick(self.now, theirs),
-        }
-    }
-
     fn receive(
         &mut self,
         way: u8,
@@ -409,7 +429,7 @@ impl World {
         }
     }
 
-    /// Puts datagrams into the network, where there is room: what is beyond is lost.
+    /// Puts datagrams into the network, as far as there is room.
     fn send(&mut self, scenario: &Scenario, way: usize, sent: Sent) -> Result<(), String> {
         for datagram in sent {
             let fin = segments(&datagram)
@@ -420,18 +440,45 @@ impl World {
             }
             let hash = self.datagram_hash(way, &datagram);
             let is_there = self.net[way].iter().any(|other| self.datagram_hash(way, other) == hash);
-            if !is_there && self.net[way].len() < scenario.room {
-                self.net[way].push(datagram.into());
+            if is_there {
+                continue;
             }
+            let place = &mut self.net[way];
+            if place.len() >= scenario.room {
+                self.was_full = true;
+                match self.loss {
+                    Loss::Newest => continue,
+                    Loss::Older(n) => drop(place.remove(n as usize)),
+                }
+            }
+            place.push(datagram.into());
         }
         Ok(())
     }
 
-    /// The oldest datagram, alternating between the two ways.
-    pub fn oldest(&self, turn: usize) -> Option<Action> {
-        let ways = [turn % 2, 1 - turn % 2];
-        let way = ways.into_iter().find(|&way| !self.net[way].is_empty())?;
-        Some(Action::Deliver { way: way as u8, n: 0, keep: false })
+    /// The oldest datagram to the server, or else to the client.
+    pub fn oldest(&self) -> Option<Action> {
+        let way = (0..2).find(|&way| !self.net[way].is_empty())?;
+        Some(Action::Deliver { way: way as u8, n: 0 })
+    }
+
+    /// A step in a network that loses and doubles nothing.
+    ///
+    /// # Errors
+    /// What rule is broken by it.
+    pub fn step_fairly(&mut self, scenario: &Scenario, action: Action) -> Result<(), String> {
+        let fair = Scenario { room: usize::MAX, ..scenario.clone() };
+        let delivered = match action {
+            Action::Deliver { way, n } => Some((way as usize, self.net[way as usize][n as usize].clone())),
+            _ => None,
+        };
+        let done = self.step(&fair, action);
+        if let Some((way, datagram)) = delivered
+            && let Some(n) = self.net[way].iter().position(|other| Rc::ptr_eq(other, &datagram))
+        {
+            self.net[way].remove(n);
+        }
+        done
     }
 
     /// Datagrams are told apart by what they would do: not by challenges, which nobody looks at but to
@@ -447,9 +494,7 @@ impl World {
                 Command::Push | Command::Ack => self.ours(),
                 _ => None,
             };
-            let normal =
-                clock.map(|host| host.normal_timestamp(self.now, segment.conv(), segment.timestamp()));
-            normal.hash(&mut h);
+            clock.map(|host| host.echo_class(self.now, &segment)).hash(&mut h);
             let challenged = Block::parse(&segment)
                 .is_some_and(|b| matches!(b.body, Body::Ping { .. } | Body::Pong { .. }));
             let data = segment.data();
@@ -484,11 +529,7 @@ impl World {
             Action::Connect { opening, writes } => {
                 format!("client connects {:?}, {writes} written", scenario.openings[opening as usize])
             }
-            Action::Deliver { way, n, keep } => {
-                let copy = if keep { "a copy of " } else { "" };
-                format!("{} gets {copy}{}", to(way), datagram(way, n))
-            }
-            Action::Drop { way, n } => format!("lost on the way to the {}: {}", to(way), datagram(way, n)),
+            Action::Deliver { way, n } => format!("{} gets {}", to(way), datagram(way, n)),
             Action::Tick => {
                 let span = self.next_tick().map(|at| at - self.now).unwrap_or_default();
                 format!("{} ms pass", span.as_millis())
