@@ -243,8 +243,9 @@ impl Tombstone {
             (Body::Ping { .. }, _) if !is_ours => unknown(),
             (Body::Hello { .. } | Body::Ping { .. }, Rest::Reset(code)) => reset(self.peer, code),
             (Body::Fin { .. }, Rest::Reset(code)) if same_peer && is_ours => reset(self.peer, code),
-            // It only vouches for the PUSHes behind it.
+            // They only vouch for the PUSHes behind them.
             (Body::Hello { .. }, Rest::Closed) if is_ours => Met::GoOn,
+            (Body::Welcome { .. }, _) if same_peer && is_ours => Met::GoOn,
             (Body::Ping { challenge }, Rest::Closed) => {
                 Met::Answer(Kind::Pong, Answer::pong(conv, self.una, (self.peer, self.own), challenge))
             }
