@@ -48,7 +48,7 @@ impl Ends {
     pub fn reach(&mut self, scenario: &Scenario, world: &World) -> Result<(), String> {
         let (outcome, _) = self.follow(scenario, world.clone())?;
         let last = world.client.talks.last();
-        let fresh = last.is_some_and(|dial| !dial.is_over() && world.now <= dial.began + FRESH);
+        let fresh = last.is_some_and(|dial| world.now <= dial.began + FRESH);
         let asked = match scenario.clean {
             Clean::All => fresh && !is_upset(world),
             Clean::Last => fresh,
