@@ -6,6 +6,10 @@ use super::{
     world::{Scenario, World},
 };
 use sendoff_proto::{Cause, Opening, PeerKind, code};
+use std::time::Duration;
+
+/// How long an endpoint remembers what has ended.
+const TOMBSTONE: Duration = Duration::from_secs(10);
 
 /// Which of the client's conversations opened that one of the server.
 fn dial_of<'a>(client: &'a Host, accepted: &Talk) -> Option<&'a Talk> {
@@ -120,10 +124,13 @@ fn check_dial(world: &World, dial: &Talk) -> Result<(), String> {
 fn check_end(scenario: &Scenario, world: &World, talk: &Talk, others: &[Talk]) -> Result<(), String> {
     let Some(end) = talk.end else { return Ok(()) };
     let broken_off = |other: &Talk| other.end.is_some_and(|e| e.cause != Cause::Closed) || other.closed;
+    // Its tombstone is gone: then who has missed its last words is told that nobody knows him.
+    let forgotten = |other: &Talk| other.ended_at.is_some_and(|at| world.now >= at + TOMBSTONE);
     let upset = world.client.life > 0
         || world.ours().is_some_and(|server| server.life > 0)
         || world.stock().is_some_and(|stock| stock.closed)
-        || others.iter().any(broken_off);
+        || others.iter().any(|other| broken_off(other) || forgotten(other))
+        || talk.opening == Opening::Hello(stranger());
     match end.cause {
         Cause::Closed if talk.closed => Ok(()),
         // Where its last acknowledgement is missing, no byte may be in doubt.

@@ -56,6 +56,7 @@ pub struct Talk {
     pub delivered: bool,
     pub peer: PeerKind,
     pub end: Option<End>,
+    pub ended_at: Option<Instant>,
 }
 
 impl Talk {
@@ -155,6 +156,7 @@ impl Host {
             delivered: false,
             peer: PeerKind::Unknown,
             end: None,
+            ended_at: None,
         });
         n
     }
@@ -315,6 +317,7 @@ impl Host {
         talk.note();
         if ended {
             talk.connection = None;
+            talk.ended_at = Some(now);
         }
         self.answer(now, sent);
     }
