@@ -132,7 +132,7 @@ impl Connection {
             return self.time_out(now, Silence::KeepAlive);
         }
         self.liveness.keep_alives += 1;
-        self.liveness.ask = true;
+        self.ask();
         self.timers.set(Timer::KeepAlive, Some(now + gap));
     }
 
@@ -143,11 +143,20 @@ impl Connection {
         self.peering.kind() == PeerKind::Stock && pushed > probe.sent_at && pushed < probe.sent_at + slack
     }
 
+    /// Asks the peer for a sign of life. WELCOME does it where nothing shows yet that the peer knows our token.
+    fn ask(&mut self) {
+        if self.peering.is_unproven() {
+            self.answers.welcome = true;
+        } else {
+            self.liveness.ask = true;
+        }
+    }
+
     /// Something hints that the peer doesn't know us any more: it is asked, four times in two seconds. A hint
     /// alone ends nothing.
     pub(super) fn hint(&mut self, now: Instant) {
         let opening = self.phase != Phase::Open;
-        if opening || !self.peering.blocks || self.liveness.in_round() || self.peering.is_unproven() {
+        if opening || !self.peering.blocks || self.liveness.in_round() {
             return;
         }
         self.stats.hints += 1;
@@ -171,7 +180,7 @@ impl Connection {
             Some(&after) => (round.began + after).max(now + rto),
             None => now + rto,
         };
-        self.liveness.ask = true;
+        self.ask();
         self.timers.set(Timer::Hint, Some(next));
     }
 
