@@ -6,7 +6,10 @@ use super::{
     loss::is_current,
     send::{Slot, SlotState},
 };
-use crate::seq::{SeqNumber, Timestamp};
+use crate::{
+    seq::{SeqNumber, Timestamp},
+    wire::Token,
+};
 use std::{
     cmp::Reverse,
     hash::{Hash, Hasher},
@@ -44,6 +47,12 @@ impl Connection {
         {
             self.timers.set(Timer::Greeting, Some(unproven.began + rto));
         }
+    }
+
+    /// The peer's token, once it is known.
+    #[doc(hidden)]
+    pub fn peer_token(&self) -> Option<Token> {
+        self.peering.peer
     }
 
     /// What an ACK with that number and timestamp would show us.

@@ -92,7 +92,10 @@ fn check_accepted(client: &Host, talk: &Talk) -> Result<(), String> {
 
 fn check_dial(world: &World, dial: &Talk) -> Result<(), String> {
     let accepted: Vec<&Talk> = world.ours().map_or_else(Vec::new, |server| {
-        let theirs = |talk: &&Talk| dial_of(&world.client, talk).is_some_and(|d| d.name == dial.name);
+        let theirs = |talk: &&Talk| {
+            let chosen = dial.partner.is_none_or(|token| talk.tokens.contains(&token));
+            chosen && dial_of(&world.client, talk).is_some_and(|d| d.name == dial.name)
+        };
         server.talks.iter().filter(theirs).collect()
     });
     let sessions = world.stock().map_or(&[][..], |stock| &stock.sessions);

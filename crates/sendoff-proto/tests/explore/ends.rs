@@ -28,6 +28,8 @@ pub enum Clean {
     All,
     /// The client's last.
     Last,
+    /// None, but each has to come as soon as a clean one.
+    Soon,
     None,
 }
 
@@ -51,7 +53,7 @@ impl Ends {
         let fresh = last.is_some_and(|dial| world.now <= dial.began + FRESH);
         let asked = match scenario.clean {
             Clean::All => fresh && !is_upset(world),
-            Clean::Last => fresh,
+            Clean::Last | Clean::Soon => fresh,
             Clean::None => false,
         };
         if !asked || (outcome.clean && outcome.after <= CLEAN_TIME) {
@@ -103,6 +105,7 @@ fn is_clean(scenario: &Scenario, world: &World) -> bool {
     let ours = world.ours().map_or(&[][..], |server| &server.talks);
     let all = world.client.talks.iter().chain(ours);
     match scenario.clean {
+        Clean::Soon => true,
         Clean::Last => {
             world.client.talks.last().and_then(|talk| talk.end).is_none_or(|e| e.cause == Cause::Closed)
         }

@@ -42,6 +42,8 @@ pub struct Talk {
     pub opening: Opening,
     /// All tokens that it has had.
     pub tokens: Vec<Token>,
+    /// The peer's, once it is known.
+    pub partner: Option<Token>,
     /// Which life of its process.
     pub life: u8,
     /// The first byte that it writes; the next ones count up.
@@ -77,6 +79,7 @@ impl Talk {
         if self.tokens.last() != Some(&connection.token()) {
             self.tokens.push(connection.token());
         }
+        self.partner = connection.peer_token();
         self.conv = connection.conv();
         self.peer_finished = connection.is_peer_finished();
         self.delivered = self.finished && connection.is_delivered();
@@ -141,6 +144,7 @@ impl Host {
         self.endpoint.insert(self.remote, conv, n);
         self.talks.push(Talk {
             tokens: vec![connection.token()],
+            partner: connection.peer_token(),
             connection: Some(Box::new(connection)),
             began: now,
             conv,

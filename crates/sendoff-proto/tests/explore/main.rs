@@ -19,7 +19,7 @@ use sendoff_proto::{Opening, Wire};
 use world::{Faults, Finishes, Scenario};
 
 /// States of each scenario.
-const DEFAULT_STATES: usize = 20_000;
+const DEFAULT_STATES: usize = 40_000;
 
 fn run(scenario: &Scenario) {
     let asked = std::env::var("SENDOFF_EXPLORE_STATES").ok().and_then(|n| n.parse().ok());
@@ -73,6 +73,7 @@ fn a_server_that_restarts_splices_no_conversations() {
 #[test]
 fn a_server_that_speaks_and_restarts_splices_no_conversations() {
     scenario("server-restart-both-ways", |s| {
+        (s.writes, s.first_writes, s.openings) = ([0, 2], &[0], &[Opening::Waiting]);
         s.faults = Faults { server_restarts: 1, ..Faults::default() };
     });
 }
@@ -80,6 +81,15 @@ fn a_server_that_speaks_and_restarts_splices_no_conversations() {
 #[test]
 fn a_client_that_restarts_with_the_same_name_splices_no_conversations() {
     scenario("client-restart-same-conv", |s| {
+        s.clean = Clean::Last;
+        s.faults = Faults { client_restarts: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_client_that_restarts_takes_nothing_that_was_meant_for_the_old_one() {
+    scenario("client-restart-server-speaks", |s| {
+        (s.writes, s.first_writes, s.openings) = ([0, 2], &[0], &[Opening::Waiting]);
         s.clean = Clean::Last;
         s.faults = Faults { client_restarts: 1, ..Faults::default() };
     });
@@ -119,7 +129,7 @@ fn both_sides_may_close_while_data_is_under_way() {
 #[test]
 fn a_stock_server_may_close_at_any_time() {
     scenario("stock-server", |s| {
-        (s.stock_server, s.writes, s.first_writes) = (true, [2, 1], &[0, 1, 2]);
+        (s.stock_server, s.writes, s.first_writes, s.clean) = (true, [2, 1], &[0, 1, 2], Clean::Soon);
         s.faults = Faults { stock_closes: 1, ..Faults::default() };
     });
 }
