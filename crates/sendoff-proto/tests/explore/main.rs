@@ -47,6 +47,7 @@ fn a_plain_conversation_ends_cleanly_or_says_what_is_lost() {
 fn two_segments_arrive_once_and_in_order() {
     scenario("two-segments", |s| {
         (s.writes, s.first_writes, s.clean) = ([2, 0], &[0, 2], Clean::All);
+        s.faults.pauses = 1;
     });
 }
 
@@ -98,8 +99,8 @@ fn a_client_that_restarts_takes_nothing_that_was_meant_for_the_old_one() {
 #[test]
 fn the_same_name_dialled_again_is_another_conversation() {
     scenario("redial-same-conv", |s| {
-        s.fixed_conv = true;
-        s.faults = Faults { redials: 1, pauses: 1, ..Faults::default() };
+        (s.writes, s.first_writes, s.fixed_conv) = ([2, 0], &[0, 2], true);
+        s.faults = Faults { aborts: 1, redials: 1, pauses: 1, ..Faults::default() };
     });
 }
 
@@ -122,7 +123,7 @@ fn an_attacker_without_tokens_gets_none_of_two_segments() {
 #[test]
 fn both_sides_may_close_while_data_is_under_way() {
     scenario("close", |s| {
-        (s.closes, s.finishes) = ([true; 2], Finishes::AtAnyTime);
+        (s.closes, s.finishes, s.clean) = ([true; 2], Finishes::AtAnyTime, Clean::Soon);
     });
 }
 
