@@ -9,6 +9,7 @@ mod blocks;
 mod buffer;
 mod byte_ring;
 mod closing;
+mod fingerprint;
 mod incoming;
 mod lifecycle;
 mod liveness;

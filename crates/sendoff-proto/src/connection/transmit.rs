@@ -59,6 +59,9 @@ impl Connection {
     /// Towards an unproven peer: whether the next of what waits fits in what may be sent.
     fn has_credit_for_any(&mut self) -> bool {
         let credit = self.credit();
+        if self.answers.reset.is_some() && credit >= RESET_SIZE {
+            return true;
+        }
         let front = self.front().map_or(0, front_size);
         let mut least = usize::MAX;
         let mut waits = |size: usize| least = least.min(size);
@@ -68,9 +71,6 @@ impl Connection {
         }
         if self.owes_acks() && undeferred || self.probing.any() {
             waits(HEADER_SIZE);
-        }
-        if self.answers.reset.is_some() {
-            waits(RESET_SIZE);
         }
         if self.answers.pong.is_some() && undeferred || (self.liveness.ask && self.peering.knows_us()) {
             waits(PING_SIZE);
@@ -94,6 +94,9 @@ impl Connection {
         buffer.clear();
         if self.phase == Phase::Ended {
             return self.say_last_words(now, buffer);
+        }
+        if self.turn_away_stranger(buffer) {
+            return true;
         }
         self.refill_pacer(now);
         let asked = self.stats.segments_sent + self.stats.probes_sent;
@@ -390,13 +393,36 @@ impl Connection {
         {
             self.put_block(&header, 0, self.peering.peer, own, Body::Pong { challenge }, datagram);
         }
-        if datagram.room() >= RESET_SIZE
-            && let Some(stranger) = self.answers.reset.take()
-        {
-            let nobody = Segment { window: 0, una: SeqNumber(0), timestamp: Timestamp(0), ..header };
-            let body = Body::Reset { code: code::UNKNOWN, reason: "" };
-            self.put_block(&nobody, 0, Some(stranger), None, body, datagram);
+    }
+
+    /// RESET 1 to who takes us for somebody else. It goes alone: a HELLO or WELCOME in front is for another, and
+    /// there the datagram would be dropped whole.
+    fn turn_away_stranger(&mut self, buffer: &mut TransmitBuffer) -> bool {
+        if self.answers.reset.is_none() || self.credit() < RESET_SIZE {
+            return false;
         }
+        let (Some(stranger), Some(mut datagram)) =
+            (self.answers.reset.take(), buffer.start(self.config.mtu_bytes()))
+        else {
+            return false;
+        };
+        let nobody = Segment {
+            conv: self.conv.value(),
+            command: Command::WindowTell,
+            fragment: 0,
+            window: 0,
+            timestamp: Timestamp(0),
+            sn: PROBE_SN,
+            una: SeqNumber(0),
+        };
+        let body = Body::Reset { code: code::UNKNOWN, reason: "" };
+        self.put_block(&nobody, 0, Some(stranger), None, body, &mut datagram);
+        datagram.finish();
+        self.stats.datagrams_sent += 1;
+        if let Some(unproven) = &mut self.unproven {
+            unproven.sent += RESET_SIZE as u64;
+        }
+        true
     }
 
     /// A PING, or a PROBE to a stock peer; an unproven one gets the WELCOME that stands in front anyway.
