@@ -22,9 +22,9 @@ fn dial_of<'a>(client: &'a Host, accepted: &Talk) -> Option<&'a Talk> {
 /// A connection was just accepted.
 pub fn accepted(client: &Host, server: &Host, n: usize) -> Result<(), String> {
     let talk = &server.talks[n];
-    let earlier = server.talks[..n].iter().find(|other| {
-        other.life == talk.life && other.opening == talk.opening && other.conv == talk.conv
-    });
+    let earlier = server.talks[..n]
+        .iter()
+        .find(|other| other.life == talk.life && other.opening == talk.opening && other.conv == talk.conv);
     match talk.opening {
         Opening::Hello(token) if token == stranger() => Ok(()),
         Opening::Hello(_) if dial_of(client, talk).is_none() => Err("accepted what nobody opened".to_owned()),
