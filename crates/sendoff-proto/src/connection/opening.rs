@@ -304,9 +304,12 @@ impl Connection {
         if !self.peering.is_unproven() {
             self.timers.stop(Timer::Greeting);
         }
-        let promised = self.receive.promised();
+        // The answer to what has proven it, or the next acknowledgement, tells the whole window.
+        let was_closed = self.receive.promised() == 0;
         self.receive.set_cap(None);
-        self.tell_reopened_window(promised);
+        if was_closed {
+            self.tell_reopened_window(0);
+        }
     }
 
     /// The peer knows our token.

@@ -116,7 +116,8 @@ fn check_dial(world: &World, dial: &Talk) -> Result<(), String> {
         };
         let arrived = accepted.iter().copied().any(|talk| has_all(&talk))
             || sessions.iter().any(|session| session.received == written);
-        if !arrived && !(written.is_empty() && dial.peer != PeerKind::Extended) {
+        let nothing_told = written.is_empty() && dial.peer != PeerKind::Extended;
+        if !arrived && !nothing_told {
             return Err("client's shutdown is Ok, but the server doesn't have it all".to_owned());
         }
     }
