@@ -284,6 +284,7 @@ impl Connection {
         if self.phase == Phase::Ended {
             return;
         }
+        self.opened_before_end = self.phase == Phase::Open;
         let told = self.is_fin_covered() || self.peering.kind() == PeerKind::Stock;
         self.delivered_at_end = cause == Cause::Closed || (self.ring.is_empty() && told);
         self.remains = Some(Box::new(self.leave_behind(rest)));
@@ -319,9 +320,8 @@ impl Connection {
             && self.dial.is_some()
             && self.stats.datagrams_sent > 0
             && self.unreachable.first.is_none();
-        let stays = matches!(rest, Rest::Closed) && self.finished_first
-            || self.last_words.is_some()
-            || called_off;
+        let stays =
+            matches!(rest, Rest::Closed) && self.finished_first || self.last_words.is_some() || called_off;
         Remains {
             own: self.peering.own,
             peer: self.peering.peer,
