@@ -3,7 +3,9 @@
 mod common;
 
 use common::*;
-use sendoff::{Cause, Config, Ending, Farewell, KcpEndpoint, KcpListener, KcpStream, Party, PeerKind, Silence};
+use sendoff::{
+    Cause, Config, Ending, Farewell, KcpEndpoint, KcpListener, KcpStream, Party, PeerKind, Silence,
+};
 use std::{
     io::{self, ErrorKind},
     net::{SocketAddr, UdpSocket},
@@ -121,7 +123,7 @@ async fn close_delivers_what_was_written_and_tells_code_and_reason() {
 #[tokio::test]
 async fn a_reader_that_waits_gets_the_end_when_the_other_half_closes() {
     watched(async {
-        let Pair { client, .. } = Pair::new().await;
+        let Pair { client, server: _server, .. } = Pair::new().await;
         let (mut reader, mut writer) = client.into_split();
         let reading = tokio::spawn(async move { reader.read(&mut [0; 8]).await });
         settle().await;
@@ -548,7 +550,8 @@ fn connections_opened_while_the_runtime_ends_are_told_so() {
                     let mut streams = Vec::new();
                     // As long as anyone drives the socket; a port of its own each, for one socket for all.
                     for port in 1..=u16::MAX {
-                        match living.block_on(endpoint.connect_early_with(("127.0.0.1", port), Config::new())) {
+                        match living.block_on(endpoint.connect_early_with(("127.0.0.1", port), Config::new()))
+                        {
                             Ok(stream) => streams.push(stream),
                             Err(_) => return streams,
                         }

@@ -62,7 +62,10 @@ async fn both_may_finish_at_the_same_time() {
         server.finish_with(101, "server").unwrap();
         let (here, there) = tokio::join!(client.closed(), server.closed());
         assert_eq!((here.by, here.code, here.peer), (Party::Local, 100, Some(Farewell::new(101, "server"))));
-        assert_eq!((there.by, there.code, there.peer), (Party::Local, 101, Some(Farewell::new(100, "client"))));
+        assert_eq!(
+            (there.by, there.code, there.peer),
+            (Party::Local, 101, Some(Farewell::new(100, "client")))
+        );
         assert_eq!(listener.endpoint().stats().connections, 0);
     })
     .await;
@@ -205,7 +208,9 @@ async fn who_aborts_reads_what_came_in_order_then_connection_aborted() {
 async fn a_reason_is_cut_to_256_bytes_at_a_character_on_both_sides() {
     watched(async {
         let _clock = Frozen::new();
-        for (reason, len) in [("x".repeat(256), 256), ("ä".repeat(200), 256), (format!("x{}", "ä".repeat(200)), 255)] {
+        for (reason, len) in
+            [("x".repeat(256), 256), ("ä".repeat(200), 256), (format!("x{}", "ä".repeat(200)), 255)]
+        {
             for close in [false, true] {
                 let Pair { mut client, mut server, .. } = Pair::new().await;
                 match close {

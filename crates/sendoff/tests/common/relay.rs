@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::net::UdpSocket;
+use tokio::{net::UdpSocket, task::JoinHandle};
 
 /// One in ten is lost, one in twenty comes twice, one in twenty is overtaken by the next: each way.
 pub async fn bad_relay(server: SocketAddr, seed: u64) -> SocketAddr {
@@ -60,6 +60,7 @@ pub struct Gate {
     shut: [AtomicBool; 2],
     /// What the client has sent through it.
     passed: Mutex<Vec<Vec<u8>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -75,7 +76,7 @@ impl Gate {
         back.connect(server).await.unwrap();
         let gate = Arc::new(Self { addr: front.local_addr().ok(), ..Self::default() });
         let client = Arc::new(Mutex::new(None));
-        tokio::spawn({
+        let there = tokio::spawn({
             let (gate, front, back, client) = (gate.clone(), front.clone(), back.clone(), client.clone());
             async move {
                 let mut buffer = vec![0; 65_536];
@@ -88,7 +89,7 @@ impl Gate {
                 }
             }
         });
-        tokio::spawn({
+        let here = tokio::spawn({
             let gate = gate.clone();
             async move {
                 let mut buffer = vec![0; 65_536];
@@ -100,7 +101,17 @@ impl Gate {
                 }
             }
         });
+        gate.tasks.lock().unwrap().extend([there, here]);
         gate
+    }
+
+    /// Its sockets are closed without a word: to both sides, the other's process has died.
+    pub async fn vanish(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        for task in tasks {
+            task.abort();
+            _ = task.await;
+        }
     }
 
     pub fn addr(&self) -> SocketAddr {
