@@ -90,6 +90,24 @@ async fn a_peer_that_never_says_its_end_is_left_after_the_linger_time() {
 }
 
 #[tokio::test]
+async fn what_lingers_wakes_nobody_meanwhile() {
+    watched(async {
+        let config = Config::new().keep_alive(None);
+        let Pair { client, mut server, .. } = Pair::with(config).await;
+        tokio::time::pause();
+        let closed = client.closed();
+        drop(client);
+        assert_eq!(server.read(&mut [0; 8]).await.unwrap(), 0);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let parks = || tokio::runtime::Handle::current().metrics().worker_park_count(0);
+        let slept = parks();
+        closed.await;
+        assert!(parks() - slept < 100, "woken {} times", parks() - slept);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_peer_that_never_reads_is_left_after_the_linger_time_and_told_so() {
     watched(async {
         let config = Config::new().send_window(16).unwrap().recv_window(16).unwrap();

@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use sendoff::{Cause, Config, KcpListener, KcpStream, Party, PeerKind, Silence, code};
+use sendoff::{Cause, Config, KcpEndpoint, KcpListener, KcpStream, Party, PeerKind, Silence, code};
 use std::{io::ErrorKind, net::UdpSocket, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -83,6 +83,26 @@ async fn a_server_that_restarts_at_its_port_resets_by_its_first_answers_and_sees
         assert!(poll_once(listener.accept()).await.is_none());
         let again = KcpStream::connect(gate.addr()).await.unwrap();
         greeted(again, &listener).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_that_restarts_at_its_port_resets_what_the_server_had_with_the_first() {
+    watched(async {
+        let _clock = Frozen::new();
+        let (Pair { mut server, listener, client: _client }, gate) = gated(Config::new()).await;
+        gate.vanish().await;
+        let reborn = KcpEndpoint::bind(gate.back.unwrap()).await.unwrap();
+        let client = reborn.connect(listener.local_addr()).await.unwrap();
+        let (mut client, mut other) = greeted(client, &listener).await;
+        assert_eq!(server.peer_addr(), other.peer_addr());
+        server.write_all(b"do you remember me?").await.unwrap();
+        let ending = failed(server.read(&mut [0; 8]).await, ErrorKind::ConnectionReset);
+        assert_eq!((ending.by, ending.cause, ending.code), (Party::Peer, Cause::Reset, code::UNKNOWN));
+        other.write_all(b"and you").await.unwrap();
+        assert_eq!(read_exactly(&mut client, 7).await, b"and you");
+        assert!(poll_once(reborn.accept()).await.is_none());
     })
     .await;
 }

@@ -57,6 +57,8 @@ async fn pass_on(from: Arc<UdpSocket>, to: Arc<UdpSocket>, seed: u64) {
 #[derive(Default)]
 pub struct Gate {
     addr: Option<SocketAddr>,
+    /// Where the server sees its client.
+    pub back: Option<SocketAddr>,
     shut: [AtomicBool; 2],
     /// What the client has sent through it.
     passed: Mutex<Vec<Vec<u8>>>,
@@ -74,7 +76,8 @@ impl Gate {
         let front = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         back.connect(server).await.unwrap();
-        let gate = Arc::new(Self { addr: front.local_addr().ok(), ..Self::default() });
+        let (addr, seen) = (front.local_addr().ok(), back.local_addr().ok());
+        let gate = Arc::new(Self { addr, back: seen, ..Self::default() });
         let client = Arc::new(Mutex::new(None));
         let there = tokio::spawn({
             let (gate, front, back, client) = (gate.clone(), front.clone(), back.clone(), client.clone());
