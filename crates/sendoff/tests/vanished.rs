@@ -91,7 +91,10 @@ async fn a_server_that_restarts_at_its_port_resets_by_its_first_answers_and_sees
 async fn a_client_that_restarts_at_its_port_resets_what_the_server_had_with_the_first() {
     watched(async {
         let _clock = Frozen::new();
-        let (Pair { mut server, listener, client: _client }, gate) = gated(Config::new()).await;
+        let (Pair { mut server, listener, client: mut old }, gate) = gated(Config::new()).await;
+        // Its very first data has WELCOME in front, which nobody answers.
+        server.write_all(b"hello").await.unwrap();
+        assert_eq!(read_exactly(&mut old, 5).await, b"hello");
         gate.vanish().await;
         let reborn = KcpEndpoint::bind(gate.back.unwrap()).await.unwrap();
         let client = reborn.connect(listener.local_addr()).await.unwrap();
