@@ -313,7 +313,7 @@ impl Drop for Remembered {
 async fn the_tasks_of_futures_that_were_dropped_are_forgotten() {
     watched(async {
         const POLLS: usize = 10_000;
-        let Pair { client, listener, .. } = Pair::new().await;
+        let Pair { client, server: _server, listener } = Pair::new().await;
         let remembered = Arc::new(AtomicUsize::new(0));
         let poll = |future: &mut dyn FnMut(&mut Context<'_>) -> bool| {
             remembered.fetch_add(1, Ordering::Relaxed);

@@ -123,7 +123,7 @@ async fn close_delivers_what_was_written_and_tells_code_and_reason() {
 #[tokio::test]
 async fn a_reader_that_waits_gets_the_end_when_the_other_half_closes() {
     watched(async {
-        let Pair { client, .. } = Pair::new().await;
+        let Pair { client, server: _server, .. } = Pair::new().await;
         let (mut reader, mut writer) = client.into_split();
         let reading = tokio::spawn(async move { reader.read(&mut [0; 8]).await });
         settle().await;

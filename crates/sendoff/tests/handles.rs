@@ -95,7 +95,7 @@ async fn halves_of_different_streams_do_not_reunite_and_come_back() {
 #[tokio::test]
 async fn halves_tell_what_the_stream_tells() {
     watched(async {
-        let Pair { client, .. } = Pair::new().await;
+        let Pair { client, server: _server, .. } = Pair::new().await;
         let (conv, local, peer) = (client.conv(), client.local_addr(), client.peer_addr());
         let (reader, writer) = client.into_split();
         assert_eq!((reader.conv(), reader.local_addr(), reader.peer_addr()), (conv, local, peer));

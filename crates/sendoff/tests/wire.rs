@@ -426,7 +426,8 @@ async fn a_tap_sees_what_is_dropped_and_what_is_answered_without_a_connection() 
 async fn a_tap_is_told_addresses_as_the_stream_tells_them() {
     watched(async {
         let tap = Recorder::new();
-        let Pair { client, .. } = Pair::of(Config::new().tap(tap.clone()), Config::new()).await;
+        let Pair { client, server: _server, .. } =
+            Pair::of(Config::new().tap(tap.clone()), Config::new()).await;
         for seen in tap.take() {
             assert_eq!((seen.local, seen.peer), (client.local_addr(), client.peer_addr()));
         }

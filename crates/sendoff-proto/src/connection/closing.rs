@@ -296,6 +296,7 @@ impl Connection {
         if self.phase == Phase::Ended {
             return;
         }
+        self.opened_before_end = self.phase == Phase::Open;
         let told = self.is_fin_covered() || self.peering.kind() == PeerKind::Stock;
         self.delivered_at_end = cause == Cause::Closed || (self.ring.is_empty() && told);
         self.limit_last_words();

@@ -154,6 +154,7 @@ pub struct Connection {
     remains: Option<Box<Remains>>,
     former_name: Option<Box<(Conv, Remains)>>,
     delivered_at_end: bool,
+    opened_before_end: bool,
     stats: ConnectionStats,
 }
 
@@ -284,6 +285,7 @@ impl Connection {
             remains: None,
             former_name: None,
             delivered_at_end: false,
+            opened_before_end: false,
             stats: ConnectionStats::default(),
             config,
         };
@@ -318,9 +320,13 @@ impl Connection {
         self.config.speaks_blocks()
     }
 
-    /// Whether the peer has given a valid answer, or said something valid itself.
+    /// Whether the peer has given a valid answer, or said something valid itself; also if it has ended since.
     pub fn is_established(&self) -> bool {
-        self.stats.datagrams_received > 0 && self.phase != Phase::Opening
+        match self.phase {
+            Phase::Opening => false,
+            Phase::Open => true,
+            Phase::Ended => self.opened_before_end,
+        }
     }
 
     /// How it ended, if it has.

@@ -65,8 +65,10 @@ impl ConnectionState {
             ready[1] = self.writers.take();
         }
         let opened = self.opening && self.connection.is_established();
+        // Who waits for the end alone isn't woken by every acknowledgement.
+        let delivered = (self.lingering || self.connection.is_closing()) && self.connection.is_delivered();
         let settled =
-            ended || opened || self.connection.is_delivered() || self.connection.has_linger_elapsed();
+            ended || opened || delivered || (self.lingering && self.connection.has_linger_elapsed());
         if !self.watchers.is_empty() && settled {
             ready[2] = self.watchers.take();
         }

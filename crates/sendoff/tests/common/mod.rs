@@ -154,9 +154,13 @@ impl Pair {
 
 /// A pair with a relay between that can be shut.
 pub async fn gated(config: Config) -> (Pair, std::sync::Arc<Gate>) {
-    let listener = KcpListener::bind_with("127.0.0.1:0", config.clone()).await.unwrap();
+    gated_of(config.clone(), config).await
+}
+
+pub async fn gated_of(client: Config, server: Config) -> (Pair, std::sync::Arc<Gate>) {
+    let listener = KcpListener::bind_with("127.0.0.1:0", server).await.unwrap();
     let gate = Gate::before(listener.local_addr()).await;
-    let client = KcpStream::connect_with(gate.addr(), config).await.unwrap();
+    let client = KcpStream::connect_with(gate.addr(), client).await.unwrap();
     let (client, server) = greeted(client, &listener).await;
     (Pair { client, server, listener }, gate)
 }

@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
 };
-use tokio::net::UdpSocket;
+use tokio::{net::UdpSocket, task::JoinHandle};
 
 /// One in ten is lost, one in twenty comes twice, one in twenty is overtaken by the next: each way.
 pub async fn bad_relay(server: SocketAddr, seed: u64) -> SocketAddr {
@@ -57,9 +57,12 @@ async fn pass_on(from: Arc<UdpSocket>, to: Arc<UdpSocket>, seed: u64) {
 #[derive(Default)]
 pub struct Gate {
     addr: Option<SocketAddr>,
+    /// Where the server sees its client.
+    pub back: Option<SocketAddr>,
     shut: [AtomicBool; 2],
     /// What the client has sent through it.
     passed: Mutex<Vec<Vec<u8>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -73,9 +76,10 @@ impl Gate {
         let front = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         back.connect(server).await.unwrap();
-        let gate = Arc::new(Self { addr: front.local_addr().ok(), ..Self::default() });
+        let (addr, seen) = (front.local_addr().ok(), back.local_addr().ok());
+        let gate = Arc::new(Self { addr, back: seen, ..Self::default() });
         let client = Arc::new(Mutex::new(None));
-        tokio::spawn({
+        let there = tokio::spawn({
             let (gate, front, back, client) = (gate.clone(), front.clone(), back.clone(), client.clone());
             async move {
                 let mut buffer = vec![0; 65_536];
@@ -88,7 +92,7 @@ impl Gate {
                 }
             }
         });
-        tokio::spawn({
+        let here = tokio::spawn({
             let gate = gate.clone();
             async move {
                 let mut buffer = vec![0; 65_536];
@@ -100,7 +104,17 @@ impl Gate {
                 }
             }
         });
+        gate.tasks.lock().unwrap().extend([there, here]);
         gate
+    }
+
+    /// Its sockets are closed without a word: to both sides, the other's process has died.
+    pub async fn vanish(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        for task in tasks {
+            task.abort();
+            _ = task.await;
+        }
     }
 
     pub fn addr(&self) -> SocketAddr {
