@@ -153,10 +153,11 @@ impl Connection {
     }
 
     /// Something hints that the peer doesn't know us any more: it is asked, four times in two seconds. A hint
-    /// alone ends nothing.
+    /// alone ends nothing. Who has proven nothing is asked at its own times: where its address is forged, each
+    /// question would draw a hint, and each hint a round.
     pub(super) fn hint(&mut self, now: Instant) {
         let opening = self.phase != Phase::Open;
-        if opening || !self.peering.blocks || self.liveness.in_round() {
+        if opening || !self.peering.blocks || self.liveness.in_round() || self.unproven.is_some() {
             return;
         }
         self.stats.hints += 1;

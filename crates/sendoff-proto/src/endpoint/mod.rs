@@ -184,10 +184,16 @@ impl<H: Clone> Endpoint<H> {
         if !self.config.speaks_blocks() {
             return self.route_classic(now, conv, own());
         }
+        let mut welcomed = false;
         for segment in own() {
             let is_data = segment.command() == Command::Push && segment.fragment() != FIN_FRAGMENT;
             let block = if is_data { None } else { Block::parse(&segment) };
             match block {
+                // Of a server that takes us for its client: its first PUSH is told what others are.
+                Some(Block { body: Body::Welcome { .. }, .. }) => welcomed = true,
+                None if is_data && welcomed => {
+                    return self.answer(now, Answer::hint(conv, segment.sn()), DropReason::Unknown);
+                }
                 Some(block) => return self.route_block(now, conv, &segment, &block),
                 None if segment.command() == Command::Push => return self.route_push(now, conv, &segment),
                 None => {}
