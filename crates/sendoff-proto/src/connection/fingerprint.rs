@@ -144,7 +144,8 @@ impl Connection {
         for &Reverse((at, n, sn)) in &l.deadlines {
             if is_current(r, SeqNumber(sn), n) {
                 let time = left(now, Some(at)).unwrap_or_default().as_millis() as u64;
-                deadlines = deadlines.wrapping_add((time + 1).wrapping_mul(0x9e37_79b9 * (u64::from(sn) + 1)));
+                deadlines =
+                    deadlines.wrapping_add((time + 1).wrapping_mul(0x9e37_79b9 * (u64::from(sn) + 1)));
             }
         }
         (deadlines, self.rtt.rto, self.remote_edge, self.told_edge, self.first_sent.is_some()).hash(h);

@@ -3,7 +3,8 @@
 use super::{
     forge::stranger,
     host::{Host, Talk},
-    world::{Scenario, World},
+    scenario::Scenario,
+    world::World,
 };
 use sendoff_proto::{Cause, Opening, PeerKind, code};
 use std::time::Duration;
@@ -22,9 +23,9 @@ fn dial_of<'a>(client: &'a Host, accepted: &Talk) -> Option<&'a Talk> {
 /// A connection was just accepted.
 pub fn accepted(client: &Host, server: &Host, n: usize) -> Result<(), String> {
     let talk = &server.talks[n];
-    let earlier = server.talks[..n].iter().find(|other| {
-        other.life == talk.life && other.opening == talk.opening && other.conv == talk.conv
-    });
+    let earlier = server.talks[..n]
+        .iter()
+        .find(|other| other.life == talk.life && other.opening == talk.opening && other.conv == talk.conv);
     match talk.opening {
         Opening::Hello(token) if token == stranger() => Ok(()),
         Opening::Hello(_) if dial_of(client, talk).is_none() => Err("accepted what nobody opened".to_owned()),
@@ -116,7 +117,9 @@ fn check_dial(world: &World, dial: &Talk) -> Result<(), String> {
         };
         let arrived = accepted.iter().copied().any(|talk| has_all(&talk))
             || sessions.iter().any(|session| session.received == written);
-        if !arrived && !(written.is_empty() && dial.peer != PeerKind::Extended) {
+        // Nothing was written, and a stock peer can't be told of an end.
+        let nothing = written.is_empty() && dial.peer != PeerKind::Extended;
+        if !arrived && !nothing {
             return Err("client's shutdown is Ok, but the server doesn't have it all".to_owned());
         }
     }

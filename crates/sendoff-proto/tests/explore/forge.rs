@@ -7,7 +7,9 @@ use sendoff_proto::{
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Fin { sn: u8 },
+    Fin {
+        sn: u8,
+    },
     Reset,
     /// A bare WINS.
     Wins,

@@ -2,8 +2,7 @@
 //! has written and read.
 
 use sendoff_proto::{
-    Cause, Config, Connection, Conv, DropReason, Endpoint, Opening, Party, PeerKind, Route,
-    TransmitBuffer,
+    Cause, Config, Connection, Conv, DropReason, Endpoint, Opening, Party, PeerKind, Route, TransmitBuffer,
     wire::{SegmentView, Token},
 };
 use std::{
@@ -171,14 +170,7 @@ impl Host {
     }
 
     /// Dials; so many messages are written before the first datagram leaves. Says whether the name is free.
-    pub fn dial(
-        &mut self,
-        now: Instant,
-        conv: Conv,
-        opening: Opening,
-        writes: u8,
-        sent: &mut Sent,
-    ) -> bool {
+    pub fn dial(&mut self, now: Instant, conv: Conv, opening: Opening, writes: u8, sent: &mut Sent) -> bool {
         if self.endpoint.is_buried(now, self.remote, conv) {
             return false;
         }
@@ -229,13 +221,7 @@ impl Host {
         });
     }
 
-    fn act(
-        &mut self,
-        now: Instant,
-        n: usize,
-        sent: &mut Sent,
-        act: impl FnOnce(&mut Talk, &mut Connection),
-    ) {
+    fn act(&mut self, now: Instant, n: usize, sent: &mut Sent, act: impl FnOnce(&mut Talk, &mut Connection)) {
         let talk = &mut self.talks[n];
         if let Some(mut connection) = talk.connection.take() {
             act(talk, &mut connection);

@@ -10,16 +10,18 @@ mod check;
 mod ends;
 mod forge;
 mod host;
+mod scenario;
 mod search;
 mod stock;
+mod words;
 mod world;
 
 use ends::Clean;
+use scenario::{Faults, Finishes, Scenario};
 use sendoff_proto::{Opening, Wire};
-use world::{Faults, Finishes, Scenario};
 
 /// States of each scenario.
-const DEFAULT_STATES: usize = 40_000;
+const DEFAULT_STATES: usize = 25_000;
 
 fn run(scenario: &Scenario) {
     let asked = std::env::var("SENDOFF_EXPLORE_STATES").ok().and_then(|n| n.parse().ok());

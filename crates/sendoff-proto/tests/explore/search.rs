@@ -3,7 +3,8 @@
 use super::{
     check::check,
     ends::Ends,
-    world::{Action, Loss, Scenario, World},
+    scenario::Scenario,
+    world::{Action, Loss, World},
 };
 use std::{
     collections::{HashSet, VecDeque},
@@ -108,13 +109,7 @@ fn losses(scenario: &Scenario) -> impl Iterator<Item = Loss> + use<> {
 }
 
 /// The path to a state, in words.
-fn trace(
-    scenario: &Scenario,
-    nodes: &Nodes,
-    mut id: u32,
-    last: Option<(Action, Loss)>,
-    why: &str,
-) -> String {
+fn trace(scenario: &Scenario, nodes: &Nodes, mut id: u32, last: Option<(Action, Loss)>, why: &str) -> String {
     let mut path: Vec<_> = last.into_iter().collect();
     while id != 0 {
         let (parent, action, loss) = nodes[id as usize];
