@@ -3,7 +3,8 @@
 use super::{
     forge::stranger,
     host::{Host, Talk},
-    world::{Scenario, World},
+    scenario::Scenario,
+    world::World,
 };
 use sendoff_proto::{Cause, Opening, PeerKind, code};
 use std::time::Duration;
@@ -116,8 +117,9 @@ fn check_dial(world: &World, dial: &Talk) -> Result<(), String> {
         };
         let arrived = accepted.iter().copied().any(|talk| has_all(&talk))
             || sessions.iter().any(|session| session.received == written);
-        let nothing_told = written.is_empty() && dial.peer != PeerKind::Extended;
-        if !arrived && !nothing_told {
+        // Nothing was written, and a stock peer can't be told of an end.
+        let nothing = written.is_empty() && dial.peer != PeerKind::Extended;
+        if !arrived && !nothing {
             return Err("client's shutdown is Ok, but the server doesn't have it all".to_owned());
         }
     }

@@ -2,8 +2,9 @@
 
 use super::{
     check::{check, is_settled, is_upset},
+    scenario::Scenario,
     search::Plain,
-    world::{Action, Scenario, World},
+    world::{Action, World},
 };
 use sendoff_proto::Cause;
 use std::{

@@ -10,16 +10,18 @@ mod check;
 mod ends;
 mod forge;
 mod host;
+mod scenario;
 mod search;
 mod stock;
+mod words;
 mod world;
 
 use ends::Clean;
+use scenario::{Faults, Finishes, Scenario};
 use sendoff_proto::{Opening, Wire};
-use world::{Faults, Finishes, Scenario};
 
 /// States of each scenario.
-const DEFAULT_STATES: usize = 40_000;
+const DEFAULT_STATES: usize = 30_000;
 
 fn run(scenario: &Scenario) {
     let asked = std::env::var("SENDOFF_EXPLORE_STATES").ok().and_then(|n| n.parse().ok());
@@ -82,7 +84,7 @@ fn a_server_that_speaks_and_restarts_splices_no_conversations() {
 #[test]
 fn a_client_that_restarts_with_the_same_name_splices_no_conversations() {
     scenario("client-restart-same-conv", |s| {
-        s.clean = Clean::Last;
+        (s.first_writes, s.clean) = (&[0], Clean::Last);
         s.faults = Faults { client_restarts: 1, ..Faults::default() };
     });
 }

@@ -3,7 +3,8 @@
 use super::{
     check::check,
     ends::Ends,
-    world::{Action, Loss, Scenario, World},
+    scenario::Scenario,
+    world::{Action, Loss, World},
 };
 use std::{
     collections::{HashSet, VecDeque},

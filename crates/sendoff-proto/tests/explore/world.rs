@@ -1,17 +1,17 @@
 //! Two hosts, what is in the network between them, and all that can happen next.
 
 use super::{
-    ends::Clean,
     forge::{Forgery, forge},
     host::{Event, Host, Sent},
+    scenario::{Faults, Finishes, Scenario},
     stock::Stock,
+    words::words,
 };
 use sendoff_proto::{
-    Config, Congestion, Conv, Mode, NoDelay, Opening, Profile, Wire,
+    Config, Congestion, Conv, Mode, NoDelay, Profile, Wire,
     wire::{Block, Body, Command, FIN_FRAGMENT, segments},
 };
 use std::{
-    fmt::Write,
     hash::{DefaultHasher, Hash, Hasher},
     net::SocketAddr,
     rc::Rc,
@@ -26,82 +26,6 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// In a longer time the network loses all that is in it.
 const DELAY: Duration = Duration::from_secs(2);
-
-/// When a server's application finishes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finishes {
-    /// When its peer has.
-    AtEnd,
-    /// When all has come that the client has to say: for those who can't say that they have finished.
-    AfterAll,
-    /// Whenever it likes.
-    AtAnyTime,
-}
-
-/// What may go wrong, and how often.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Faults {
-    pub aborts: u8,
-    pub server_restarts: u8,
-    pub client_restarts: u8,
-    /// Not a fault: the same conversation is dialled again once it is over.
-    pub redials: u8,
-    pub forgeries: u8,
-    pub stock_closes: u8,
-    /// 10 s in which nobody does anything.
-    pub pauses: u8,
-}
-
-#[derive(Clone, Debug)]
-pub struct Scenario {
-    pub name: &'static str,
-    pub client: Wire,
-    /// A stock server of its own kind instead of ours.
-    pub stock_server: bool,
-    pub openings: &'static [Opening],
-    /// How many messages are written before the first datagram leaves.
-    pub first_writes: &'static [u8],
-    /// Messages that each side has to say.
-    pub writes: [u8; 2],
-    /// The server answers message for message, rather than when it likes.
-    pub echo: bool,
-    pub finishes: Finishes,
-    /// Applications close where they would finish.
-    pub closes: [bool; 2],
-    /// The conversation id is set by hand.
-    pub fixed_conv: bool,
-    pub faults: Faults,
-    pub clean: Clean,
-    /// Datagrams in the network each way.
-    pub room: usize,
-    /// Times that the clock may go on in one path.
-    pub ticks: u8,
-}
-
-impl Scenario {
-    pub fn new(name: &'static str) -> Self {
-        Self {
-            name,
-            client: Wire::Extended,
-            stock_server: false,
-            openings: &[Opening::Waiting, Opening::Early],
-            first_writes: &[0, 1],
-            writes: [1, 1],
-            echo: false,
-            finishes: Finishes::AtEnd,
-            closes: [false; 2],
-            fixed_conv: false,
-            faults: Faults::default(),
-            clean: Clean::None,
-            room: 2,
-            ticks: 4,
-        }
-    }
-
-    pub fn has_stock_peer(&self) -> bool {
-        self.stock_server || self.client == Wire::Classic
-    }
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
@@ -540,24 +464,4 @@ impl World {
             other => format!("{other:?}"),
         }
     }
-}
-
-/// A datagram in words: its segments, and blocks where they are some.
-fn words(datagram: &[u8]) -> String {
-    let mut out = String::from("[");
-    for segment in segments(datagram).flatten() {
-        let gap = if out.len() > 1 { ", " } else { "" };
-        match Block::parse(&segment) {
-            Some(block) => {
-                let name = |token: Option<_>| token.map_or_else(|| "0".to_owned(), |t| format!("{t}"));
-                let (to, from) = (name(block.to), name(block.from));
-                let (sn, una) = (segment.sn(), segment.una());
-                let _ = write!(out, "{gap}{block} {from}->{to} sn={sn} una={una}");
-            }
-            None => {
-                let _ = write!(out, "{gap}{segment}");
-            }
-        }
-    }
-    out + "]"
 }
