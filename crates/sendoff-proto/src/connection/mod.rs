@@ -320,7 +320,12 @@ impl Connection {
 
     /// Whether the peer has given a valid answer, or said something valid itself.
     pub fn is_established(&self) -> bool {
-        self.stats.datagrams_received > 0 && self.phase != Phase::Opening
+        // A refusal is an answer too, but opens nothing.
+        let opened = match &self.remains {
+            Some(remains) => !matches!(remains.rest, Rest::Opening(_) | Rest::Gone),
+            None => self.phase == Phase::Open,
+        };
+        opened && self.stats.datagrams_received > 0
     }
 
     /// How it ended, if it has.
