@@ -5,12 +5,12 @@
 
 use std::time::{Duration, Instant};
 
-use interop_plan::{Options, Payload};
+use interop_plan::{Event, Options, Payload};
 use sendoff::{Cause, Config, Ending, KcpListener, KcpStream, Party, PeerKind, Silence, code};
 use sendoff_interop::datagram::{Command, Ladder, segments};
 use sendoff_interop::talk::{Talk, WATCHDOG, accepted, broken_end, echo};
 use sendoff_interop::{Client, Direction, Peer, Server, ready};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -319,4 +319,32 @@ async fn death_and_close_of_their_client_are_reported_by_its_host() {
         }
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn shutdown_to_a_client_that_leaves_without_its_last_ack_tells_what_is_in_doubt() {
+    // From 5.6.18 to 5.6.72 a client that closes when it has read its echo never sends the last ACK.
+    let peer = Peer::KcpGo5672;
+    if !ready(&[peer]) {
+        return;
+    }
+    let listener = KcpListener::bind_with("127.0.0.1:0", with_keep_alive()).await.unwrap();
+    let options = Options {
+        address: listener.local_addr().to_string(),
+        bytes: LAST_WORDS,
+        lifetime: Duration::ZERO,
+        ..Options::default()
+    };
+    let mut client = Client::start(peer, &options).unwrap();
+    let (mut stream, _) = timeout(WATCHDOG, listener.accept()).await.expect("it connects").unwrap();
+    let mut words = vec![0; LAST_WORDS];
+    timeout(WATCHDOG, stream.read_exact(&mut words)).await.expect("it writes").unwrap();
+    stream.write_all(&words).await.unwrap();
+    let written = Instant::now();
+    let error = timeout(WATCHDOG, stream.shutdown()).await.expect("no hang").unwrap_err();
+    let ending = Ending::of(&error).expect("the error tells how it ended");
+    tell(peer, "client leaves without its last ACK, shutdown", written, ending);
+    assert_unreachable(ending, "shutdown");
+    assert_eq!((ending.bytes_sent, ending.bytes_acknowledged), (LAST_WORDS as u64, 0), "{ending}");
+    assert!(matches!(client.event().await.unwrap(), Event::Result { ok: true, .. }), "it had the whole echo");
 }

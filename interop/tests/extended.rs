@@ -1,13 +1,14 @@
 //! Extended mode and peers that have never heard of it: nothing is harmed, and we know who they are.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use interop_plan::{Options, Payload};
-use sendoff::{Config, KcpEndpoint, KcpStream, PeerKind, Wire};
+use sendoff::{Config, KcpEndpoint, KcpListener, KcpStream, PeerKind, Wire};
 use sendoff_interop::ours::EchoServer;
 use sendoff_interop::talk::{WATCHDOG, accepted, echo};
 use sendoff_interop::{Link, Peer, Relay, Server, peer, ready};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
@@ -144,6 +145,68 @@ async fn two_connections_to_one_stock_server_both_live() {
                 assert_eq!(accepted(&events), 4, "{peer} {wire}: {events:?}");
             });
         }
+    }
+    running.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_written_before_finish_is_echoed_after_it() {
+    if !ready(&Peer::ALL) {
+        return;
+    }
+    let mut running = JoinSet::new();
+    for peer in Peer::ALL {
+        running.spawn(async move {
+            let server = Server::start(peer, &Options::default()).await.unwrap();
+            let mut stream = KcpStream::connect_with(server.address(), Config::fast3()).await.unwrap();
+            let words = Payload::new("half").take(10_000);
+            stream.write_all(&words).await.unwrap();
+            stream.finish().unwrap();
+            let refused = stream.write_all(b"more").await.unwrap_err();
+            assert_eq!(refused.kind(), ErrorKind::BrokenPipe, "{peer}");
+            // Ok says that the server has it all, though it can't be told that there is no more.
+            timeout(WATCHDOG, stream.shutdown()).await.expect("no hang").unwrap();
+            let mut back = vec![0; words.len()];
+            timeout(WATCHDOG, stream.read_exact(&mut back)).await.expect("no hang").unwrap();
+            assert!(back == words, "{peer}: the echo is wrong");
+            assert!(stream.ending().is_none(), "{peer}: {:?}", stream.ending());
+        });
+    }
+    running.join_all().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn required_mode_is_refused_by_every_stock_server_and_refuses_every_stock_client() {
+    if !ready(&Peer::ALL) {
+        return;
+    }
+    let mut running = JoinSet::new();
+    for peer in Peer::ALL {
+        running.spawn(async move {
+            let config = Config::new().wire(Wire::Required);
+            let server = Server::start(peer, &Options::default()).await.unwrap();
+            let connected =
+                timeout(WATCHDOG, KcpStream::connect_with(server.address(), config.clone())).await;
+            let error = connected.expect("no hang").expect_err("a stock server is no peer");
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused, "{peer}: {error}");
+            println!("our client, {peer} server, required: {error}");
+
+            let listener = KcpListener::bind_with("127.0.0.1:0", config).await.unwrap();
+            let address = listener.local_addr().to_string();
+            let deadline = Duration::from_secs(2);
+            let options = Options { address, bytes: 1_000, deadline, ..Options::default() };
+            let client = async {
+                let failed = peer::run_client(peer, &options).await;
+                assert!(failed.is_err(), "{peer}: {failed:?}");
+            };
+            tokio::select! {
+                accepted = listener.accept() => panic!("{peer} was accepted: {:?}", accepted.map(|a| a.1)),
+                () = client => {}
+            }
+            let stats = listener.endpoint().stats();
+            assert!(stats.dropped_stock > 0, "{peer}: {stats:?}");
+            assert_eq!(stats.datagrams_sent, 0, "{peer}: {stats:?}");
+        });
     }
     running.join_all().await;
 }

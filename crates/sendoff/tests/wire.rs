@@ -135,6 +135,8 @@ async fn served(config: Config) -> (KcpStream, RawPeer, KcpListener) {
     raw.push(0, 0, b"hello").await;
     let (mut server, _) = listener.accept().await.unwrap();
     assert_eq!(read_exactly(&mut server, 5).await, b"hello");
+    // A read that finds nothing sends the acknowledgement that was left to it.
+    assert!(poll_once(server.readable()).await.is_none());
     assert_eq!(raw.recv_one().await.segment.command, Command::Ack);
     (server, raw, listener)
 }
