@@ -61,8 +61,8 @@ async fn an_extended_echo_is_three_datagrams_once_somebody_reads() {
         assert_eq!(
             first,
             [
-                "sent HELLO + PUSH sn=0 una=0 5 bytes",
-                "received WELCOME + PUSH sn=0 una=1 5 bytes + ACK sn=0 una=1",
+                "sent HELLO + PING + PUSH sn=0 una=0 5 bytes",
+                "received WELCOME + PUSH sn=0 una=1 5 bytes + ACK sn=0 una=1 + PONG",
                 "sent ACK sn=0 una=1",
             ]
         );
@@ -107,9 +107,8 @@ async fn in_a_conversation_every_acknowledgement_rides_with_the_next_data() {
         let mut raw = RawPeer::client(echo_server(Config::new()).await, 1).await;
         raw.push(0, 0, b"first").await;
         let answer = raw.recv_push().await;
-        // It shows that it is where it says, and is told a larger window.
+        // It shows that it is where it says.
         raw.ack(&answer, 1).await;
-        assert_eq!(raw.recv_one().await.segment.command, Command::WindowTell);
         raw.push(1, 1, b"second").await;
         let mut answer = raw.recv_push().await;
         for sn in 2..10 {
@@ -371,8 +370,11 @@ async fn an_answer_leaves_from_the_very_address_that_the_peer_sent_to() {
             raw.push(1, 0, b"hello").await;
             assert_eq!(read_exactly(&mut server, 10).await, b"hellohello");
             until(|| server.local_addr() == other).await;
+            // What was on its way comes from before.
             raw.recv().await;
-            assert_eq!(raw.peer(), other, "after the peer has turned to another address");
+            while raw.peer() != other {
+                raw.recv().await;
+            }
             // A connected socket of ours takes nothing from elsewhere either.
             let client = KcpStream::connect(addr).await.unwrap();
             let (mut client, mut server) = greeted(client, &listener).await;

@@ -453,7 +453,9 @@ impl Connection {
             return;
         }
         let free = self.receive.free();
-        if (promised == 0 && free > 0) || free.saturating_sub(promised) > self.receive.limit() / 2 {
+        // An answer that is owed tells it too.
+        let grown = free.saturating_sub(promised) > self.receive.limit() / 2 && !self.owes_answer();
+        if (promised == 0 && free > 0) || grown {
             self.probing.tell = true;
         }
     }
