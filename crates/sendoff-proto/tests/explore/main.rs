@@ -21,7 +21,7 @@ use scenario::{Faults, Finishes, Scenario};
 use sendoff_proto::{Opening, Wire};
 
 /// States of each scenario.
-const DEFAULT_STATES: usize = 30_000;
+const DEFAULT_STATES: usize = 20_000;
 
 fn run(scenario: &Scenario) {
     let asked = std::env::var("SENDOFF_EXPLORE_STATES").ok().and_then(|n| n.parse().ok());
