@@ -290,7 +290,7 @@ fn check_pair(client: &Talk, ending: &Ending, server: &Talk, tell: &dyn Fn() -> 
     for (us, ours, them, theirs) in ends {
         let extended = us.connection.peer_kind() == PeerKind::Extended;
         let all = us.app.plan.payload.len();
-        if ours.cause == Cause::Closed && us.app.written == all && !them.app.plan.abort_at.is_some() {
+        if ours.cause == Cause::Closed && us.app.written == all && them.app.plan.abort_at.is_none() {
             // What is acknowledged has arrived; unless its reader had closed, and said so.
             let arrived = them.app.received.len() == all || them.app.plan.then == Then::Close;
             assert!(arrived || !extended, "{}", tell());
