@@ -24,6 +24,7 @@ mkdir -p target/peers
     go build -trimpath -buildvcs=false -o ../target/peers/kcp-go-5.6.72 .
     go build -trimpath -buildvcs=false -modfile=v561.mod -o ../target/peers/kcp-go-5.6.1 .
 )
-cargo build --release --quiet -p ikcp-peer -p tokio-kcp-peer
-cp target/release/ikcp target/release/tokio-kcp target/peers/
+cargo build --release --quiet -p ikcp-peer -p tokio-kcp-peer -p kcp-tokio-peer
+built=${CARGO_TARGET_DIR:-target}/release
+cp "$built/ikcp" "$built/tokio-kcp" "$built/kcp-tokio" target/peers/
 ls target/peers

@@ -66,7 +66,9 @@ pub async fn serve(
         match scenario {
             Scenario::Bulk => _ = tokio::spawn(async move { report(sink(stream, chunk, &meter).await) }),
             Scenario::Echo => _ = tokio::spawn(async move { report(echo(stream, ECHO, &meter).await) }),
-            Scenario::PingPong => _ = tokio::spawn(async move { report(echo(stream, PING, &meter).await) }),
+            Scenario::PingPong | Scenario::Open => {
+                _ = tokio::spawn(async move { report(echo(stream, PING, &meter).await) });
+            }
             Scenario::Idle => _ = tokio::spawn(async move { report(idle(stream, &meter).await) }),
         }
     }
@@ -131,6 +133,7 @@ pub async fn drive(
         Scenario::Bulk => pour(connector.connect().await.context("connect")?, chunk).await,
         Scenario::Echo => bounce(connector.connect().await.context("connect")?, ECHO, &meter).await,
         Scenario::PingPong => bounce(connector.connect().await.context("connect")?, PING, &meter).await,
+        Scenario::Open => converse(connector, &meter).await,
         Scenario::Idle => hold(connector, connections, meter).await,
     }
 }
@@ -157,6 +160,29 @@ async fn bounce(mut stream: impl Stream, size: usize, meter: &Meter) -> Result<(
         let ends = |bytes: &[u8]| [bytes[..8].to_vec(), bytes[size - 8..].to_vec()];
         ensure!(ends(&received) == ends(&sent), "round trip {number} brought other bytes back");
         meter.deliver(size);
+        let now = Instant::now();
+        meter.round_trip(now - began);
+        began = now;
+    }
+    Ok(())
+}
+
+/// Whole conversations, one after the other.
+async fn converse(connector: impl Connect, meter: &Meter) -> Result<()> {
+    allow_many_files()?;
+    emit(&Event::Ready);
+    let mut received = Vec::with_capacity(PING);
+    let mut began = Instant::now();
+    for number in 0_u64.. {
+        let mut stream = connector.connect().await.context("connect")?;
+        let sent = [number as u8; PING];
+        stream.write_all(&sent).await.context("write")?;
+        stream.shutdown().await.context("shutdown")?;
+        received.clear();
+        stream.read_to_end(&mut received).await.context("read")?;
+        ensure!(received == sent, "conversation {number} brought other bytes back");
+        drop(stream);
+        meter.deliver(PING);
         let now = Instant::now();
         meter.round_trip(now - began);
         began = now;

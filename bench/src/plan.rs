@@ -42,7 +42,9 @@ impl Peer {
         match self {
             Peer::Raw => matches!(scenario, Scenario::Bulk | Scenario::Echo),
             Peer::Udp => scenario == Scenario::PingPong,
-            _ => true,
+            Peer::Tcp | Peer::Sendoff => true,
+            // The others can't say goodbye, or have a handshake of another kind.
+            _ => scenario != Scenario::Open,
         }
     }
 }
@@ -56,6 +58,8 @@ pub enum Scenario {
     Echo,
     /// The same with 64 bytes, each round trip timed.
     PingPong,
+    /// A connection is opened, echoes 64 bytes, and both sides end it, and so on; each timed as a whole.
+    Open,
     /// Many connections are opened, used once, and then left alone with a parked reader.
     Idle,
 }
@@ -84,6 +88,11 @@ const ROUND_TRIP: &[Metric] = &[
     metric("p99_us", "p99, µs", 1),
     metric("cpu_us_per_round_trip", "CPU µs per round trip, both sides together", 1),
 ];
+const CONVERSATION: &[Metric] = &[
+    metric("p50_us", "p50 of a whole conversation, µs", 1),
+    metric("p99_us", "p99, µs", 1),
+    metric("cpu_us_per_conversation", "CPU µs per conversation, both sides together", 1),
+];
 const IDLENESS: &[Metric] = &[
     metric("server_kb_per_connection", "kB per connection on the server", 2),
     Metric { comparable: false, ..metric("server_cpu_percent", "CPU of the idle server, % of one core", 2) },
@@ -95,6 +104,7 @@ impl Scenario {
         match self {
             Scenario::Bulk | Scenario::Echo => TRANSFER,
             Scenario::PingPong => ROUND_TRIP,
+            Scenario::Open => CONVERSATION,
             Scenario::Idle => IDLENESS,
         }
     }
@@ -151,6 +161,12 @@ pub struct Settings {
     /// Windows of sendoff in segments, instead of its defaults
     #[arg(long)]
     pub sendoff_window: Option<u32>,
+    /// sendoff's connections share a client socket in the open scenario, instead of one each
+    #[arg(long)]
+    pub sendoff_shared: bool,
+    /// Keep-alive of sendoff in seconds [default: off]
+    #[arg(long)]
+    pub sendoff_keep_alive: Option<u64>,
     /// Profile of sendoff, instead of its default
     #[arg(long)]
     pub sendoff_profile: Option<String>,
@@ -164,6 +180,8 @@ impl Settings {
             args.push(format!("--runtime={}", name(self.runtime)));
             args.push(format!("--raw-window={}", self.raw_window));
             args.extend(self.sendoff_window.map(|segments| format!("--sendoff-window={segments}")));
+            args.extend(self.sendoff_shared.then(|| "--sendoff-shared".to_owned()));
+            args.extend(self.sendoff_keep_alive.map(|secs| format!("--sendoff-keep-alive={secs}")));
             args.extend(self.sendoff_profile.as_ref().map(|profile| format!("--sendoff-profile={profile}")));
         }
         args

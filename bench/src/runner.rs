@@ -174,7 +174,7 @@ impl Spans {
         ensure!(receiver.delivered() > 0.0, "nothing was delivered");
         let bytes_per_second = receiver.delivered() / receiver.seconds();
         Ok(match scenario {
-            Scenario::PingPong => {
+            Scenario::PingPong | Scenario::Open => {
                 let mark = &self.client.1;
                 let per_second = mark.round_trips as f64 / self.client.seconds();
                 let microseconds = |nanos: u64| nanos as f64 / 1e3;

@@ -3,22 +3,25 @@
 // (go.mod and v561.mod), from this one file. Plain KCP: no cipher, no FEC.
 //
 // The first line on stdout of a server is "listening on ADDR"; all else on stdout is one JSON
-// object per line. The process ends with its stdin, so that a dead harness leaves none behind.
+// object per line. A line "close" on stdin closes every session that is open; the process ends with
+// its stdin, so that a dead harness leaves none behind.
 package main
 
 import (
+	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"hash"
-	"io"
 	"log"
+	"math"
 	"os"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	kcp "github.com/xtaci/kcp-go/v5"
@@ -35,6 +38,7 @@ type options struct {
 	ackNoDelay, echo         bool
 	idle, lifetime, deadline int
 	closeAfter, pause        int
+	sendFor, rate            int
 }
 
 func parse() (role string, o options) {
@@ -56,6 +60,8 @@ func parse() (role string, o options) {
 	f.BoolVar(&o.echo, "echo", true, "client: read the echo and check it")
 	f.IntVar(&o.lifetime, "lifetime-ms", 300, "client: time between the end of its work and its close")
 	f.IntVar(&o.pause, "pause-ms", 0, "client: time between one write and the next")
+	f.IntVar(&o.sendFor, "send-ms", 0, "client: write for so long, not so many bytes; 0: so many bytes")
+	f.IntVar(&o.rate, "rate", 0, "client: bytes per second to write at most; 0: as many as the library takes")
 	f.IntVar(&o.deadline, "deadline-ms", 120000, "client: time for all of it")
 	f.IntVar(&o.idle, "idle-ms", 0, "server: report a connection that was silent for so long; 0: never")
 	f.IntVar(&o.closeAfter, "close-after-ms", -1, "server: close a connection so long after its bytes; -1: never")
@@ -121,6 +127,53 @@ func (c *chunks) next() int {
 	return n
 }
 
+// open holds the sessions that a command closes, by their numbers.
+var open = struct {
+	sync.Mutex
+	sessions map[int]*kcp.UDPSession
+}{sessions: map[int]*kcp.UDPSession{}}
+
+func register(s *kcp.UDPSession, connection int) {
+	open.Lock()
+	defer open.Unlock()
+	open.sessions[connection] = s
+}
+
+// closeSession closes one that is open, and tells of it.
+func closeSession(connection int) {
+	open.Lock()
+	s, there := open.sessions[connection]
+	delete(open.sessions, connection)
+	open.Unlock()
+	if there {
+		_ = s.Close()
+		emit(map[string]any{"event": "closed", "connection": connection})
+	}
+}
+
+func closeAll() {
+	open.Lock()
+	var connections []int
+	for connection := range open.sessions {
+		connections = append(connections, connection)
+	}
+	open.Unlock()
+	for _, connection := range connections {
+		closeSession(connection)
+	}
+}
+
+// obey follows the commands on stdin until its end, and then ends the process.
+func obey() {
+	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
+		if lines.Text() != "close" {
+			log.Fatalf("bad command %q", lines.Text())
+		}
+		closeAll()
+	}
+	os.Exit(3)
+}
+
 func configure(s *kcp.UDPSession, o options) {
 	s.SetStreamMode(o.mode == "stream")
 	s.SetWriteDelay(false)
@@ -157,6 +210,7 @@ func server(o options) {
 		}
 		emit(map[string]any{"event": "accepted", "connection": connection, "peer": s.RemoteAddr().String()})
 		configure(s, o)
+		register(s, connection)
 		go serve(s, connection, o)
 	}
 }
@@ -190,8 +244,7 @@ func serve(s *kcp.UDPSession, connection int, o options) {
 			report("complete")
 			if o.closeAfter >= 0 {
 				time.Sleep(time.Duration(o.closeAfter) * time.Millisecond)
-				_ = s.Close()
-				emit(map[string]any{"event": "closed", "connection": connection})
+				closeSession(connection)
 				return
 			}
 		}
@@ -209,14 +262,22 @@ func client(o options) {
 	_ = s.SetReadBuffer(4 << 20)
 	_ = s.SetWriteBuffer(4 << 20)
 	configure(s, o)
+	register(s, 1)
 	deadline := started.Add(time.Duration(o.deadline) * time.Millisecond)
 	_ = s.SetDeadline(deadline)
 
+	var total atomic.Int64
+	total.Store(int64(o.bytes))
 	written := make(chan error, 1)
-	go func() { written <- write(s, o) }()
+	if o.sendFor > 0 {
+		total.Store(math.MaxInt64)
+		go func() { written <- writeFor(s, o, &total) }()
+	} else {
+		go func() { written <- write(s, o) }()
+	}
 	received := 0
 	if o.echo {
-		received, err = readEcho(s, o)
+		received, err = readEcho(s, o, &total)
 	}
 	if err == nil {
 		err = <-written
@@ -231,6 +292,33 @@ func client(o options) {
 	}
 	_ = s.Close()
 	emit(result)
+}
+
+// writeFor writes until its time is over, and makes known how many bytes that is in total before it
+// writes the last of them.
+func writeFor(s *kcp.UDPSession, o options, total *atomic.Int64) error {
+	source, plan := newPayload(o.seed), newChunks(o.sizes, math.MaxInt)
+	buffer := make([]byte, readBuffer)
+	started, written := time.Now(), 0
+	for last := false; !last; {
+		piece := buffer[:plan.next()]
+		source.fill(piece)
+		last = time.Since(started) >= time.Duration(o.sendFor)*time.Millisecond
+		if last {
+			total.Store(int64(written + len(piece)))
+		}
+		if _, err := s.Write(piece); err != nil {
+			return fmt.Errorf("write after %d bytes: %w", written, err)
+		}
+		written += len(piece)
+		if o.rate > 0 {
+			due := time.Duration(float64(written) / float64(o.rate) * float64(time.Second))
+			time.Sleep(time.Until(started.Add(due)))
+		}
+	}
+	emit(map[string]any{"event": "sent", "bytes": written,
+		"elapsed_ms": float64(time.Since(started).Microseconds()) / 1000})
+	return nil
 }
 
 func write(s *kcp.UDPSession, o options) error {
@@ -250,10 +338,10 @@ func write(s *kcp.UDPSession, o options) error {
 }
 
 // readEcho checks every byte, and in message mode that each read is one message.
-func readEcho(s *kcp.UDPSession, o options) (received int, err error) {
+func readEcho(s *kcp.UDPSession, o options, total *atomic.Int64) (received int, err error) {
 	source, plan := newPayload(o.seed), newChunks(o.sizes, o.bytes)
 	buffer, expected := make([]byte, readBuffer), make([]byte, readBuffer)
-	for received < o.bytes {
+	for int64(received) < total.Load() {
 		n, err := s.Read(buffer)
 		if err != nil {
 			return received, fmt.Errorf("read after %d bytes: %w", received, err)
@@ -271,8 +359,8 @@ func readEcho(s *kcp.UDPSession, o options) (received int, err error) {
 		}
 		received += n
 	}
-	if received > o.bytes {
-		return received, fmt.Errorf("%d bytes too many", received-o.bytes)
+	if excess := int64(received) - total.Load(); excess > 0 {
+		return received, fmt.Errorf("%d bytes too many", excess)
 	}
 	return received, nil
 }
@@ -280,10 +368,7 @@ func readEcho(s *kcp.UDPSession, o options) (received int, err error) {
 func main() {
 	log.SetFlags(0)
 	role, o := parse()
-	go func() {
-		_, _ = io.Copy(io.Discard, os.Stdin)
-		os.Exit(3)
-	}()
+	go obey()
 	if role == "server" {
 		server(o)
 	} else {

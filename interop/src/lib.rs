@@ -12,9 +12,10 @@ pub mod relay;
 pub mod runner;
 pub mod settings;
 pub mod table;
+pub mod talk;
 pub mod trial;
 
-pub use peer::{Peer, Server, ready};
+pub use peer::{Client, Peer, Server, ready};
 pub use relay::{Direction, Link, Recorded, Relay};
 pub use settings::{Profile, Settings};
 pub use trial::{Outcome, Side, Trial};

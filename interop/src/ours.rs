@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use interop_plan::{Checker, Chunks, Payload};
-use sendoff::{Config, KcpListener, KcpStream, Mode, ReadHalf, WriteHalf};
+use sendoff::{Config, KcpListener, KcpStream, Mode, PeerKind, ReadHalf, WriteHalf};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -44,6 +44,7 @@ pub fn config(settings: &Settings) -> Result<Config, String> {
 pub struct EchoServer {
     address: SocketAddr,
     account: Arc<Mutex<Vec<String>>>,
+    kinds: Arc<Mutex<Vec<PeerKind>>>,
     task: JoinHandle<()>,
 }
 
@@ -53,14 +54,19 @@ impl EchoServer {
         let listener = KcpListener::bind_with("127.0.0.1:0", config).await;
         let listener = listener.map_err(|error| format!("bind: {error}"))?;
         let address = listener.local_addr();
-        let account = Arc::new(Mutex::default());
-        let task = tokio::spawn(serve(listener, message, account.clone()));
-        Ok(Self { address, account, task })
+        let (account, kinds) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
+        let task = tokio::spawn(serve(listener, message, account.clone(), kinds.clone()));
+        Ok(Self { address, account, kinds, task })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// What it takes each of its peers for when it accepts it.
+    pub fn peer_kinds(&self) -> Vec<PeerKind> {
+        self.kinds.lock().unwrap().clone()
     }
 
     /// What it has seen: connections and how they ended.
@@ -75,7 +81,12 @@ impl Drop for EchoServer {
     }
 }
 
-async fn serve(listener: KcpListener, message: bool, account: Arc<Mutex<Vec<String>>>) {
+async fn serve(
+    listener: KcpListener,
+    message: bool,
+    account: Arc<Mutex<Vec<String>>>,
+    kinds: Arc<Mutex<Vec<PeerKind>>>,
+) {
     let mut connections = JoinSet::new();
     loop {
         let (stream, peer) = match listener.accept().await {
@@ -83,15 +94,31 @@ async fn serve(listener: KcpListener, message: bool, account: Arc<Mutex<Vec<Stri
             Err(error) => return account.lock().unwrap().push(format!("accept: {error}")),
         };
         account.lock().unwrap().push(format!("accepted {peer} {}", stream.conv()));
+        kinds.lock().unwrap().push(stream.peer_kind());
         let account = account.clone();
         connections.spawn(async move {
-            let ended = if message { echo_messages(&stream).await } else { echo_stream(stream).await };
+            let mut served = Served(stream);
+            let ended = match message {
+                true => echo_messages(&served.0).await,
+                false => echo_stream(&mut served.0).await,
+            };
             account.lock().unwrap().push(format!("{peer}: {ended:?}"));
         });
     }
 }
 
-async fn echo_stream(mut stream: KcpStream) -> std::io::Result<()> {
+/// Ends at once with its server, and doesn't linger: a client that has gone without its last ACK would
+/// be sent the rest of its echo again and again, and the next to get its port might believe that.
+/// (tokio_kcp takes datagrams from everyone, and takes over their conv.)
+struct Served(KcpStream);
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        self.0.abort(0);
+    }
+}
+
+async fn echo_stream(stream: &mut KcpStream) -> std::io::Result<()> {
     let mut buffer = vec![0; 65_536];
     loop {
         let length = stream.read(&mut buffer).await?;

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use interop_plan::{Event, LISTENING, Options};
-use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use interop_plan::{CLOSE, Event, LISTENING, Options};
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
 
 /// Turns a hang of a peer program into a failure.
@@ -26,19 +26,21 @@ pub enum Peer {
     Ikcp,
     /// tokio_kcp, a Rust port of it.
     TokioKcp,
+    /// kcp-tokio, another.
+    KcpTokio,
 }
 
 impl Peer {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::KcpGo5672, Self::KcpGo561, Self::Ikcp, Self::TokioKcp];
+    pub const ALL: [Self; 5] = [Self::KcpGo5672, Self::KcpGo561, Self::Ikcp, Self::TokioKcp, Self::KcpTokio];
     /// Both versions of kcp-go.
     pub const KCP_GO: [Self; 2] = [Self::KcpGo5672, Self::KcpGo561];
 
     /// The most fragments of a message that it sends and receives as one message.
     pub fn most_fragments(self) -> usize {
         match self {
-            // Its `Write` cuts at the segment, and sends each piece as a message of its own.
-            Self::KcpGo5672 | Self::KcpGo561 => 1,
+            // Their writes are cut at the segment, and each piece is sent as a message of its own.
+            Self::KcpGo5672 | Self::KcpGo561 | Self::KcpTokio => 1,
             Self::Ikcp | Self::TokioKcp => 100,
         }
     }
@@ -55,6 +57,7 @@ impl fmt::Display for Peer {
             Self::KcpGo561 => "kcp-go-5.6.1",
             Self::Ikcp => "ikcp",
             Self::TokioKcp => "tokio-kcp",
+            Self::KcpTokio => "kcp-tokio",
         })
     }
 }
@@ -75,6 +78,7 @@ pub fn ready(peers: &[Peer]) -> bool {
 struct Program {
     peer: Peer,
     child: Child,
+    stdin: ChildStdin,
     lines: Lines<BufReader<ChildStdout>>,
 }
 
@@ -88,8 +92,9 @@ impl Program {
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| format!("{peer}: {error}"))?;
+        let stdin = child.stdin.take().expect("stdin is piped");
         let lines = BufReader::new(child.stdout.take().expect("stdout is piped")).lines();
-        Ok(Self { peer, child, lines })
+        Ok(Self { peer, child, stdin, lines })
     }
 
     /// The next line of stdout, `None` at its end.
@@ -105,6 +110,26 @@ impl Program {
         let Some(line) = self.line().await? else { return Ok(None) };
         let event = serde_json::from_str(&line);
         event.map(Some).map_err(|error| format!("{}: {line:?}: {error}", self.peer))
+    }
+
+    async fn next_event(&mut self) -> Result<Event, String> {
+        let ended = format!("{} ended", self.peer);
+        self.event().await?.ok_or(ended)
+    }
+
+    async fn order_close(&mut self) -> Result<(), String> {
+        let ordered = self.stdin.write_all(format!("{CLOSE}\n").as_bytes()).await;
+        ordered.map_err(|error| format!("{}: {error}", self.peer))
+    }
+
+    /// Ends it as `kill -9` does, waits until it is gone, and gives the events that nobody has waited for.
+    async fn kill(mut self) -> Result<Vec<Event>, String> {
+        self.child.kill().await.map_err(|error| format!("{}: {error}", self.peer))?;
+        let mut rest = Vec::new();
+        while let Some(event) = self.event().await? {
+            rest.push(event);
+        }
+        Ok(rest)
     }
 }
 
@@ -131,8 +156,7 @@ impl Server {
 
     /// Waits for its next event.
     pub async fn event(&mut self) -> Result<Event, String> {
-        let ended = format!("{} ended", self.program.peer);
-        self.program.event().await?.ok_or(ended)
+        self.program.next_event().await
     }
 
     /// Waits for its next report of what it has read from a connection: bytes, messages, hash.
@@ -144,14 +168,58 @@ impl Server {
         }
     }
 
-    /// Ends it, and gives the events that nobody has waited for.
-    pub async fn stop(mut self) -> Result<Vec<Event>, String> {
-        _ = self.program.child.start_kill();
-        let mut rest = Vec::new();
-        while let Some(event) = self.program.event().await? {
-            rest.push(event);
+    /// Has it close every connection that is open, and waits until the first is closed. Gives the events
+    /// that came before.
+    pub async fn close_connections(&mut self) -> Result<Vec<Event>, String> {
+        self.program.order_close().await?;
+        let mut events = Vec::new();
+        loop {
+            match self.event().await? {
+                Event::Closed { .. } => return Ok(events),
+                event => events.push(event),
+            }
         }
-        Ok(rest)
+    }
+
+    /// Kills it, waits until it is gone, and gives the events that nobody has waited for.
+    pub async fn stop(self) -> Result<Vec<Event>, String> {
+        self.program.kill().await
+    }
+
+    /// Kills it, and starts it anew at the same port.
+    pub async fn restart(self, options: &Options) -> Result<Self, String> {
+        let (peer, address) = (self.program.peer, self.address);
+        self.stop().await?;
+        Self::start(peer, &Options { address: address.to_string(), ..options.clone() }).await
+    }
+}
+
+/// A peer's client in a process of its own. It ends when it is dropped.
+pub struct Client {
+    program: Program,
+}
+
+impl Client {
+    /// Starts it.
+    pub fn start(peer: Peer, options: &Options) -> Result<Self, String> {
+        Ok(Self { program: Program::start(peer, "client", options)? })
+    }
+
+    /// Waits for its next event.
+    pub async fn event(&mut self) -> Result<Event, String> {
+        self.program.next_event().await
+    }
+
+    /// Has it close its connection, and waits until it has; kcp-go only.
+    pub async fn close(&mut self) -> Result<(), String> {
+        self.program.order_close().await?;
+        while !matches!(self.event().await?, Event::Closed { .. }) {}
+        Ok(())
+    }
+
+    /// Kills it, and waits until it is gone.
+    pub async fn kill(self) -> Result<(), String> {
+        self.program.kill().await.map(drop)
     }
 }
 

@@ -1,10 +1,10 @@
 //! A UDP relay between one client and one server: a link that loses, reorders and duplicates by
-//! a seed, and that can record what it sees.
+//! a seed, that delays, and that can record what it sees.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -22,13 +22,15 @@ pub struct Link {
     pub reorder: f64,
     /// Sent twice.
     pub duplicate: f64,
+    /// How long each is on its way.
+    pub delay: Duration,
 }
 
 impl Link {
     /// Does nothing.
-    pub const CLEAN: Self = Self { loss: 0.0, reorder: 0.0, duplicate: 0.0 };
+    pub const CLEAN: Self = Self { loss: 0.0, reorder: 0.0, duplicate: 0.0, delay: Duration::ZERO };
     /// 10 % loss, 5 % reordered, 5 % duplicated.
-    pub const LOSSY: Self = Self { loss: 0.10, reorder: 0.05, duplicate: 0.05 };
+    pub const LOSSY: Self = Self { loss: 0.10, reorder: 0.05, duplicate: 0.05, ..Self::CLEAN };
 }
 
 /// Where a datagram goes.
@@ -91,6 +93,8 @@ pub struct Relay {
 
 struct Shared {
     stopped: AtomicBool,
+    /// By direction.
+    cut: [AtomicBool; 2],
     counts: Counts,
     recorded: Option<Mutex<Vec<Recorded>>>,
     client: Mutex<Option<SocketAddr>>,
@@ -119,6 +123,7 @@ impl Relay {
         let address = to_client.local_addr()?;
         let shared = Arc::new(Shared {
             stopped: AtomicBool::new(false),
+            cut: Default::default(),
             counts: Counts::default(),
             recorded,
             client: Mutex::new(None),
@@ -130,10 +135,17 @@ impl Relay {
                 Direction::ToClient => (to_server.try_clone()?, to_client.try_clone()?),
             };
             let random = Random(seed ^ (direction as u64) << 63);
-            let lane = Lane { direction, from, to, link, random, held: None, shared: shared.clone() };
+            let way = Way { direction, to, shared: shared.clone() };
+            let way = if link.delay.is_zero() { Exit::Direct(way) } else { Exit::delayed(way, link.delay) };
+            let lane = Lane { direction, from, way, link, random, held: None, shared: shared.clone() };
             threads.push(thread::spawn(move || lane.run()));
         }
         Ok(Self { address, shared, threads })
+    }
+
+    /// Loses everything in this direction from now on, or nothing more.
+    pub fn cut(&self, direction: Direction, cut: bool) {
+        self.shared.cut[direction as usize].store(cut, Ordering::Relaxed);
     }
 
     /// Where the client sends to.
@@ -174,7 +186,7 @@ fn socket() -> io::Result<UdpSocket> {
 struct Lane {
     direction: Direction,
     from: UdpSocket,
-    to: UdpSocket,
+    way: Exit,
     link: Link,
     random: Random,
     held: Option<Vec<u8>>,
@@ -208,7 +220,8 @@ impl Lane {
             let (at, direction) = (Instant::now(), self.direction);
             recorded.lock().unwrap().push(Recorded { at, direction, datagram: datagram.to_vec() });
         }
-        if self.random.chance(self.link.loss) {
+        let cut = self.shared.cut[self.direction as usize].load(Ordering::Relaxed);
+        if cut || self.random.chance(self.link.loss) {
             counts.lost.fetch_add(1, Ordering::Relaxed);
             return;
         }
@@ -233,6 +246,41 @@ impl Lane {
         }
     }
 
+    fn send(&self, datagram: &[u8]) {
+        match &self.way {
+            Exit::Direct(way) => way.send(datagram),
+            Exit::Delayed(delay, queue) => _ = queue.send((Instant::now() + *delay, datagram.to_vec())),
+        }
+    }
+}
+
+/// Where a direction leaves the relay: at once, or by a queue that a thread of its own empties.
+enum Exit {
+    Direct(Way),
+    Delayed(Duration, mpsc::Sender<(Instant, Vec<u8>)>),
+}
+
+impl Exit {
+    fn delayed(way: Way, delay: Duration) -> Self {
+        let (queue, due) = mpsc::channel::<(Instant, Vec<u8>)>();
+        thread::spawn(move || {
+            for (at, datagram) in due {
+                thread::sleep(at.saturating_duration_since(Instant::now()));
+                way.send(&datagram);
+            }
+        });
+        Self::Delayed(delay, queue)
+    }
+}
+
+/// The way out of one direction.
+struct Way {
+    direction: Direction,
+    to: UdpSocket,
+    shared: Arc<Shared>,
+}
+
+impl Way {
     fn send(&self, datagram: &[u8]) {
         // A datagram that can't be sent is lost, as on any link.
         _ = match self.direction {
@@ -288,6 +336,47 @@ mod tests {
         let expected =
             [(Direction::ToServer, b"question".to_vec()), (Direction::ToClient, b"answer".to_vec())];
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn a_cut_direction_loses_everything_and_the_other_nothing() {
+        let (server, client) = (socket_with_watchdog(), socket_with_watchdog());
+        let relay = Relay::recording(server.local_addr().unwrap()).unwrap();
+        let mut buffer = [0; 100];
+        relay.cut(Direction::ToServer, true);
+        client.send_to(b"lost", relay.address()).unwrap();
+        while relay.counts().lost() == 0 {
+            thread::yield_now();
+        }
+        relay.cut(Direction::ToServer, false);
+        relay.cut(Direction::ToClient, true);
+        client.send_to(b"question", relay.address()).unwrap();
+        let (length, from) = server.recv_from(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"question");
+        server.send_to(b"lost", from).unwrap();
+        while relay.counts().lost() == 1 {
+            thread::yield_now();
+        }
+        assert_eq!((relay.counts().lost(), relay.counts().passed()), (2, 1));
+    }
+
+    #[test]
+    fn a_delaying_relay_passes_nothing_before_its_time() {
+        let (server, client) = (socket_with_watchdog(), socket_with_watchdog());
+        let delay = Duration::from_millis(30);
+        let link = Link { delay, ..Link::CLEAN };
+        let relay = Relay::start(server.local_addr().unwrap(), link, 0).unwrap();
+        let (started, mut buffer) = (Instant::now(), [0; 100]);
+        for word in [&b"first"[..], b"second"] {
+            client.send_to(word, relay.address()).unwrap();
+        }
+        for word in [&b"first"[..], b"second"] {
+            let (length, from) = server.recv_from(&mut buffer).unwrap();
+            assert_eq!(&buffer[..length], word);
+            server.send_to(word, from).unwrap();
+        }
+        client.recv_from(&mut buffer).unwrap();
+        assert!(started.elapsed() >= 2 * delay, "{:?}", started.elapsed());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use sendoff::{Config, KcpEndpoint, KcpListener, KcpStream, Profile};
@@ -13,6 +14,9 @@ use crate::plan::{DATAGRAM, Scenario, Settings};
 fn config(settings: &Settings) -> Result<Config> {
     // Keep-alives are off so that idleness is compared alike: the others send none either.
     let mut config = Config::new().mtu(DATAGRAM)?.keep_alive(None);
+    if let Some(secs) = settings.sendoff_keep_alive {
+        config = config.keep_alive(Duration::from_secs(secs));
+    }
     if let Some(segments) = settings.sendoff_window {
         config = config.send_window(segments)?.recv_window(segments)?;
     }
@@ -66,7 +70,8 @@ pub struct Connector {
 pub async fn connector(address: SocketAddr, scenario: Scenario, settings: &Settings) -> Result<Connector> {
     let config = config(settings)?;
     let shared = match scenario {
-        Scenario::Idle => Some(KcpEndpoint::bind_with(ANY_PORT, config.clone()).await?),
+        Scenario::Open if !settings.sendoff_shared => None,
+        Scenario::Idle | Scenario::Open => Some(KcpEndpoint::bind_with(ANY_PORT, config.clone()).await?),
         _ => None,
     };
     Ok(Connector { address, config, shared })

@@ -6,7 +6,7 @@ use crate::{
 };
 use sendoff::{
     Direction, Tap, TappedDatagram,
-    wire::{Block, Command, SegmentView, segments},
+    wire::{Block, BlockKind, Command, SegmentView, segments},
 };
 use serde_json::{Value, json};
 use std::{
@@ -102,10 +102,13 @@ impl Ladder {
                 rung.segments().map(|segment| Words::of(&segment, window, arrows)).collect()
             })
             .collect();
-        let width = |f: fn(&Words) -> usize| described.iter().flatten().map(f).max().unwrap_or(0);
+        // Columns are for lines of one segment.
+        let single = || described.iter().filter(|segments| segments.len() == 1).flatten();
+        let width = |f: fn(&Words) -> usize| single().map(f).max().unwrap_or(0);
         let (numbers, sizes) = (width(|w| w.numbers.len()), width(|w| w.size.len()));
         let line = |(rung, segments): (&Rung, &Vec<Words>)| {
             let arrow = if rung.from_client { arrows.right } else { arrows.left };
+            let (numbers, sizes) = if segments.len() == 1 { (numbers, sizes) } else { (0, 0) };
             let words: Vec<String> = segments.iter().map(|words| words.padded(numbers, sizes)).collect();
             let words = words.join(&format!("  {}  ", arrows.dot));
             format!("{:9.2} ms  client {arrow} server   {words}", milliseconds(rung.after))
@@ -151,13 +154,15 @@ struct Words {
 
 impl Words {
     fn of(segment: &SegmentView<'_>, window: &mut Option<u16>, arrows: Arrows) -> Self {
-        let mut numbers = match segment.command() {
-            Command::Push | Command::Ack => format!("sn={} una={}", segment.sn(), segment.una()),
-            Command::WindowAsk | Command::WindowTell => format!("una={}", segment.una()),
+        let block = Block::parse(segment).map(|block| block.body.kind());
+        let mut numbers = match (block, segment.command()) {
+            (Some(BlockKind::Hello | BlockKind::Ping | BlockKind::Pong), _) => String::new(),
+            (_, Command::Push | Command::Ack) => format!("sn={} una={}", segment.sn(), segment.una()),
+            (_, Command::WindowAsk | Command::WindowTell) => format!("una={}", segment.una()),
         };
         // The same window on every line would only hide what changes.
         if window.replace(segment.window()) != Some(segment.window()) {
-            numbers += &format!(" wnd={}", segment.window());
+            numbers = format!("{numbers} wnd={}", segment.window()).trim_start().to_owned();
         }
         let data = segment.data();
         let (size, quote) = match (Block::parse(segment), data.len()) {

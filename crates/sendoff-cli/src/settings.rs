@@ -414,7 +414,7 @@ mod tests {
             ("--snd-wnd 0", "--snd-wnd 0: must be 1 to 32768 segments"),
             ("--rcv-wnd 32769", "--rcv-wnd 32769: must be 1 to 32768 segments"),
             ("--profile fast9", "--profile fast9: must be default, normal, fast, fast2 or fast3"),
-            ("--wire none", "--wire none: must be extended or classic"),
+            ("--wire none", "--wire none: must be extended, classic or required"),
             ("--nodelay 3", "--nodelay 3: must be 0, 1 or 2"),
             ("--interval 9", "--interval 9: must be 10 ms to 5 s"),
             ("--resend 65", "--resend 65: must be 0 to 64 acknowledgements"),

@@ -5,7 +5,7 @@ mod common;
 use common::{command, objects, run};
 
 #[test]
-fn the_demo_shows_four_datagrams_and_a_close_that_loses_nothing() {
+fn the_demo_shows_an_echo_a_goodbye_and_a_close_that_loses_nothing() {
     let output = run(&["demo"], b"");
     let text = output.text();
     assert_eq!(output.code, 0, "{text}{}", output.stderr);
@@ -21,11 +21,20 @@ fn the_demo_shows_four_datagrams_and_a_close_that_loses_nothing() {
         assert!(line.contains(rung), "{rung}: {text}");
     }
     assert!(lines[5].contains("it gave up after 1.0"), "{text}");
+    assert!(lines[7].starts_with("2. With a goodbye (extended)"), "{text}");
+    assert!(lines[8].contains("client ──▶ server   HELLO") && lines[8].contains("PUSH sn=0"), "{text}");
+    assert!(lines[9].contains("client ◀── server   WELCOME"), "{text}");
+    let count = |what: &str| lines[8..].iter().filter(|line| line.contains(what)).count();
+    assert_eq!((count("FIN  sn=1"), count("PING"), count("PONG")), (2, 1, 1), "{text}");
+    let [knew, both, gap, third] = lines[lines.len() - 4..] else { panic!("{text}") };
+    assert!(knew.contains("The server knew after ") && knew.contains(" ms"), "{text}");
+    assert!(both.contains("Both say: finished, code 0, 50 bytes each way"), "{text}");
+    assert_eq!(gap, "");
     assert!(
-        lines[7].contains("1,048,576 of 1,048,576 bytes arrived") && lines[7].contains("SHA-256 equal"),
+        third.contains("1,048,576 of 1,048,576 bytes arrived") && third.contains("SHA-256 equal"),
         "{text}"
     );
-    assert_eq!((lines.len(), output.stderr.as_str()), (8, ""));
+    assert_eq!(output.stderr, "");
 }
 
 #[test]
@@ -34,9 +43,14 @@ fn the_demo_speaks_json() {
     assert_eq!(output.code, 0, "{}", output.stderr);
     let reports = objects(&output.text());
     let kinds: Vec<&str> = reports.iter().map(|report| report["report"].as_str().unwrap()).collect();
-    assert_eq!(kinds, ["start", "datagram", "datagram", "datagram", "datagram", "part", "part"]);
+    assert_eq!(kinds[..7], ["start", "datagram", "datagram", "datagram", "datagram", "part", "start"]);
     assert!(reports[5]["gave_up_after_ms"].as_f64().unwrap() >= 1_000.0);
-    assert_eq!(reports[6]["sha256_equal"], true);
+    let parts: Vec<_> = reports.iter().filter(|report| report["report"] == "part").collect();
+    assert_eq!((parts.len(), &parts[1]["clean"]), (3, &true.into()));
+    assert!(parts[1]["server_knew_after_ms"].as_f64().unwrap() > 0.0);
+    assert_eq!(parts[2]["sha256_equal"], true);
+    let blocks: Vec<_> = reports.iter().filter_map(|r| r["segments"][0]["block"].as_str()).collect();
+    assert!(blocks.contains(&"HELLO") && blocks.contains(&"FIN code=0"), "{blocks:?}");
 }
 
 #[test]

@@ -8,23 +8,52 @@ use common::{Running, objects, run};
 fn what_is_sent_comes_back() {
     let (mut listener, port) = Running::listen(&["--echo"]);
     let address = format!("kcp://127.0.0.1:{port}");
-    let output = run(&["connect", &address, "--quit-after", "2s"], b"Sat Nov 21 12:00:00 UTC 2026\n");
-    assert_eq!((output.code, output.text().as_str()), (0, "Sat Nov 21 12:00:00 UTC 2026\n"));
+    let date = "Sat Nov 21 12:00:00 UTC 2026\n";
+    for more in [&[][..], &["--early"]] {
+        let output = run(&[&["connect", &address], more].concat(), date.as_bytes());
+        assert_eq!((output.code, output.text().as_str(), output.stderr.as_str()), (0, date, ""));
+    }
+    let opened = listener.event("opened");
+    assert!(opened.starts_with("#1 127.0.0.1:") && opened.contains(" conv=0x"), "{opened}");
+    assert!(opened.ends_with("opened, extended"), "{opened}");
+    let ended = listener.event("finished by the peer");
+    assert!(ended.contains("code 0, 29 bytes in, 29 bytes out"), "{ended}");
+}
+
+#[test]
+fn code_and_reason_are_told_to_the_other_side() {
+    let (mut listener, port) = Running::listen(&["--echo", "--code", "21", "--reason", "enough"]);
+    let args = ["connect", &format!("127.0.0.1:{port}"), "--code", "17", "--reason", "out of coffee"];
+    let output = run(&args, b"four");
+    assert_eq!((output.code, output.text().as_str(), output.stderr.as_str()), (0, "four", ""));
+    let ended = listener.event("finished by the peer");
+    assert!(ended.contains("code 17 \"out of coffee\", 4 bytes in, 4 bytes out"), "{ended}");
+}
+
+#[test]
+fn a_stock_peer_is_left_after_a_silence() {
+    let (mut listener, port) = Running::listen(&["--echo", "--wire", "classic"]);
+    let address = format!("kcp://127.0.0.1:{port}");
+    let output = run(&["connect", &address], b"four");
+    assert_eq!((output.code, output.text().as_str()), (0, "four"));
     assert_eq!(
         output.stderr,
         "sendoff: the peer can't say goodbye (stock KCP): left after 2 s of silence (--quit-after)\n"
     );
-    let opened = listener.event("opened");
-    assert!(opened.starts_with("#1 127.0.0.1:") && opened.contains(" conv=0x"), "{opened}");
+    assert!(listener.event("opened").ends_with("opened, stock"));
+    let output = run(&["connect", &address, "--wire", "required"], b"four");
+    assert_eq!((output.code, output.text().as_str()), (1, ""));
+    assert!(output.stderr.contains("is a stock KCP peer"), "{}", output.stderr);
 }
 
 #[test]
 fn a_silent_client_is_let_go_after_the_read_timeout() {
     let (mut listener, port) = Running::listen(&["--echo", "--read-timeout", "1s"]);
-    let output = run(&["connect", &format!("127.0.0.1:{port}"), "--quit-after", "500ms", "-q"], b"four");
-    assert_eq!((output.code, output.text().as_str(), output.stderr.as_str()), (0, "four", ""));
+    let mut client = Running::start(&["connect", &format!("127.0.0.1:{port}"), "-q"]);
+    client.write(b"four");
+    client.stdout_until(|seen| seen == b"four");
     let ended = listener.event("--read-timeout");
-    assert!(ended.starts_with("#1 127.0.0.1:") && ended.contains(" closed here after "), "{ended}");
+    assert!(ended.starts_with("#1 127.0.0.1:") && ended.contains(" finished here after "), "{ended}");
     assert!(ended.contains("4 bytes in, 4 bytes out"), "{ended}");
     assert!(ended.contains("nothing came for 1.0"), "{ended}");
 }
@@ -125,8 +154,10 @@ fn control_characters_of_a_peer_are_escaped() {
 #[test]
 fn every_line_of_json_is_an_object() {
     let (mut listener, port) = Running::listen(&["--json", "--read-timeout", "500ms"]);
-    let output =
-        run(&["connect", &format!("127.0.0.1:{port}"), "--quit-after", "300ms", "--json"], b"hi\n\xff\n");
+    let output = run(
+        &["connect", &format!("127.0.0.1:{port}"), "--json", "--wire", "classic", "--quit-after", "300ms"],
+        b"hi\n\xff\n",
+    );
     assert_eq!(output.code, 0);
     let left = objects(&output.stderr);
     assert_eq!((&left[0]["event"], &left[0]["silence_ms"]), (&"left".into(), &300.0.into()));

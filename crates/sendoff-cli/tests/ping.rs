@@ -18,15 +18,15 @@ fn a_listener_answers_and_opens_nothing() {
     let text = output.text();
     assert_eq!(output.code, 0, "{text}{}", output.stderr);
     for line in [
-        &format!("PING kcp://{address} ({address}): window probes of 24 bytes\n"),
-        &format!("answer from {address}: seq=1 window="),
+        &format!("PING kcp://{address} ({address}): probes of 56 bytes\n"),
+        &format!("answer from {address} (extended): seq=1 time="),
         "--- kcp://127.0.0.1:",
         "3 probes sent, 3 answered, 0% loss, time ",
         "time min/avg/max/mdev = ",
-        "flush interval",
     ] {
         assert!(text.contains(line), "{line}: {text}");
     }
+    assert!(!text.contains("flush interval"), "an extended peer answers at once: {text}");
     // The first connection in its log is one that was opened after the pings.
     run(&["connect", &address, "--send-only"], b"now");
     assert!(listener.event("opened").starts_with("#1 "));
@@ -56,9 +56,9 @@ fn silence_is_exit_code_1() {
     assert_eq!((&reports[1]["loss_percent"], &reports[1]["answered"]), (&100.0.into(), &0.into()));
     assert_eq!(objects(&output.stderr)[0]["exit_code"], 1);
     let mut probe = [0; 100];
-    assert_eq!(silent.recv(&mut probe).unwrap(), 24, "a bare probe and nothing else");
+    assert_eq!(silent.recv(&mut probe).unwrap(), 56, "a probe and nothing else");
     assert_eq!(probe[4..6], [83, 0], "WASK");
-    assert_eq!(probe[12..24], [0; 12], "sn 0, una 0, no data");
+    assert_eq!(probe[12..20], [0; 8], "sn 0, una 0");
 }
 
 /// A server that answers a probe if `answers` says so; reports every conversation that it is asked in.
@@ -69,15 +69,16 @@ fn server(
     let address = socket.local_addr().unwrap().to_string();
     let (asked, questions) = mpsc::channel();
     thread::spawn(move || {
-        let mut probe = [0; 24];
-        while let Ok((24, from)) = socket.recv_from(&mut probe) {
+        let mut probe = [0; 56];
+        while let Ok((56, from)) = socket.recv_from(&mut probe) {
             let conv = u32::from_le_bytes(probe[..4].try_into().unwrap());
             if asked.send((conv, from)).is_err() {
                 return;
             }
             if answers(conv, from) {
                 probe[4] = 84; // WINS
-                socket.send_to(&probe, from).unwrap();
+                probe[20] = 0; // without data
+                socket.send_to(&probe[..24], from).unwrap();
             }
         }
     });
@@ -89,6 +90,7 @@ fn each_probe_is_a_new_conversation_from_one_port() {
     let (address, questions) = server(|_, _| true);
     let output = run(&["ping", &address, "-c", "4", "-i", "10ms"], b"");
     assert_eq!(output.code, 0, "{}", output.text());
+    assert!(output.text().contains("(stock): seq=1 window=") && output.text().contains("flush interval"));
     let questions: Vec<_> = questions.try_iter().collect();
     let mut convs: Vec<u32> = questions.iter().map(|(conv, _)| *conv).collect();
     convs.sort_unstable();

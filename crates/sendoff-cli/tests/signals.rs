@@ -22,7 +22,7 @@ fn an_interrupted_listener_ends_its_connections_and_exits_well() {
         let output = listener.output();
         assert_eq!(output.code, 0, "{}", output.stderr);
         let last = output.stderr.lines().last().unwrap();
-        assert!(last.contains("closed here after") && last.contains("4 bytes in, 4 bytes out"), "{last}");
+        assert!(last.contains("finished here after") && last.contains("4 bytes in, 4 bytes out"), "{last}");
     }
 }
 
@@ -30,7 +30,7 @@ fn an_interrupted_listener_ends_its_connections_and_exits_well() {
 fn an_interrupted_client_stays_until_what_it_has_read_is_delivered() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap().to_string();
-    let mut client = Running::start(&["connect", &address, "--quit-after", "off"]);
+    let mut client = Running::start(&["connect", &address, "--wire", "classic", "--quit-after", "off"]);
     // One write to the pipe, so that one datagram proves that all of it was read.
     let text = [b'z'; 1_000];
     client.write(&text);
@@ -56,7 +56,7 @@ fn a_second_interrupt_ends_at_once() {
     // Nobody acknowledges anything: a graceful end would take its time.
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap().to_string();
-    let mut client = Running::start(&["connect", &address, "--connect-timeout", "1h"]);
+    let mut client = Running::start(&["connect", &address, "--wire", "classic", "--connect-timeout", "1h"]);
     client.write(b"unacknowledged");
     let mut datagram = [0; 2_000];
     silent.recv(&mut datagram).unwrap();

@@ -46,5 +46,6 @@ pub use connection::{
 };
 pub use endpoint::{Answer, DropReason, Endpoint, Lease, Route, RouteStats};
 pub use profile::{Backoff, Congestion, NoDelay, Profile};
+pub use random::SeedSource;
 pub use seq::{Conv, ParseConvError, SeqNumber, Timestamp};
 pub use tap::{Direction, Tap, TappedDatagram};

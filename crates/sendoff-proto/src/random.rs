@@ -41,6 +41,28 @@ impl Random {
     }
 }
 
+/// Makes the seeds of connections from one number of a secure source: for drivers, so that a connection costs
+/// no system call for its randomness.
+#[derive(Clone, Debug)]
+pub struct SeedSource(Random);
+
+impl SeedSource {
+    /// `seed` must be from a secure source.
+    pub fn new(seed: u128) -> Self {
+        Self(Random::new(seed))
+    }
+
+    /// Another seed for a [`Connection`](crate::Connection).
+    pub fn next_seed(&mut self) -> u128 {
+        u128::from(self.0.next()) << 64 | u128::from(self.0.next())
+    }
+
+    /// A conversation id that can't be guessed.
+    pub fn next_conv(&mut self) -> Conv {
+        self.0.conv()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

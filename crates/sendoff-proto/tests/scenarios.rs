@@ -421,8 +421,8 @@ fn deferred_acknowledgements_ride_with_the_answer_or_leave_after_5_ms() {
     let datagram = pair.sides[0].link.receive(at).unwrap();
     let server = &mut pair.sides[1].connection;
     server.handle_datagram(now, &datagram);
-    server.defer_acks(now);
-    assert!(!server.has_transmit() && server.owes_acks());
+    server.defer_answer(now);
+    assert!(!server.has_transmit() && server.owes_answer());
     assert_eq!(server.poll_timeout(), Some(now + ms(5)));
     let mut late = server.clone();
     late.handle_timeout(now + ms(5));

@@ -184,8 +184,9 @@ async fn connects_that_are_dropped_leave_nothing_behind() {
         let endpoint = KcpEndpoint::bind("127.0.0.1:0").await.unwrap();
         let mut ready = 0;
         for _ in 0..20 {
-            ready += u64::from(poll_once(endpoint.connect(&name)).await.is_some());
-            drop(poll_once(KcpStream::connect(&name)).await);
+            // Without blocks there is no answer to wait for.
+            ready += u64::from(poll_once(endpoint.connect_with(&name, classic())).await.is_some());
+            drop(poll_once(KcpStream::connect_with(&name, classic())).await);
             drop(poll_once(KcpEndpoint::bind("localhost:0")).await);
         }
         endpoint.wait_idle().await;
@@ -193,11 +194,57 @@ async fn connects_that_are_dropped_leave_nothing_behind() {
         assert_eq!(stats.connections, 0);
         // While one is being closed, the next to the same peer has a socket of its own.
         assert!(stats.connections_opened <= ready, "{stats:?}");
-        let stream = poll_and_drop(async || endpoint.connect(listener.local_addr()).await).await.unwrap();
-        let (_client, _server) = greeted(stream, &listener).await;
+        let stream = poll_and_drop(async || endpoint.connect_with(listener.local_addr(), classic()).await);
+        let (_client, _server) = greeted(stream.await.unwrap(), &listener).await;
         assert_eq!(listener.endpoint().stats().connections, 1);
     })
     .await;
+}
+
+#[tokio::test]
+async fn connects_that_are_dropped_while_they_wait_for_an_answer_leave_nothing_on_either_side() {
+    watched(async {
+        let listener = KcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = KcpEndpoint::bind("127.0.0.1:0").await.unwrap();
+        settle().await;
+        for n in 1..=20 {
+            // The first poll resolves the address, and the HELLO leaves; the answer is for nobody.
+            let addr = listener.local_addr();
+            let waits = match n % 2 {
+                0 => poll_twice(endpoint.connect(addr)).await,
+                _ => poll_twice(KcpStream::connect(addr)).await,
+            };
+            assert!(waits, "answered before the listener can have run");
+            // The server has got it, and is told so when it answers.
+            until(|| listener.endpoint().stats().connections_accepted == n).await;
+            until(|| listener.endpoint().stats().connections == 0).await;
+        }
+        endpoint.wait_idle().await;
+        assert_eq!(endpoint.stats().connections, 0);
+        let (_client, _server) = {
+            let client = endpoint.connect(listener.local_addr()).await.unwrap();
+            for _ in 0..20 {
+                let (mut dead, _) = listener.accept().await.unwrap();
+                let error = dead.read(&mut [0; 8]).await.unwrap_err();
+                assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+            }
+            greeted(client, &listener).await
+        };
+        assert_eq!(listener.endpoint().stats().connections, 1);
+    })
+    .await;
+}
+
+/// Polls a future, lets the driver of its own socket have a turn, and drops it; false if it was ready.
+async fn poll_twice<F: Future>(future: F) -> bool {
+    let mut future = std::pin::pin!(future);
+    for _ in 0..2 {
+        if poll_once(future.as_mut()).await.is_some() {
+            return false;
+        }
+        tokio::task::yield_now().await;
+    }
+    true
 }
 
 #[tokio::test]
@@ -221,7 +268,7 @@ async fn a_shutdown_that_is_dropped_does_not_put_its_time_limit_off() {
     watched(async {
         let silent = RawPeer::listening().await;
         let config = Config::new().linger(ms(200)).connect_timeout(Duration::from_secs(60));
-        let mut client = KcpStream::connect_with(silent.addr(), config).await.unwrap();
+        let mut client = KcpStream::connect_early_with(silent.addr(), config).await.unwrap();
         client.write_all(b"unheard").await.unwrap();
         let error = poll_and_drop(async || client.shutdown().await).await.unwrap_err();
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
@@ -266,7 +313,7 @@ impl Drop for Remembered {
 async fn the_tasks_of_futures_that_were_dropped_are_forgotten() {
     watched(async {
         const POLLS: usize = 10_000;
-        let Pair { client, listener, .. } = Pair::new().await;
+        let Pair { client, server: _server, listener } = Pair::new().await;
         let remembered = Arc::new(AtomicUsize::new(0));
         let poll = |future: &mut dyn FnMut(&mut Context<'_>) -> bool| {
             remembered.fetch_add(1, Ordering::Relaxed);

@@ -172,11 +172,9 @@ fn parks() -> u64 {
 #[tokio::test]
 async fn an_idle_connection_wakes_nobody_for_a_day() {
     watched(async {
-        let mut raw = RawPeer::listening().await;
-        let config = Config::new().keep_alive(None);
-        let mut client = KcpStream::connect_with(raw.addr(), config).await.unwrap();
+        let (mut client, mut raw) = connected(Config::new().keep_alive(None)).await;
         client.write_all(b"hello").await.unwrap();
-        let push = raw.recv_one().await;
+        let push = raw.recv_push().await;
         raw.ack(&push, 1).await;
         raw.push(0, 1, b"hello").await;
         read_exactly(&mut client, 5).await;
@@ -197,6 +195,24 @@ async fn an_idle_connection_wakes_nobody_for_a_day() {
 }
 
 #[tokio::test]
+async fn an_idle_connection_between_two_that_speak_blocks_wakes_nobody_for_a_day() {
+    watched(async {
+        let Pair { mut client, mut server, listener } = Pair::with(Config::new().keep_alive(None)).await;
+        server.write_all(b"hello").await.unwrap();
+        read_exactly(&mut client, 5).await;
+        tokio::time::pause();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        let stats = || (client.endpoint().stats(), listener.endpoint().stats());
+        let (before, slept) = (stats(), parks());
+        tokio::time::sleep(Duration::from_secs(86_400)).await;
+        assert_eq!(stats(), before);
+        assert!(parks() - slept < 100, "woken {} times", parks() - slept);
+        assert_eq!((client.ending(), server.ending()), (None, None));
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_idle_server_with_many_connections_sleeps_too() {
     watched(async {
         let config = Config::new().keep_alive(None);
@@ -208,6 +224,11 @@ async fn an_idle_server_with_many_connections_sleeps_too() {
             raw.push(0, 0, b"hello").await;
             let (mut stream, _) = listener.accept().await.unwrap();
             assert_eq!(read_exactly(&mut stream, 5).await, b"hello");
+            // The acknowledgement shows that the peer is where it says.
+            stream.write_all(b"hello").await.unwrap();
+            let push = raw.recv_push().await;
+            raw.ack(&push, 1).await;
+            until(|| stream.stats().bytes_acknowledged == 5).await;
             streams.push(stream);
         }
         tokio::time::pause();

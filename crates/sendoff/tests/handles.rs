@@ -95,7 +95,7 @@ async fn halves_of_different_streams_do_not_reunite_and_come_back() {
 #[tokio::test]
 async fn halves_tell_what_the_stream_tells() {
     watched(async {
-        let Pair { client, .. } = Pair::new().await;
+        let Pair { client, server: _server, .. } = Pair::new().await;
         let (conv, local, peer) = (client.conv(), client.local_addr(), client.peer_addr());
         let (reader, writer) = client.into_split();
         assert_eq!((reader.conv(), reader.local_addr(), reader.peer_addr()), (conv, local, peer));
@@ -120,7 +120,7 @@ async fn dropping_the_write_half_finishes_and_reading_goes_on() {
         assert_eq!(&answer, b"answer");
         assert!(reader.ending().is_none());
         let closed = reader.closed();
-        drop(reader);
+        drop((reader, server));
         assert!(closed.await.is_clean());
     })
     .await;

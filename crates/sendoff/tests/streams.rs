@@ -116,7 +116,7 @@ async fn a_read_fills_the_buffer_across_segments() {
 #[tokio::test]
 async fn empty_reads_and_writes_return_at_once_and_send_nothing() {
     watched(async {
-        let Pair { mut client, .. } = Pair::new().await;
+        let Pair { mut client, server: _server, .. } = Pair::new().await;
         let before = client.stats().segments_sent;
         assert_eq!(client.read(&mut []).await.unwrap(), 0);
         assert_eq!(client.write(&[]).await.unwrap(), 0);
@@ -297,7 +297,7 @@ async fn windows_and_profile_change_in_the_middle_of_a_transfer() {
 #[tokio::test]
 async fn windows_out_of_range_are_refused_and_change_neither() {
     watched(async {
-        let Pair { client, .. } = Pair::new().await;
+        let Pair { client, server: _server, .. } = Pair::new().await;
         let windows = |s: &KcpStream| (s.stats().send_window, s.stats().recv_window);
         client.set_windows(100, 200).unwrap();
         let refused = client.set_windows(0, 300).unwrap_err();

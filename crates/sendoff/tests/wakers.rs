@@ -15,6 +15,7 @@ use std::{
     thread,
     time::Duration,
 };
+use tokio::io::AsyncWriteExt;
 
 /// Only turns a hang of a whole thread into a failure.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -125,7 +126,7 @@ fn who_is_woken_may_use_at_once_what_woke_it() {
             until(|| idler.was_woken()).await;
             // By the end of the runtime.
             let endpoint = KcpEndpoint::bind("127.0.0.1:0").await.unwrap();
-            let stream = Arc::new(endpoint.connect(raw.addr()).await.unwrap());
+            let stream = Arc::new(endpoint.connect_early_with(raw.addr(), Config::new()).await.unwrap());
             let last = {
                 let (stream, endpoint) = (stream.clone(), endpoint.clone());
                 Eager::new(move || use_all(&stream, &endpoint))
@@ -141,4 +142,38 @@ fn who_is_woken_may_use_at_once_what_woke_it() {
         drop(runtime);
         assert!(last.was_woken());
     });
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Counting(AtomicUsize);
+
+impl Wake for Counting {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn who_waits_for_the_end_is_woken_once_by_it_and_by_nothing_else() {
+    watched(async {
+        let Pair { mut client, mut server, .. } = Pair::new().await;
+        let counting = Arc::new(Counting::default());
+        let waker = Waker::from(counting.clone());
+        let mut closed = std::pin::pin!(client.closed());
+        assert!(closed.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        for _ in 0..100 {
+            client.write_all(b"hello").await.unwrap();
+            read_exactly(&mut server, 5).await;
+            server.write_all(b"hello").await.unwrap();
+            read_exactly(&mut client, 5).await;
+        }
+        until(|| client.stats().in_flight == 0).await;
+        assert_eq!(counting.0.load(Ordering::Relaxed), 0);
+        server.abort(16);
+        until(|| client.ending().is_some()).await;
+        settle().await;
+        assert_eq!(counting.0.load(Ordering::Relaxed), 1);
+    })
+    .await;
 }

@@ -1,6 +1,6 @@
 //! What a peer program prints.
 
-use std::io::{self, Read as _};
+use std::io::{self, BufRead as _};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -36,10 +36,17 @@ pub enum Event {
         /// "complete", or the error that ended it.
         why: String,
     },
-    /// A server has closed this connection.
+    /// A connection has been closed here: as the flags, or a command on stdin, said.
     Closed {
         /// Counted from 1.
         connection: usize,
+    },
+    /// A client has written for as long as it was told.
+    Sent {
+        /// All that it has written.
+        bytes: usize,
+        /// From the first write to the last.
+        elapsed_ms: f64,
     },
     /// A client's result.
     Result {
@@ -102,13 +109,27 @@ impl Report {
         }
         .emit();
     }
+
+    /// Tells that the connection has been closed here.
+    pub fn emit_closed(&self) {
+        Event::Closed { connection: self.connection }.emit();
+    }
 }
 
-/// Ends this process when its stdin ends, so that a dead harness leaves no peer behind.
-pub fn watch_stdin() {
-    thread::spawn(|| {
-        let mut buffer = [0; 64];
-        while matches!(io::stdin().read(&mut buffer), Ok(length) if length > 0) {}
+/// The command on stdin to close every connection that is open.
+pub const CLOSE: &str = "close";
+
+/// Calls `close` for every line on stdin that says so. Ends this process when its stdin ends, so that a
+/// dead harness leaves no peer behind.
+pub fn obey_stdin(mut close: impl FnMut() + Send + 'static) {
+    thread::spawn(move || {
+        for line in io::stdin().lock().lines() {
+            match line {
+                Ok(line) if line == CLOSE => close(),
+                Ok(line) => eprintln!("bad command {line:?}"),
+                Err(_) => break,
+            }
+        }
         std::process::exit(3);
     });
 }

@@ -1,12 +1,12 @@
 //! What a transfer carries, and what peers are told and report.
 //!
-//! Every peer program takes the same flags ([`Options`]) and prints the same lines ([`Event`]),
-//! whatever library and language it is built on; the Go peer follows the same rules.
+//! Every peer program takes the same flags ([`Options`]), obeys the same command ([`CLOSE`]) and prints
+//! the same lines ([`Event`]), whatever library and language it is built on; the Go peer follows the same rules.
 
 mod event;
 mod options;
 mod payload;
 
-pub use event::{Event, LISTENING, Report, watch_stdin};
+pub use event::{CLOSE, Event, LISTENING, Report, obey_stdin};
 pub use options::{Options, Role, Serve};
 pub use payload::{Checker, Chunks, Payload, Sum, sha256_of};

@@ -49,6 +49,10 @@ pub struct Options {
     pub deadline: Duration,
     /// kcp-go client only: time between one write and the next.
     pub pause: Option<Duration>,
+    /// kcp-go client only: write for so long, not so many bytes; it tells when all is [sent](crate::Event::Sent).
+    pub send_for: Option<Duration>,
+    /// kcp-go client only, with `send_for`: bytes per second to write at most.
+    pub rate: Option<usize>,
     /// kcp-go only: acknowledge at once.
     pub ack_no_delay: bool,
     /// kcp-go server only: report a connection that was silent for so long.
@@ -73,6 +77,8 @@ impl Default for Options {
             lifetime: Duration::from_millis(300),
             deadline: Duration::from_secs(120),
             pause: None,
+            send_for: None,
+            rate: None,
             ack_no_delay: false,
             idle: None,
             close_after: None,
@@ -98,6 +104,8 @@ impl Options {
         flags.extend(self.window.map(|window| format!("--window={window}")));
         flags.extend(self.mtu.map(|mtu| format!("--mtu={mtu}")));
         flags.extend(self.pause.map(|pause| format!("--pause-ms={}", pause.as_millis())));
+        flags.extend(self.send_for.map(|time| format!("--send-ms={}", time.as_millis())));
+        flags.extend(self.rate.map(|rate| format!("--rate={rate}")));
         flags.extend(self.ack_no_delay.then(|| "--ack-no-delay=true".into()));
         flags.extend(self.idle.map(|idle| format!("--idle-ms={}", idle.as_millis())));
         flags.extend(self.close_after.map(|after| format!("--close-after-ms={}", after.as_millis())));
@@ -135,6 +143,8 @@ impl Options {
             "--window" => self.window = Some(value.parse().ok()?),
             "--mtu" => self.mtu = Some(value.parse().ok()?),
             "--pause-ms" => self.pause = Some(milliseconds()?),
+            "--send-ms" => self.send_for = Some(milliseconds()?),
+            "--rate" => self.rate = Some(value.parse().ok()?),
             "--ack-no-delay" => self.ack_no_delay = value.parse().ok()?,
             "--idle-ms" => self.idle = Some(milliseconds()?),
             "--close-after-ms" => self.close_after = Some(milliseconds()?),
@@ -172,6 +182,8 @@ mod tests {
             lifetime: Duration::ZERO,
             deadline: Duration::from_secs(3),
             pause: Some(Duration::from_millis(7)),
+            send_for: Some(Duration::from_secs(12)),
+            rate: Some(1_000_000),
             ack_no_delay: true,
             idle: Some(Duration::from_secs(1)),
             close_after: Some(Duration::from_millis(5)),

@@ -3,8 +3,11 @@
 use crate::args::FarewellArgs;
 use bytes::Bytes;
 use sendoff::{Farewell, KcpStream, Mode, PeerKind, ReadHalf, WriteHalf};
-use std::io;
+use std::{io, time::Duration};
 use tokio::io::AsyncWriteExt;
+
+/// How long a peer that has got everything may take to say its own end.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Most bytes taken from a stream at a time.
 const CHUNK: usize = 256 * 1024;
@@ -78,8 +81,11 @@ impl Outgoing {
         self.half.shutdown().await
     }
 
-    /// Stops both directions, delivering what was sent.
-    pub fn close(&mut self) {
+    /// Stops both directions: what was sent is delivered, and the peer has a moment to say its own end.
+    pub async fn part(&mut self) {
+        // A failure comes again as the connection's ending.
+        _ = self.deliver().await;
+        self.half.set_linger(LAST_WORDS);
         self.half.close(self.farewell.code, &self.farewell.reason);
     }
 

@@ -190,7 +190,7 @@ impl Connection {
         let (mut incoming, mut outgoing) = conversation::split(stream, plan.mode, plan.farewell.clone());
         let stop = self.carry(&mut incoming, &mut outgoing, &plan, report, interrupts).await?;
         let rtt = outgoing.stats().rtt;
-        outgoing.close();
+        outgoing.part().await;
         drop((incoming, outgoing));
         let ending = closed.await;
         let read_timeout = match stop {

@@ -56,6 +56,9 @@ pub fn after_failure(peer: &str, error: io::Error) -> anyhow::Error {
 pub fn failure(peer: &str, ending: &Ending) -> anyhow::Error {
     let (lasted, silent) = (duration(ending.lasted), duration(ending.silent_for));
     let mut words = match ending.cause {
+        Cause::Refused if ending.by == Party::Peer && ending.code == code::NONE => {
+            return anyhow!("{peer} is a stock KCP peer, and wire=required wants none");
+        }
         Cause::Refused if ending.by == Party::Peer => {
             return anyhow!("{peer} refused the connection: {}", said(ending.code, &ending.reason));
         }

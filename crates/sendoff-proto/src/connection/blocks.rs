@@ -20,14 +20,8 @@ pub(super) struct Answers {
     /// RESET 1, to the token that a stranger has named.
     pub(super) reset: Option<Token>,
     /// When each was last given to something that doubles or doesn't fit.
-    welcomed_at: Option<Instant>,
-    reset_at: Option<Instant>,
-}
-
-impl Answers {
-    pub(super) fn any(&self) -> bool {
-        self.welcome || self.pong.is_some() || self.reset.is_some()
-    }
+    pub(super) welcomed_at: Option<Instant>,
+    pub(super) reset_at: Option<Instant>,
 }
 
 /// A datagram whose leading HELLO or WELCOME isn't believed is dropped whole, and one further back ends its parsing.

@@ -95,7 +95,15 @@ impl Connection {
     pub fn start_linger(&mut self, now: Instant) {
         self.linger_elapsed = false;
         if self.phase != Phase::Ended && (!self.is_delivered() || self.closing) {
-            self.timers.set(Timer::Linger, Some(now + self.config.linger_duration()));
+            self.timers.set(Timer::Linger, Some(now + self.linger));
+        }
+    }
+
+    /// Changes the linger time: see [`Config::linger`](crate::Config::linger).
+    pub fn set_linger(&mut self, now: Instant, linger: Duration) {
+        self.linger = linger;
+        if self.timers.is_set(Timer::Linger) {
+            self.timers.set(Timer::Linger, Some(now + linger));
         }
     }
 
@@ -119,6 +127,11 @@ impl Connection {
     /// peer's own, which nobody waits for.
     pub fn has_said_all(&self) -> bool {
         self.ending.is_some() || (self.closing && self.is_delivered())
+    }
+
+    /// Whether it is closed here: nothing more is read.
+    pub fn is_closing(&self) -> bool {
+        self.closing
     }
 
     fn is_fin_covered(&self) -> bool {
@@ -283,7 +296,9 @@ impl Connection {
         if self.phase == Phase::Ended {
             return;
         }
-        self.delivered_at_end = self.is_delivered();
+        self.opened_before_end = self.phase == Phase::Open;
+        let told = self.is_fin_covered() || self.peering.kind() == PeerKind::Stock;
+        self.delivered_at_end = cause == Cause::Closed || (self.ring.is_empty() && told);
         self.limit_last_words();
         self.remains = Some(Box::new(self.leave_behind(rest)));
         self.phase = Phase::Ended;
@@ -323,7 +338,13 @@ impl Connection {
 
     pub(super) fn leave_behind(&self, rest: Rest) -> Remains {
         // Who first sent its end when it had the peer's knows, by its acknowledgement, that the peer has all.
-        let stays = (rest == Rest::Closed && !self.knows_peers_end) || self.last_words.is_some();
+        let unheard = rest == Rest::Closed && !self.knows_peers_end;
+        // A HELLO may just be answered that is no longer meant.
+        let called_off = matches!(rest, Rest::Opening(_))
+            && self.dial.is_some()
+            && self.stats.datagrams_sent > 0
+            && self.unreachable.first.is_none();
+        let stays = unheard || called_off || self.last_words.is_some();
         Remains {
             own: self.peering.own,
             peer: self.peering.peer,

@@ -235,7 +235,7 @@ impl Connection {
     }
 
     /// Whether the timestamp lies between our first transmission and now.
-    fn could_have_sent(&self, now: Instant, echo: Timestamp) -> bool {
+    pub(super) fn could_have_sent(&self, now: Instant, echo: Timestamp) -> bool {
         self.first_sent.is_some_and(|(first, _)| {
             // The clock counts whole milliseconds from the epoch, not from the first transmission.
             self.clock
@@ -322,7 +322,7 @@ impl Connection {
             self.timers.stop(Timer::Linger);
             self.linger_elapsed = false;
         } else if self.timers.is_set(Timer::Linger) {
-            self.timers.set(Timer::Linger, Some(now + self.config.linger_duration()));
+            self.timers.set(Timer::Linger, Some(now + self.linger));
         }
     }
 

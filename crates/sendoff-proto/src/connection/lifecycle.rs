@@ -199,6 +199,9 @@ impl fmt::Display for Ending {
             Cause::Closed if self.by == Party::Peer => write!(f, "finished by the peer after {lasted}")?,
             Cause::Closed => write!(f, "finished after {lasted}")?,
             Cause::Aborted => write!(f, "aborted after {lasted}")?,
+            Cause::Refused if self.by == Party::Peer && self.code == code::NONE => {
+                write!(f, "refused after {lasted}: a stock peer, where only extended ones are wanted")?;
+            }
             Cause::Refused if self.by == Party::Peer => write!(f, "refused by the peer after {lasted}")?,
             Cause::Refused => write!(f, "refused after {lasted}: port unreachable")?,
             Cause::Reset => match self.by {

@@ -34,7 +34,7 @@ pub(super) struct Probe {
     pub(super) sn: SeqNumber,
     pub(super) timestamp: Timestamp,
     /// What `una` had covered when it left.
-    unacked: SeqNumber,
+    pub(super) unacked: SeqNumber,
     sent_at: Instant,
 }
 
@@ -47,9 +47,9 @@ pub(super) struct Liveness {
     /// Between the PINGs that answer WELCOME.
     pub(super) greeting_gap: Duration,
     /// Keep-alive probes without an answer.
-    keep_alives: u32,
-    round: Option<Round>,
-    probes: [Option<Probe>; PROBES],
+    pub(super) keep_alives: u32,
+    pub(super) round: Option<Round>,
+    pub(super) probes: [Option<Probe>; PROBES],
     /// The latest PING: its challenge, and when it left.
     ping: Option<(u64, Instant)>,
     asked_at: Option<Instant>,
@@ -57,9 +57,9 @@ pub(super) struct Liveness {
 
 /// A round of questions, drawn by a hint that the peer may be gone.
 #[derive(Clone, Copy, Debug)]
-struct Round {
-    began: Instant,
-    asked: usize,
+pub(super) struct Round {
+    pub(super) began: Instant,
+    pub(super) asked: usize,
     /// Questions that the network reported as undeliverable: when the first and the last had left.
     undelivered: Option<(Instant, Instant)>,
 }
@@ -132,7 +132,7 @@ impl Connection {
             return self.time_out(now, Silence::KeepAlive);
         }
         self.liveness.keep_alives += 1;
-        self.liveness.ask = true;
+        self.ask();
         self.timers.set(Timer::KeepAlive, Some(now + gap));
     }
 
@@ -143,13 +143,21 @@ impl Connection {
         self.peering.kind() == PeerKind::Stock && pushed > probe.sent_at && pushed < probe.sent_at + slack
     }
 
+    /// Asks the peer for a sign of life. WELCOME does it where nothing shows yet that the peer knows our token.
+    fn ask(&mut self) {
+        if self.peering.is_unproven() {
+            self.answers.welcome = true;
+        } else {
+            self.liveness.ask = true;
+        }
+    }
+
     /// Something hints that the peer doesn't know us any more: it is asked, four times in two seconds. A hint
     /// alone ends nothing. Who has proven nothing is asked at its own times: where its address is forged, each
     /// question would draw a hint, and each hint a round.
     pub(super) fn hint(&mut self, now: Instant) {
         let opening = self.phase != Phase::Open;
-        let unproven = self.unproven.is_some() || self.peering.is_unproven();
-        if opening || !self.peering.blocks || self.liveness.in_round() || unproven {
+        if opening || !self.peering.blocks || self.liveness.in_round() || self.unproven.is_some() {
             return;
         }
         self.stats.hints += 1;
@@ -173,7 +181,7 @@ impl Connection {
             Some(&after) => (round.began + after).max(now + rto),
             None => now + rto,
         };
-        self.liveness.ask = true;
+        self.ask();
         self.timers.set(Timer::Hint, Some(next));
     }
 

@@ -29,14 +29,14 @@ pub(crate) struct LossDetector {
     /// Retransmissions in order; entries are stale once the segment is acknowledged or sent again.
     resent: VecDeque<(u64, SeqNumber)>,
     /// When retransmissions time out; stale in the same way.
-    deadlines: BinaryHeap<Reverse<(Instant, u64, u32)>>,
+    pub(super) deadlines: BinaryHeap<Reverse<(Instant, u64, u32)>>,
     /// To be sent again; stale once acknowledged.
-    lost: VecDeque<SeqNumber>,
+    pub(super) lost: VecDeque<SeqNumber>,
     /// The highest acknowledged transmissions, at most `resend` of them.
     highest: BinaryHeap<Reverse<u64>>,
-    highest_acked: Option<u64>,
+    pub(super) highest_acked: Option<u64>,
     /// Segments in flight that are selectively acknowledged.
-    marked: u32,
+    pub(super) marked: u32,
 }
 
 /// What an acknowledgement of one segment has shown.
@@ -348,7 +348,7 @@ impl LossDetector {
 
 /// Whether that transmission is the latest of its segment, and still waits for an answer.
 #[inline]
-fn is_current(ring: &SendRing, sn: SeqNumber, transmission: u64) -> bool {
+pub(super) fn is_current(ring: &SendRing, sn: SeqNumber, transmission: u64) -> bool {
     sn.is_within(ring.unacked, ring.next) && {
         let slot = ring.slot(sn);
         slot.transmission == transmission && slot.state == SlotState::InFlight

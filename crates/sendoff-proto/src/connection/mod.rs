@@ -9,6 +9,7 @@ mod blocks;
 mod buffer;
 mod byte_ring;
 mod closing;
+mod fingerprint;
 mod incoming;
 mod lifecycle;
 mod liveness;
@@ -143,6 +144,7 @@ pub struct Connection {
     /// Something was unread at the close, or has come since.
     unread: bool,
     unread_told: Option<Instant>,
+    linger: Duration,
     linger_elapsed: bool,
     unreachable: Unreachable,
     ending: Option<Box<Ending>>,
@@ -152,6 +154,7 @@ pub struct Connection {
     remains: Option<Box<Remains>>,
     former_name: Option<Box<(Conv, Remains)>>,
     delivered_at_end: bool,
+    opened_before_end: bool,
     stats: ConnectionStats,
 }
 
@@ -273,6 +276,7 @@ impl Connection {
             reading_stopped: false,
             unread: false,
             unread_told: None,
+            linger: config.linger_duration(),
             linger_elapsed: false,
             unreachable: Unreachable::default(),
             ending: None,
@@ -281,6 +285,7 @@ impl Connection {
             remains: None,
             former_name: None,
             delivered_at_end: false,
+            opened_before_end: false,
             stats: ConnectionStats::default(),
             config,
         };
@@ -315,9 +320,13 @@ impl Connection {
         self.config.speaks_blocks()
     }
 
-    /// Whether the peer has given a valid answer, or said something valid itself.
+    /// Whether the peer has given a valid answer, or said something valid itself; also if it has ended since.
     pub fn is_established(&self) -> bool {
-        self.stats.datagrams_received > 0 && self.phase != Phase::Opening
+        match self.phase {
+            Phase::Opening => false,
+            Phase::Open => true,
+            Phase::Ended => self.opened_before_end,
+        }
     }
 
     /// How it ended, if it has.
@@ -491,12 +500,11 @@ impl Connection {
         self.receive.set_limit(segments.max(least));
     }
 
-    /// Leaves owed acknowledgements to the application's next write, or to its next read that finds
-    /// nothing, but for 5 ms and 88 segments at most.
-    pub fn defer_acks(&mut self, now: Instant) {
-        let owed = self.acks.owed.len();
-        if owed > 0
-            && owed < DEFERRED_ACKS
+    /// Leaves owed acknowledgements, a WELCOME or PONG, and the first PING of all to the application's next write, or to its
+    /// next read that finds nothing, but for 5 ms and 88 segments at most.
+    pub fn defer_answer(&mut self, now: Instant) {
+        if self.owes_answer()
+            && self.acks.owed.len() < DEFERRED_ACKS
             && self.may_defer_acks()
             && !self.closing
             && !self.is_peer_finished()
@@ -508,8 +516,12 @@ impl Connection {
         }
     }
 
-    /// Whether acknowledgements are owed, deferred ones included.
-    pub fn owes_acks(&self) -> bool {
+    /// Whether an acknowledgement is owed, or another answer that may wait a little, deferred ones included.
+    pub fn owes_answer(&self) -> bool {
+        self.owes_acks() || self.answers.welcome || self.answers.pong.is_some() || self.is_greeting()
+    }
+
+    fn owes_acks(&self) -> bool {
         !self.acks.owed.is_empty()
     }
 

@@ -52,13 +52,13 @@ pub(super) struct Dial {
     /// A HELLO is to be sent.
     pub(super) due: bool,
     /// The first has left, with data or without.
-    said: bool,
-    gap: Duration,
-    token_since: Instant,
-    redials: u32,
+    pub(super) said: bool,
+    pub(super) gap: Duration,
+    pub(super) token_since: Instant,
+    pub(super) redials: u32,
     /// It has answered as a stock peer does, where that isn't enough.
-    stock_since: Option<Instant>,
-    hellos_since: u32,
+    pub(super) stock_since: Option<Instant>,
+    pub(super) hellos_since: u32,
 }
 
 impl Dial {
@@ -79,14 +79,14 @@ impl Dial {
 /// What a peer has cost us before it has proven its address.
 #[derive(Clone, Debug)]
 pub(super) struct Unproven {
-    began: Instant,
+    pub(super) began: Instant,
     pub(super) received: u64,
     pub(super) sent: u64,
-    segments: u64,
+    pub(super) segments: u64,
     /// A datagram has come since the last PROBE.
     pub(super) may_probe: bool,
     /// PROBEs or WELCOMEs sent by the clock.
-    repeated: u32,
+    pub(super) repeated: u32,
     lease: Option<Lease>,
 }
 
@@ -304,9 +304,12 @@ impl Connection {
         if !self.peering.is_unproven() {
             self.timers.stop(Timer::Greeting);
         }
-        let promised = self.receive.promised();
+        // The answer to what has proven it, or the next acknowledgement, tells the whole window.
+        let was_closed = self.receive.promised() == 0;
         self.receive.set_cap(None);
-        self.tell_reopened_window(promised);
+        if was_closed {
+            self.tell_reopened_window(0);
+        }
     }
 
     /// The peer knows our token.

@@ -54,11 +54,11 @@ pub(super) struct Peering {
     pub(super) peer: Option<Token>,
     role: Role,
     /// A client's belief, not a verdict: the first believed block changes it.
-    settled_stock: bool,
+    pub(super) settled_stock: bool,
     /// A client has just learned the peer's token.
-    learned: bool,
+    pub(super) learned: bool,
     /// A server's: a block that names our token has come.
-    proven: bool,
+    pub(super) proven: bool,
 }
 
 impl Peering {

@@ -27,14 +27,14 @@ pub struct MessageError {
 }
 
 #[derive(Clone, Debug)]
-struct Waiting {
-    fragment: u8,
-    data: Box<[u8]>,
+pub(super) struct Waiting {
+    pub(super) fragment: u8,
+    pub(super) data: Box<[u8]>,
 }
 
 /// Length and `frg` of an unread segment, packed: a datagram can't hold 2^24 bytes.
 #[derive(Clone, Copy, Debug)]
-struct Unread(u32);
+pub(super) struct Unread(u32);
 
 impl Unread {
     fn new(len: usize, fragment: u8) -> Self {
@@ -59,29 +59,29 @@ pub(crate) struct ReceiveQueue {
     /// The window that the socket's buffer allows so far.
     limit: u32,
     /// The furthest right edge that was advertised: never taken back.
-    edge: SeqNumber,
+    pub(super) edge: SeqNumber,
     /// Bytes held back in `ready` and `reordering` at most.
     byte_limit: usize,
     /// Indexed by `sn`; empty, or a power of two in size.
-    reordering: Vec<Option<Waiting>>,
-    reordering_count: usize,
+    pub(super) reordering: Vec<Option<Waiting>>,
+    pub(super) reordering_count: usize,
     reordering_bytes: usize,
     ready: ByteRing,
-    unread: VecDeque<Unread>,
+    pub(super) unread: VecDeque<Unread>,
     /// Segments with `frg` 0 in `unread`: ends of messages.
     complete: u32,
     /// A segment within the window was refused for want of bytes: nothing fits until something is read.
-    refusing: bool,
+    pub(super) refusing: bool,
     /// Segments without data, in order.
     pub(crate) empty: u64,
     /// A bound on what is advertised, for a peer that has proven nothing yet.
-    cap: u32,
+    pub(super) cap: u32,
     /// Where the peer's data ends, once its FIN is here.
-    fin: Option<SeqNumber>,
+    pub(super) fin: Option<SeqNumber>,
     /// All before the FIN is here too.
-    finished: bool,
+    pub(super) finished: bool,
     /// `frg` of the last segment in order.
-    last_fragment: u8,
+    pub(super) last_fragment: u8,
 }
 
 impl ReceiveQueue {
@@ -139,8 +139,9 @@ impl ReceiveQueue {
         if self.edge.is_before(edge) {
             self.edge = edge;
         }
-        // An edge once advertised holds, unless the buffers are full of large segments.
-        u16::try_from(self.promised()).unwrap_or(u16::MAX)
+        // An edge once advertised holds, unless the buffers are full of large segments; that of the beginning
+        // was only assumed.
+        u16::try_from(self.promised().min(self.cap)).unwrap_or(u16::MAX)
     }
 
     /// Segments that the peer may still send by what was advertised; none if they don't fit.
@@ -350,7 +351,8 @@ impl ReceiveQueue {
 
     /// Nothing more fits, and nothing more was promised.
     fn is_exhausted(&self) -> bool {
-        !self.unread.is_empty() && self.free() == 0 && self.promised() == 0
+        // A peer that has proven nothing yet will be promised more.
+        self.cap == u32::MAX && !self.unread.is_empty() && self.free() == 0 && self.promised() == 0
     }
 
     /// Drops all that is unread.

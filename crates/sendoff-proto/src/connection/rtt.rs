@@ -17,6 +17,7 @@ pub(crate) struct Rtt {
     /// Data has been answered: it isn't a mere estimate.
     pub(crate) measured: bool,
     min_rto: Duration,
+    max_rto: Duration,
     slack: Duration,
 }
 
@@ -28,8 +29,15 @@ impl Rtt {
             rto: RTO_INIT,
             measured: false,
             min_rto: profile.min_rto(),
+            max_rto: RTO_MAX,
             slack: profile.interval(),
         }
+    }
+
+    /// Keeps the timeout at that value, whatever is measured.
+    pub(super) fn pin(&mut self, rto: Duration) {
+        (self.min_rto, self.max_rto, self.rto) = (rto, rto, rto);
+        (self.smoothed, self.variance) = (None, Duration::ZERO);
     }
 
     pub(crate) fn set_profile(&mut self, profile: &Profile) {
@@ -60,14 +68,14 @@ impl Rtt {
     pub(crate) fn estimate(&mut self, rtt: Duration) {
         if self.smoothed.is_none() {
             (self.smoothed, self.variance) = (Some(rtt), rtt / 2);
-            self.rto = self.rto.max(rtt * 3);
+            self.rto = self.rto.max(rtt * 3).min(self.max_rto);
         }
     }
 
     fn update_rto(&mut self) {
         if let Some(smoothed) = self.smoothed {
             let rto = smoothed + self.slack.max(self.variance * 4);
-            self.rto = rto.clamp(self.min_rto, RTO_MAX);
+            self.rto = rto.clamp(self.min_rto, self.max_rto);
         }
     }
 }

@@ -65,12 +65,12 @@ impl Slot {
 
 /// Room for a HELLO or WELCOME in front.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Reserve {
+pub(super) struct Reserve {
     bytes: usize,
     /// The first segment of all always leaves it free,
     first: SeqNumber,
     /// and others as long as this lasts.
-    all: bool,
+    pub(super) all: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -81,7 +81,7 @@ pub(crate) struct SendRing {
     bytes: Vec<u8>,
     segment_size: usize,
     /// Bytes that certain segments leave free, for a block in front of them.
-    reserve: Reserve,
+    pub(super) reserve: Reserve,
     /// Data that a slot has room for: small at first, then a whole segment.
     slot_size: usize,
     /// First segment that `una` hasn't covered (`snd_una`).
@@ -91,7 +91,7 @@ pub(crate) struct SendRing {
     /// One past the last queued.
     pub(crate) end: SeqNumber,
     /// The last queued segment takes further writes.
-    open: bool,
+    pub(super) open: bool,
     created: Instant,
 }
 

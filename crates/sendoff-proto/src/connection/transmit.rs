@@ -41,13 +41,14 @@ impl Connection {
             return self.last_words.is_some();
         }
         let data = self.sendable_segments() > 0 || self.next_lost().is_some();
-        let asks = self.answers.any() || self.liveness.ask || self.probing.any();
-        let any = data || asks || self.is_hello_due() || (self.owes_acks() && !self.acks.deferred);
+        let asks = self.answers.reset.is_some() || self.probing.any();
+        let asks = asks || (self.liveness.ask && !self.is_greeting());
+        let any = data || asks || self.is_hello_due() || (self.owes_answer() && !self.acks.deferred);
         any && (self.unproven.is_none() || self.has_credit_for_any())
     }
 
     /// A client that has the peer's token tells it so before anything else.
-    fn is_greeting(&self) -> bool {
+    pub(super) fn is_greeting(&self) -> bool {
         self.liveness.ask && self.role == Role::Client && self.timers.is_set(Timer::Greeting)
     }
 
@@ -58,19 +59,20 @@ impl Connection {
     /// Towards an unproven peer: whether the next of what waits fits in what may be sent.
     fn has_credit_for_any(&mut self) -> bool {
         let credit = self.credit();
+        if self.answers.reset.is_some() && credit >= RESET_SIZE {
+            return true;
+        }
         let front = self.front().map_or(0, front_size);
         let mut least = usize::MAX;
         let mut waits = |size: usize| least = least.min(size);
-        if self.answers.welcome || (self.liveness.ask && self.peering.is_unproven()) {
+        let undeferred = !self.acks.deferred;
+        if self.answers.welcome && undeferred || (self.liveness.ask && self.peering.is_unproven()) {
             waits(0);
         }
-        if self.owes_acks() && !self.acks.deferred || self.probing.any() {
+        if self.owes_acks() && undeferred || self.probing.any() {
             waits(HEADER_SIZE);
         }
-        if self.answers.reset.is_some() {
-            waits(RESET_SIZE);
-        }
-        if self.answers.pong.is_some() || (self.liveness.ask && self.peering.knows_us()) {
+        if self.answers.pong.is_some() && undeferred || (self.liveness.ask && self.peering.knows_us()) {
             waits(PING_SIZE);
         }
         if self.next_lost().is_some() || self.sendable_segments() > 0 {
@@ -92,6 +94,9 @@ impl Connection {
         buffer.clear();
         if self.phase == Phase::Ended {
             return self.say_last_words(now, buffer);
+        }
+        if self.turn_away_stranger(buffer) {
+            return true;
         }
         self.refill_pacer(now);
         let asked = self.stats.segments_sent + self.stats.probes_sent;
@@ -374,6 +379,10 @@ impl Connection {
         if self.liveness.ask {
             self.put_question(now, stamp, datagram);
         }
+        if !self.owes_answer() {
+            self.acks.deferred = false;
+            self.timers.stop(Timer::Ack);
+        }
     }
 
     fn fill_with_answers(&mut self, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
@@ -384,13 +393,36 @@ impl Connection {
         {
             self.put_block(&header, 0, self.peering.peer, own, Body::Pong { challenge }, datagram);
         }
-        if datagram.room() >= RESET_SIZE
-            && let Some(stranger) = self.answers.reset.take()
-        {
-            let nobody = Segment { window: 0, una: SeqNumber(0), timestamp: Timestamp(0), ..header };
-            let body = Body::Reset { code: code::UNKNOWN, reason: "" };
-            self.put_block(&nobody, 0, Some(stranger), None, body, datagram);
+    }
+
+    /// RESET 1 to who takes us for somebody else. It goes alone: a HELLO or WELCOME in front is for another, and
+    /// there the datagram would be dropped whole.
+    fn turn_away_stranger(&mut self, buffer: &mut TransmitBuffer) -> bool {
+        if self.answers.reset.is_none() || self.credit() < RESET_SIZE {
+            return false;
         }
+        let (Some(stranger), Some(mut datagram)) =
+            (self.answers.reset.take(), buffer.start(self.config.mtu_bytes()))
+        else {
+            return false;
+        };
+        let nobody = Segment {
+            conv: self.conv.value(),
+            command: Command::WindowTell,
+            fragment: 0,
+            window: 0,
+            timestamp: Timestamp(0),
+            sn: PROBE_SN,
+            una: SeqNumber(0),
+        };
+        let body = Body::Reset { code: code::UNKNOWN, reason: "" };
+        self.put_block(&nobody, 0, Some(stranger), None, body, &mut datagram);
+        datagram.finish();
+        self.stats.datagrams_sent += 1;
+        if let Some(unproven) = &mut self.unproven {
+            unproven.sent += RESET_SIZE as u64;
+        }
+        true
     }
 
     /// A PING, or a PROBE to a stock peer; an unproven one gets the WELCOME that stands in front anyway.
@@ -438,10 +470,6 @@ impl Connection {
         for (sn, timestamp) in owed.drain(..fitting) {
             let ack = Segment { command: Command::Ack, sn, timestamp, fragment: 0, ..*stamp };
             datagram.append(&ack.encode_header(0), &[]);
-        }
-        if owed.is_empty() {
-            self.acks.deferred = false;
-            self.timers.stop(Timer::Ack);
         }
     }
 

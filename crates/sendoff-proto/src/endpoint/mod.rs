@@ -1,6 +1,7 @@
 //! Which connection a datagram belongs to, and who may open one.
 
 mod answers;
+mod fingerprint;
 mod limits;
 mod tombstones;
 

@@ -25,7 +25,7 @@ const MAX_UNPROVEN: usize = 4_096;
 /// A RESET shorter than this many bytes of cause would be longer than it.
 const RESET_SIZE: usize = 52;
 
-type Name = (SocketAddr, Conv);
+pub(super) type Name = (SocketAddr, Conv);
 
 /// Each kind of answer is given once a timeout.
 #[derive(Clone, Copy, Debug)]
@@ -36,14 +36,14 @@ enum Kind {
 }
 
 #[derive(Clone, Debug)]
-struct Tombstone {
-    until: Instant,
-    own: Token,
-    peer: Option<Token>,
-    una: SeqNumber,
-    rest: Rest,
-    rto: Duration,
-    answered: [Option<Instant>; 3],
+pub(super) struct Tombstone {
+    pub(super) until: Instant,
+    pub(super) own: Token,
+    pub(super) peer: Option<Token>,
+    pub(super) una: SeqNumber,
+    pub(super) rest: Rest,
+    pub(super) rto: Duration,
+    pub(super) answered: [Option<Instant>; 3],
 }
 
 /// What a late datagram gets.
@@ -55,16 +55,16 @@ pub(super) enum Verdict {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tombstones {
-    proven: Graveyard,
-    unproven: Graveyard,
+    pub(super) proven: Graveyard,
+    pub(super) unproven: Graveyard,
     /// RESETs to be sent again: when, to whom, and how many follow.
-    repeats: BTreeSet<(Instant, SocketAddr, u32, u8)>,
+    pub(super) repeats: BTreeSet<(Instant, SocketAddr, u32, u8)>,
     stay_until: Option<Instant>,
 }
 
 #[derive(Clone, Debug, Default)]
-struct Graveyard {
-    stones: HashMap<Name, Tombstone>,
+pub(super) struct Graveyard {
+    pub(super) stones: HashMap<Name, Tombstone>,
     order: VecDeque<(Instant, Name)>,
 }
 
@@ -243,8 +243,9 @@ impl Tombstone {
             (Body::Ping { .. }, _) if !is_ours => unknown(),
             (Body::Hello { .. } | Body::Ping { .. }, Rest::Reset(code)) => reset(self.peer, code),
             (Body::Fin { .. }, Rest::Reset(code)) if same_peer && is_ours => reset(self.peer, code),
-            // It only vouches for the PUSHes behind it.
+            // They only vouch for the PUSHes behind them.
             (Body::Hello { .. }, Rest::Closed) if is_ours => Met::GoOn,
+            (Body::Welcome { .. }, _) if same_peer && is_ours => Met::GoOn,
             (Body::Ping { challenge }, Rest::Closed) => {
                 Met::Answer(Kind::Pong, Answer::pong(conv, self.una, (self.peer, self.own), challenge))
             }

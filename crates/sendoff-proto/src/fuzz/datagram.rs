@@ -204,7 +204,7 @@ impl World {
             }
             2 => connection.abort(now, 3),
             3 => connection.handle_unreachable(now),
-            4 | 5 => connection.defer_acks(now),
+            4 | 5 => connection.defer_answer(now),
             6 | 7 => connection.limit_recv_window(input.byte().into()),
             8 | 9 => {
                 let (send, recv) = (1 + u32::from(input.byte()), 128 + u32::from(input.byte()));

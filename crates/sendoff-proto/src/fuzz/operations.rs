@@ -226,7 +226,7 @@ impl Pair {
         let (now, side) = (self.now, &mut self.sides[at]);
         let connection = &mut side.connection;
         match input.byte() % 8 {
-            0 | 1 => connection.defer_acks(now),
+            0 | 1 => connection.defer_answer(now),
             2 => connection.limit_recv_window(u32::from(input.byte())),
             3 => {
                 let (send, recv) = (1 + u32::from(input.byte()), 128 + u32::from(input.byte()));

@@ -14,7 +14,7 @@ use crate::{
     stream::{ConnectionShared, ConnectionState, Wakers},
     udp::{Batch, IcmpError, IcmpKind, RecvBuffers},
 };
-use sendoff_proto::{Answer, Connection, Direction, DropReason, Opening, Role, Route, TappedDatagram, code};
+use sendoff_proto::{Answer, Connection, Direction, Opening, Role, Route, TappedDatagram, code};
 use std::{
     collections::VecDeque,
     future::Future,
@@ -219,11 +219,7 @@ impl Driver {
             self.shared.count_backlog_drop();
             return None;
         }
-        let Ok(seed) = super::random_seed() else {
-            // Without randomness no safe connection can be made; the peer will try again.
-            self.shared.table().count(DropReason::Full);
-            return None;
-        };
+        let seed = self.shared.seeds().next_seed();
         let config = self.shared.config.clone();
         let mut connection = Connection::new(config, conv, opening, now, seed);
         connection.hold(self.shared.table().lease());
@@ -369,9 +365,9 @@ impl Driver {
             self.shared.rename(now, connection, (conv, &remains), state.connection.conv());
         }
         self.announce(now, state, connection);
-        if !state.readers.is_empty() && state.connection.readable_bytes() > 0 {
+        if state.is_awaited() {
             // Whoever is woken now may answer: the acknowledgement can ride with that.
-            state.connection.defer_acks(now);
+            state.connection.defer_answer(now);
         }
         let mut sent = Sent::Nothing;
         if state.connection.has_transmit() {

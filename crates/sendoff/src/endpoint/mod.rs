@@ -12,7 +12,7 @@ pub use stats::EndpointStats;
 pub(crate) use shared::EndpointShared;
 pub(crate) use transmit::Urgency;
 
-use crate::{Config, Conv, KcpStream, stream::ConnectionShared, udp};
+use crate::{Config, KcpStream, stream::ConnectionShared, udp};
 use driver::Driver;
 use sendoff_proto::Opening;
 use shared::Guard;
@@ -172,10 +172,11 @@ impl KcpEndpoint {
     fn open(&self, remote: SocketAddr, config: Arc<Config>, opening: Opening) -> io::Result<KcpStream> {
         let conv = match config.conv_value() {
             Some(conv) => conv,
-            None => random_conv()?,
+            None => self.shared.seeds().next_conv(),
         };
         let now = now();
-        let connection = sendoff_proto::Connection::new(config, conv, opening, now, random_seed()?);
+        let connection =
+            sendoff_proto::Connection::new(config, conv, opening, now, self.shared.seeds().next_seed());
         let connection = ConnectionShared::new(connection, remote, None, self.shared.clone());
         self.shared.enter(remote, conv, connection.clone())?;
         Ok(KcpStream::new(connection))
@@ -271,24 +272,10 @@ fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
 }
 
-/// From the system's secure source: a conversation id that can be guessed invites forgeries.
-fn random_conv() -> io::Result<Conv> {
-    loop {
-        if let Some(conv) = Conv::new(random_u32()?) {
-            return Ok(conv);
-        }
-    }
-}
-
-fn random_u32() -> io::Result<u32> {
-    getrandom::u32().map_err(io::Error::other)
-}
-
-/// The seed of a connection.
+/// The seed of an endpoint's seeds, from the system's secure source: a conversation id or a token that can be
+/// guessed invites forgeries.
 fn random_seed() -> io::Result<u128> {
-    let halves = (getrandom::u64(), getrandom::u64());
-    let (Ok(high), Ok(low)) = halves else {
-        return Err(io::Error::other("the system gives no random numbers"));
-    };
-    Ok(u128::from(high) << 64 | u128::from(low))
+    let mut bytes = [0; 16];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(u128::from_le_bytes(bytes))
 }

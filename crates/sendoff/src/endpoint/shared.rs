@@ -6,7 +6,7 @@ use crate::{
     stream::{ConnectionShared, Wakers},
     udp::{IcmpError, UdpIo},
 };
-use sendoff_proto::{Cause, Conv, Endpoint, PeerKind, Remains, Silence};
+use sendoff_proto::{Cause, Conv, Endpoint, PeerKind, Remains, SeedSource, Silence};
 use std::{
     collections::VecDeque,
     io,
@@ -39,6 +39,7 @@ pub(crate) struct EndpointShared {
     refused: Mutex<VecDeque<Blocked>>,
     /// ICMP errors that a sending handle came upon: the driver deals with them.
     found: Mutex<Vec<IcmpError>>,
+    seeds: Mutex<SeedSource>,
     guard: Mutex<Weak<Guard>>,
     opened: AtomicU64,
     accepted: AtomicU64,
@@ -88,6 +89,7 @@ impl EndpointShared {
             blocked: AtomicBool::new(false),
             refused: Mutex::default(),
             found: Mutex::default(),
+            seeds: Mutex::new(SeedSource::new(super::random_seed()?)),
             guard: Mutex::default(),
             opened: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
@@ -111,6 +113,10 @@ impl EndpointShared {
             *slot = Arc::downgrade(&guard);
             guard
         })
+    }
+
+    pub(super) fn seeds(&self) -> MutexGuard<'_, SeedSource> {
+        lock(&self.seeds)
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, Endpoint<Arc<ConnectionShared>>> {

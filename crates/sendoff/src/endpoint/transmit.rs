@@ -65,7 +65,7 @@ impl EndpointShared {
                 let full = self.io.max_batch().min(MAX_DATAGRAM_BYTES / connection.config().mtu_bytes());
                 connection.is_quiescent() || connection.sendable_segments() as usize >= full
             }
-            Urgency::Control | Urgency::All => connection.owes_acks() || connection.has_transmit(),
+            Urgency::Control | Urgency::All => connection.owes_answer() || connection.has_transmit(),
         };
         if send {
             let mut icmp = Vec::new();

@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -224,6 +225,11 @@ impl WriteHalf {
     /// See [`KcpStream::close`].
     pub fn close(&mut self, code: u32, reason: &str) {
         self.connection.close_with(code, reason);
+    }
+
+    /// See [`KcpStream::set_linger`].
+    pub fn set_linger(&self, linger: Duration) {
+        self.connection.set_linger(linger);
     }
 
     /// See [`KcpStream::abort`].

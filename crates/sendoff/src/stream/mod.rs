@@ -23,6 +23,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
@@ -262,6 +263,11 @@ impl KcpStream {
     /// Changes the profile from now on.
     pub fn set_profile(&self, profile: Profile) {
         self.connection().set_profile(profile);
+    }
+
+    /// Changes the linger time from now on: see [`Config::linger`].
+    pub fn set_linger(&self, linger: Duration) {
+        self.connection().set_linger(linger);
     }
 
     /// Changes the windows from now on, in segments (1 to 32,768 each).

@@ -14,7 +14,7 @@ use std::{
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 pub(crate) struct ConnectionShared {
@@ -43,6 +43,8 @@ pub(crate) struct ConnectionState {
     opening: bool,
     /// It has been handed to those who accept.
     pub(crate) announced: bool,
+    /// It was accepted, or opened here.
+    accepted: bool,
     handles: u8,
     lingering: bool,
     /// It has ended, and the driver has taken it out of its table.
@@ -63,16 +65,26 @@ impl ConnectionState {
             ready[1] = self.writers.take();
         }
         let opened = self.opening && self.connection.is_established();
+        // Who waits for the end alone isn't woken by every acknowledgement.
+        let delivered = (self.lingering || self.connection.is_closing()) && self.connection.is_delivered();
         let settled =
-            ended || opened || self.connection.is_delivered() || self.connection.has_linger_elapsed();
+            ended || opened || delivered || (self.lingering && self.connection.has_linger_elapsed());
         if !self.watchers.is_empty() && settled {
             ready[2] = self.watchers.take();
         }
         ready
     }
 
+    /// Whether someone is about to look at it, who may have something to send that an answer can ride with.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let input = self.connection.readable_bytes() > 0;
+        (input && (!self.readers.is_empty() || !self.accepted))
+            || (self.opening && self.connection.is_established())
+    }
+
     fn has_input(&self) -> bool {
-        self.connection.readable_bytes() > 0 || self.connection.is_peer_finished()
+        let ends = self.connection.is_peer_finished() || self.connection.is_closing();
+        ends || self.connection.readable_bytes() > 0
     }
 
     pub(crate) fn ending(&self) -> Option<Ending> {
@@ -84,8 +96,12 @@ impl ConnectionState {
         if self.connection.is_peer_finished() {
             return Some(Ok(()));
         }
-        let ending = self.ending()?;
-        Some(if ending.cause == Cause::Closed { Ok(()) } else { Err(ending.into()) })
+        match self.ending() {
+            // Closed here, while another task still reads: nothing more will come.
+            None => self.connection.is_closing().then_some(Ok(())),
+            Some(ending) if ending.cause == Cause::Closed => Some(Ok(())),
+            Some(ending) => Some(Err(ending.into())),
+        }
     }
 
     /// What a writer gets who can't write any more.
@@ -120,6 +136,7 @@ impl ConnectionShared {
                 watchers: Wakers::default(),
                 opening: false,
                 announced: false,
+                accepted: false,
                 handles: 0,
                 lingering: false,
                 retired: false,
@@ -194,7 +211,8 @@ impl ConnectionShared {
     }
 
     pub(crate) fn set_handles(&self, handles: u8) {
-        self.lock().handles = handles;
+        let mut state = self.lock();
+        (state.handles, state.accepted) = (handles, true);
     }
 
     /// One handle is gone; with the last, the connection is closed in the background.
@@ -292,6 +310,10 @@ impl ConnectionShared {
         Poll::Pending
     }
 
+    pub(crate) fn set_linger(self: &Arc<Self>, linger: Duration) {
+        self.command(|state, now| state.connection.set_linger(now, linger));
+    }
+
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Ending> {
         let mut state = self.lock();
         if let Some(ending) = state.ending() {
@@ -325,7 +347,7 @@ impl ConnectionShared {
             return Poll::Ready(end.map(|()| 0));
         }
         let crowd = cx.map(|cx| state.readers.register(cx.waker())).unwrap_or_default();
-        if state.connection.owes_acks() {
+        if state.connection.owes_answer() {
             // The driver has left the acknowledgement to us, and we have no answer to send it with.
             self.attend(now(), state, Urgency::Control);
         } else {

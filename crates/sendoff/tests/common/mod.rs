@@ -8,9 +8,9 @@ mod relay;
 
 pub use raw::{Heard, RawPeer};
 pub use record::Recorder;
-pub use relay::bad_relay;
+pub use relay::{Gate, Way, bad_relay};
 
-use sendoff::{Config, KcpListener, KcpStream};
+use sendoff::{Config, Ending, KcpListener, KcpStream, Wire};
 use sendoff_netem::Rng;
 use std::{
     future::{Future, poll_fn},
@@ -110,7 +110,25 @@ pub fn payload(len: usize, seed: u64) -> Vec<u8> {
     Rng::new(seed).bytes(len)
 }
 
-/// Both ends of a connection, after one byte from the client: KCP has no handshake.
+/// Plain KCP, byte for byte.
+pub fn classic() -> Config {
+    Config::new().wire(Wire::Classic)
+}
+
+/// A client of a peer that is a stock one: with blocks, that answers the HELLO as such.
+pub async fn connected(config: Config) -> (KcpStream, RawPeer) {
+    let mut raw = RawPeer::listening().await;
+    let (addr, blocks) = (raw.addr(), config.speaks_blocks());
+    let answering = async {
+        if blocks {
+            raw.answer_hello().await;
+        }
+    };
+    let (client, ()) = tokio::join!(KcpStream::connect_with(addr, config), answering);
+    (client.unwrap(), raw)
+}
+
+/// Both ends of a connection, after one byte from the client.
 pub struct Pair {
     pub client: KcpStream,
     pub server: KcpStream,
@@ -132,6 +150,27 @@ impl Pair {
         let (client, server) = greeted(client, &listener).await;
         Self { client, server, listener }
     }
+}
+
+/// A pair with a relay between that can be shut.
+pub async fn gated(config: Config) -> (Pair, std::sync::Arc<Gate>) {
+    gated_of(config.clone(), config).await
+}
+
+pub async fn gated_of(client: Config, server: Config) -> (Pair, std::sync::Arc<Gate>) {
+    let listener = KcpListener::bind_with("127.0.0.1:0", server).await.unwrap();
+    let gate = Gate::before(listener.local_addr()).await;
+    let client = KcpStream::connect_with(gate.addr(), client).await.unwrap();
+    let (client, server) = greeted(client, &listener).await;
+    (Pair { client, server, listener }, gate)
+}
+
+/// Asserts that it fails with the end of its connection, and returns that.
+#[track_caller]
+pub fn failed<T>(result: std::io::Result<T>, kind: std::io::ErrorKind) -> Ending {
+    let Err(error) = result else { panic!("no error") };
+    assert_eq!(error.kind(), kind, "{error}");
+    Ending::of(&error).unwrap_or_else(|| panic!("no ending in {error}")).clone()
 }
 
 /// Sends one byte from a client that nobody knows yet, and accepts it.

@@ -112,6 +112,12 @@ impl RawPeer {
         self.send(self.segment(Command::WindowTell, 1, una), &[]).await;
     }
 
+    /// Waits for a HELLO, and answers it as a stock listener does, which takes it for a question.
+    pub async fn answer_hello(&mut self) {
+        while !self.recv().await.iter().any(|h| h.segment.command == Command::WindowAsk) {}
+        self.wins(0).await;
+    }
+
     /// The segments of the next datagram. Whoever sent it is the peer from now on.
     pub async fn recv(&mut self) -> Vec<Heard> {
         let mut buffer = vec![0; 65_536];

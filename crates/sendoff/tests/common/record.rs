@@ -1,9 +1,8 @@
 //! A tap that remembers what it saw.
 
-use super::raw::{Heard, parse};
 use sendoff::{
     Direction, Tap, TappedDatagram,
-    wire::{Command, Segment},
+    wire::{Block, Body, Command, segments},
 };
 use std::{
     fmt,
@@ -37,15 +36,28 @@ impl Recorder {
 }
 
 impl fmt::Display for Seen {
-    /// Such as `sent ACK sn=0 una=1 + PUSH sn=0 una=1 5 bytes`.
+    /// Such as `sent ACK sn=0 una=1 + PUSH sn=0 una=1 5 bytes`, or `received PONG`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.direction {
             Direction::Sent => "sent ",
             Direction::Received => "received ",
         })?;
-        for (n, Heard { segment, data }) in parse(&self.payload).into_iter().enumerate() {
-            let Segment { command, sn, una, .. } = segment;
+        for (n, segment) in segments(&self.payload).enumerate() {
+            let segment = segment.expect("a segment");
+            let (command, sn, una, data) = (segment.command(), segment.sn(), segment.una(), segment.data());
             f.write_str(if n > 0 { " + " } else { "" })?;
+            if let Some(block) = Block::parse(&segment) {
+                match block.body {
+                    Body::Hello { .. } => f.write_str("HELLO")?,
+                    Body::Welcome { .. } => f.write_str("WELCOME")?,
+                    Body::Retry { .. } => f.write_str("RETRY")?,
+                    Body::Ping { .. } => f.write_str("PING")?,
+                    Body::Pong { .. } => f.write_str("PONG")?,
+                    Body::Reset { code, reason } => write!(f, "RESET {code} {reason:?}")?,
+                    Body::Fin { code, reason } => write!(f, "FIN sn={sn} una={una} {code} {reason:?}")?,
+                }
+                continue;
+            }
             match command {
                 Command::Push => write!(f, "PUSH sn={sn} una={una} {} bytes", data.len())?,
                 Command::Ack => write!(f, "ACK sn={sn} una={una}")?,

@@ -1,8 +1,14 @@
-//! A UDP relay for one client that loses, doubles and reorders what passes through it.
+//! UDP relays for one client: one that loses, doubles and reorders what passes through it, and one that can be shut.
 
 use sendoff_netem::Rng;
-use std::{net::SocketAddr, sync::Arc};
-use tokio::net::UdpSocket;
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+use tokio::{net::UdpSocket, task::JoinHandle};
 
 /// One in ten is lost, one in twenty comes twice, one in twenty is overtaken by the next: each way.
 pub async fn bad_relay(server: SocketAddr, seed: u64) -> SocketAddr {
@@ -44,5 +50,90 @@ async fn pass_on(from: Arc<UdpSocket>, to: Arc<UdpSocket>, seed: u64) {
         if let Some(late) = late.take() {
             _ = to.send(&late).await;
         }
+    }
+}
+
+/// A relay that passes everything on, each way as long as it is open.
+#[derive(Default)]
+pub struct Gate {
+    addr: Option<SocketAddr>,
+    /// Where the server sees its client.
+    pub back: Option<SocketAddr>,
+    shut: [AtomicBool; 2],
+    /// What the client has sent through it.
+    passed: Mutex<Vec<Vec<u8>>>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Clone, Copy)]
+pub enum Way {
+    There,
+    Back,
+}
+
+impl Gate {
+    pub async fn before(server: SocketAddr) -> Arc<Self> {
+        let front = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        back.connect(server).await.unwrap();
+        let (addr, seen) = (front.local_addr().ok(), back.local_addr().ok());
+        let gate = Arc::new(Self { addr, back: seen, ..Self::default() });
+        let client = Arc::new(Mutex::new(None));
+        let there = tokio::spawn({
+            let (gate, front, back, client) = (gate.clone(), front.clone(), back.clone(), client.clone());
+            async move {
+                let mut buffer = vec![0; 65_536];
+                while let Ok((len, from)) = front.recv_from(&mut buffer).await {
+                    *client.lock().unwrap() = Some(from);
+                    if gate.is_open(Way::There) {
+                        gate.passed.lock().unwrap().push(buffer[..len].to_vec());
+                        _ = back.send(&buffer[..len]).await;
+                    }
+                }
+            }
+        });
+        let here = tokio::spawn({
+            let gate = gate.clone();
+            async move {
+                let mut buffer = vec![0; 65_536];
+                while let Ok(len) = back.recv(&mut buffer).await {
+                    let to = *client.lock().unwrap();
+                    if let Some(to) = to.filter(|_| gate.is_open(Way::Back)) {
+                        _ = front.send_to(&buffer[..len], to).await;
+                    }
+                }
+            }
+        });
+        gate.tasks.lock().unwrap().extend([there, here]);
+        gate
+    }
+
+    /// Its sockets are closed without a word: to both sides, the other's process has died.
+    pub async fn vanish(&self) {
+        let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
+        for task in tasks {
+            task.abort();
+            _ = task.await;
+        }
+    }
+
+    pub fn addr(&self) -> SocketAddr {
+        self.addr.unwrap()
+    }
+
+    pub fn shut(&self, way: Way) {
+        self.shut[way as usize].store(true, Ordering::Relaxed);
+    }
+
+    pub fn open(&self, way: Way) {
+        self.shut[way as usize].store(false, Ordering::Relaxed);
+    }
+
+    fn is_open(&self, way: Way) -> bool {
+        !self.shut[way as usize].load(Ordering::Relaxed)
+    }
+
+    pub fn passed(&self) -> Vec<Vec<u8>> {
+        self.passed.lock().unwrap().clone()
     }
 }

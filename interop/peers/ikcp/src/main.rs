@@ -9,16 +9,20 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, UdpSocket};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use connection::Connection;
-use interop_plan::{Checker, Chunks, Event, LISTENING, Options, Payload, Report, Role, Serve, watch_stdin};
+use interop_plan::{Checker, Chunks, Event, LISTENING, Options, Payload, Report, Role, Serve, obey_stdin};
 use kcp::Kcp;
 
 /// Datagrams taken before the connections have a turn again.
 const DATAGRAMS_PER_TURN: usize = 256;
 /// The longest wait for a datagram, so that deadlines are seen.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
+
+/// Set when every connection is to be closed: ikcp.c knows no end but that of its control block.
+static CLOSE: AtomicBool = AtomicBool::new(false);
 
 /// A blocking socket, read in turns that end.
 struct Socket {
@@ -89,6 +93,9 @@ fn server(options: &Options) -> io::Result<()> {
             });
             served.connection.input(datagram);
         })?;
+        if CLOSE.swap(false, Ordering::Relaxed) {
+            peers.drain().for_each(|(_, served)| served.report.emit_closed());
+        }
         wait = LONGEST_WAIT;
         for (peer, served) in &mut peers {
             served.serve(options.serve)?;
@@ -138,7 +145,7 @@ fn client(options: &Options) -> io::Result<()> {
 }
 
 fn main() -> ExitCode {
-    watch_stdin();
+    obey_stdin(|| CLOSE.store(true, Ordering::Relaxed));
     let outcome = match Options::parse(std::env::args().skip(1)) {
         Ok((Role::Server, options)) => server(&options),
         Ok((Role::Client, options)) => client(&options),

@@ -4,8 +4,9 @@ use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use interop_plan::{Checker, Chunks, Event, LISTENING, Options, Payload, Report, Role, Serve, watch_stdin};
+use interop_plan::{Checker, Chunks, Event, LISTENING, Options, Payload, Report, Role, Serve, obey_stdin};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::broadcast;
 use tokio_kcp::{KcpConfig, KcpListener, KcpNoDelayConfig, KcpStream};
 
 type Failure = Box<dyn Error + Send + Sync>;
@@ -32,29 +33,40 @@ fn config(options: &Options) -> KcpConfig {
     config
 }
 
-async fn server(options: Options) -> Result<(), Failure> {
+async fn server(options: Options, close: broadcast::Sender<()>) -> Result<(), Failure> {
     let mut listener = KcpListener::bind(config(&options), &options.address).await?;
     println!("{LISTENING}{}", listener.local_addr()?);
     loop {
         let (mut stream, peer) = listener.accept().await?;
         let mut report = Report::accepted(peer, options.bytes);
-        let serve = options.serve;
+        let (serve, mut closed) = (options.serve, close.subscribe());
         tokio::spawn(async move {
-            let mut buffer = vec![0; READ_BUFFER];
-            loop {
-                let read = match stream.recv(&mut buffer).await {
-                    Ok(0) => return report.emit("end"),
-                    Ok(length) => &buffer[..length],
-                    Err(error) => return report.emit(error),
-                };
-                report.read(read);
-                if serve == Serve::Echo
-                    && let Err(error) = stream.write_all(read).await
-                {
-                    return report.emit(error);
+            tokio::select! {
+                why = serve_one(&mut stream, &mut report, serve) => report.emit(why),
+                _ = closed.recv() => {
+                    drop(stream);
+                    report.emit_closed();
                 }
             }
         });
+    }
+}
+
+/// Serves a connection to its end, and says why it ended.
+async fn serve_one(stream: &mut KcpStream, report: &mut Report, serve: Serve) -> String {
+    let mut buffer = vec![0; READ_BUFFER];
+    loop {
+        let read = match stream.recv(&mut buffer).await {
+            Ok(0) => return "end".into(),
+            Ok(length) => &buffer[..length],
+            Err(error) => return error.to_string(),
+        };
+        report.read(read);
+        if serve == Serve::Echo
+            && let Err(error) = stream.write_all(read).await
+        {
+            return error.to_string();
+        }
     }
 }
 
@@ -108,9 +120,11 @@ async fn read(reader: &mut ReadHalf<KcpStream>, checker: &mut Checker) -> Result
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() -> ExitCode {
-    watch_stdin();
+    let close = broadcast::Sender::new(1);
+    let command = close.clone();
+    obey_stdin(move || _ = command.send(()));
     let outcome = match Options::parse(std::env::args().skip(1)) {
-        Ok((Role::Server, options)) => server(options).await,
+        Ok((Role::Server, options)) => server(options, close).await,
         Ok((Role::Client, options)) => client(options).await,
         Err(error) => Err(error.into()),
     };

@@ -113,8 +113,7 @@ impl Probes {
     pub fn receive(&mut self, datagram: &[u8], now: Instant) -> Option<Answer> {
         let tells = segments(datagram).filter_map(Result::ok).filter(|s| s.command() == Command::WindowTell);
         for segment in tells {
-            let answered =
-                |probe: &Probe| Some((probe.conv == segment.conv()).then(|| probe.kind(&segment))??);
+            let answered = |probe: &Probe| (probe.conv == segment.conv()).then(|| probe.kind(&segment))?;
             let found = self.under_way.iter().enumerate().find_map(|(at, p)| Some((at, answered(p)?)));
             let Some((at, server)) = found else { continue };
             let probe = self.under_way.remove(at)?;

@@ -1,0 +1,330 @@
+//! One process: an endpoint with its connections, driven as the tokio driver does, and what its application
+//! has written and read.
+
+use sendoff_proto::{
+    Cause, Config, Connection, Conv, DropReason, Endpoint, Opening, Party, PeerKind, Route, TransmitBuffer,
+    wire::{SegmentView, Token},
+};
+use std::{
+    cell::RefCell,
+    hash::{Hash, Hasher},
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+/// The retransmission timeout, which is never changed by what is measured.
+pub const RTO: Duration = Duration::from_millis(250);
+
+thread_local! {
+    static BUFFER: RefCell<TransmitBuffer> = RefCell::new(TransmitBuffer::new());
+}
+
+/// Datagrams that a step has sent.
+pub type Sent = Vec<Box<[u8]>>;
+
+/// How a conversation has ended on one side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct End {
+    pub by: Party,
+    pub cause: Cause,
+    pub code: u32,
+}
+
+/// One connection as its application sees it; the record stays when the connection is gone.
+#[derive(Clone, Debug)]
+pub struct Talk {
+    pub connection: Option<Box<Connection>>,
+    pub began: Instant,
+    pub conv: Conv,
+    /// What opened it at a server.
+    pub opening: Opening,
+    /// All tokens that it has had.
+    pub tokens: Vec<Token>,
+    /// The peer's, once it is known.
+    pub partner: Option<Token>,
+    /// Which life of its process.
+    pub life: u8,
+    /// The first byte that it writes; the next ones count up.
+    pub name: u8,
+    pub written: u8,
+    pub finished: bool,
+    pub closed: bool,
+    pub aborted: bool,
+    /// All that has come in order.
+    pub received: Vec<u8>,
+    pub peer_finished: bool,
+    pub delivered: bool,
+    pub peer: PeerKind,
+    pub end: Option<End>,
+    pub ended_at: Option<Instant>,
+}
+
+impl Talk {
+    /// What its application has written.
+    pub fn said(&self) -> impl Iterator<Item = u8> + use<> {
+        self.name..self.name + self.written
+    }
+
+    pub fn is_over(&self) -> bool {
+        self.connection.is_none()
+    }
+
+    fn note(&mut self) {
+        let Some(connection) = &mut self.connection else { return };
+        while let Ok(Some(message)) = connection.read_message() {
+            self.received.extend(message);
+        }
+        if self.tokens.last() != Some(&connection.token()) {
+            self.tokens.push(connection.token());
+        }
+        self.partner = connection.peer_token();
+        self.conv = connection.conv();
+        self.peer_finished = connection.is_peer_finished();
+        self.delivered = self.finished && connection.is_delivered();
+        self.peer = connection.peer_kind();
+        self.end = connection.ending().map(|e| End { by: e.by, cause: e.cause, code: e.code });
+    }
+
+    fn fingerprint(&self, now: Instant, h: &mut impl Hasher) {
+        if let Some(connection) = &self.connection {
+            connection.fingerprint(now, h);
+        }
+        (self.connection.is_some(), self.opening, self.life, self.name, self.written).hash(h);
+        (self.finished, self.closed, self.aborted, &self.received, self.peer_finished).hash(h);
+        (self.delivered, self.end, self.tokens.len()).hash(h);
+    }
+}
+
+/// What a host has done with a datagram, where a rule may be broken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    Accepted(usize),
+    Dropped(DropReason),
+    Other,
+}
+
+#[derive(Debug)]
+pub struct Host {
+    pub config: Arc<Config>,
+    listening: bool,
+    remote: SocketAddr,
+    endpoint: Endpoint<usize>,
+    pub talks: Vec<Talk>,
+    pub life: u8,
+    /// Names of a server's connections begin here.
+    first_name: u8,
+}
+
+impl Clone for Host {
+    fn clone(&self) -> Self {
+        let mut endpoint = self.endpoint.clone();
+        endpoint.detach();
+        let mut talks = self.talks.clone();
+        for connection in talks.iter_mut().filter_map(|talk| talk.connection.as_mut()) {
+            connection.hold(endpoint.lease());
+        }
+        Self { config: self.config.clone(), endpoint, talks, ..*self }
+    }
+}
+
+impl Host {
+    pub fn new(config: Config, listening: bool, remote: SocketAddr, first_name: u8) -> Self {
+        let config = Arc::new(config);
+        let endpoint = Endpoint::new(config.clone(), listening);
+        Self { config, listening, remote, endpoint, talks: Vec::new(), life: 0, first_name }
+    }
+
+    fn add(&mut self, now: Instant, conv: Conv, opening: Opening) -> usize {
+        let n = self.talks.len();
+        let seed = u128::from(self.first_name) << 64 | (n as u128 + 1) << 8 | u128::from(self.life);
+        let mut connection = Connection::new(self.config.clone(), conv, opening, now, seed);
+        connection.hold(self.endpoint.lease());
+        self.endpoint.insert(self.remote, conv, n);
+        self.talks.push(Talk {
+            tokens: vec![connection.token()],
+            partner: connection.peer_token(),
+            connection: Some(Box::new(connection)),
+            began: now,
+            conv,
+            opening,
+            life: self.life,
+            name: self.first_name + 8 * n as u8,
+            written: 0,
+            finished: false,
+            closed: false,
+            aborted: false,
+            received: Vec::new(),
+            peer_finished: false,
+            delivered: false,
+            peer: PeerKind::Unknown,
+            end: None,
+            ended_at: None,
+        });
+        n
+    }
+
+    /// The connections that live.
+    pub fn living(&self) -> impl Iterator<Item = usize> + '_ {
+        (0..self.talks.len()).filter(|&n| self.talks[n].connection.is_some())
+    }
+
+    /// Dials; so many messages are written before the first datagram leaves. Says whether the name is free.
+    pub fn dial(&mut self, now: Instant, conv: Conv, opening: Opening, writes: u8, sent: &mut Sent) -> bool {
+        if self.endpoint.is_buried(now, self.remote, conv) {
+            return false;
+        }
+        let n = self.add(now, conv, opening);
+        for _ in 0..writes {
+            self.write_only(n);
+        }
+        self.pump(now, n, sent);
+        true
+    }
+
+    /// Whether that conversation is remembered as ended.
+    pub fn is_buried(&mut self, now: Instant, conv: Conv) -> bool {
+        self.endpoint.is_buried(now, self.remote, conv)
+    }
+
+    fn write_only(&mut self, n: usize) {
+        let talk = &mut self.talks[n];
+        let Some(connection) = &mut talk.connection else { return };
+        if let Ok(true) = connection.write_message(&[talk.name + talk.written]) {
+            talk.written += 1;
+        }
+    }
+
+    pub fn write(&mut self, now: Instant, n: usize, sent: &mut Sent) {
+        self.write_only(n);
+        self.pump(now, n, sent);
+    }
+
+    pub fn finish(&mut self, now: Instant, n: usize, sent: &mut Sent) {
+        self.act(now, n, sent, |talk, connection| {
+            talk.finished = true;
+            connection.finish();
+        });
+    }
+
+    pub fn close(&mut self, now: Instant, n: usize, sent: &mut Sent) {
+        self.act(now, n, sent, |talk, connection| {
+            (talk.finished, talk.closed) = (true, true);
+            connection.close(now, 0, "");
+        });
+    }
+
+    pub fn abort(&mut self, now: Instant, n: usize, sent: &mut Sent) {
+        self.act(now, n, sent, |talk, connection| {
+            talk.aborted = true;
+            connection.abort(now, 77);
+        });
+    }
+
+    fn act(&mut self, now: Instant, n: usize, sent: &mut Sent, act: impl FnOnce(&mut Talk, &mut Connection)) {
+        let talk = &mut self.talks[n];
+        if let Some(mut connection) = talk.connection.take() {
+            act(talk, &mut connection);
+            talk.connection = Some(connection);
+            self.pump(now, n, sent);
+        }
+    }
+
+    /// The process dies and starts anew.
+    pub fn restart(&mut self) {
+        for talk in &mut self.talks {
+            talk.connection = None;
+        }
+        self.endpoint = Endpoint::new(self.config.clone(), self.listening);
+        self.life += 1;
+    }
+
+    pub fn receive(&mut self, now: Instant, datagram: &[u8], sent: &mut Sent) -> Event {
+        let (n, event) = match self.endpoint.route(now, self.remote, datagram) {
+            Route::Known(n) => (n, Event::Other),
+            Route::Opens(conv, opening) => {
+                let n = self.add(now, conv, opening);
+                (n, Event::Accepted(n))
+            }
+            Route::Answer(answer) => {
+                sent.push(Box::from(&*answer));
+                return Event::Other;
+            }
+            Route::Dropped(reason) => return Event::Dropped(reason),
+        };
+        if let Some(connection) = &mut self.talks[n].connection {
+            connection.handle_datagram(now, datagram);
+        }
+        self.pump(now, n, sent);
+        event
+    }
+
+    /// Lets all timers run out that are due.
+    pub fn tick(&mut self, now: Instant, sent: &mut Sent) {
+        for n in 0..self.talks.len() {
+            let Some(connection) = &mut self.talks[n].connection else { continue };
+            if connection.poll_timeout().is_some_and(|at| at <= now) {
+                connection.handle_timeout(now);
+                self.pump(now, n, sent);
+            }
+        }
+        self.answer(now, sent);
+    }
+
+    fn answer(&mut self, now: Instant, sent: &mut Sent) {
+        while let Some((_, answer)) = self.endpoint.poll_answer(now) {
+            sent.push(Box::from(&*answer));
+        }
+    }
+
+    pub fn next_timer(&self) -> Option<Instant> {
+        let connections = self.talks.iter().filter_map(|talk| talk.connection.as_ref()?.poll_timeout());
+        connections.chain(self.endpoint.poll_timeout()).min()
+    }
+
+    pub fn next_expiry(&self) -> Option<Instant> {
+        self.endpoint.next_expiry()
+    }
+
+    /// What the driver does after each event.
+    fn pump(&mut self, now: Instant, n: usize, sent: &mut Sent) {
+        let talk = &mut self.talks[n];
+        let Some(connection) = &mut talk.connection else { return };
+        BUFFER.with_borrow_mut(|buffer| {
+            while connection.has_transmit() && connection.poll_transmit(now, buffer) {
+                sent.extend(buffer.datagrams().map(Box::from));
+            }
+        });
+        connection.simplify(RTO);
+        let conv = connection.conv();
+        if let Some((former, remains)) = connection.take_former_name() {
+            self.endpoint.rename(now, self.remote, (former, &remains), conv);
+        }
+        let ended = connection.ending().is_some();
+        if ended {
+            self.endpoint.remove(now, self.remote, conv, connection.remains());
+        }
+        talk.note();
+        if ended {
+            talk.connection = None;
+            talk.ended_at = Some(now);
+        }
+        self.answer(now, sent);
+    }
+
+    /// What an ACK with that number and timestamp would show us.
+    pub fn echo_class(&self, now: Instant, segment: &SegmentView<'_>) -> u8 {
+        let mut living = self.talks.iter().rev().filter(|talk| talk.conv.value() == segment.conv());
+        let connection = living.find_map(|talk| talk.connection.as_ref());
+        connection.map_or(0, |connection| connection.echo_class(now, segment.sn(), segment.timestamp()))
+    }
+
+    pub fn fingerprint(&self, now: Instant, h: &mut impl Hasher) {
+        self.endpoint.fingerprint(now, h);
+        self.life.hash(h);
+        self.talks.len().hash(h);
+        for talk in &self.talks {
+            talk.fingerprint(now, h);
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! All that can happen to a conversation, breadth first, with the real code on both sides.
+//!
+//! A world is two hosts, up to two datagrams in the network each way, and what the applications have still to do.
+//! Each datagram in the network may be delivered now, or later, or again, or never; applications take their steps at any
+//! time; the clock goes on to the next timer, a few times in each path. States are told apart by fingerprints that
+//! leave out the time. In each state `check` must hold, and from each a fair network must lead to an end of both sides.
+//! `scripts/explore.sh` goes further than the default.
+
+mod check;
+mod ends;
+mod forge;
+mod host;
+mod scenario;
+mod search;
+mod stock;
+mod words;
+mod world;
+
+use ends::Clean;
+use scenario::{Faults, Finishes, Scenario};
+use sendoff_proto::{Opening, Wire};
+
+/// States of each scenario.
+const DEFAULT_STATES: usize = 30_000;
+
+fn run(scenario: &Scenario) {
+    let asked = std::env::var("SENDOFF_EXPLORE_STATES").ok().and_then(|n| n.parse().ok());
+    match search::explore(scenario, asked.unwrap_or(DEFAULT_STATES)) {
+        Ok(report) => println!("{}: {report}", scenario.name),
+        Err(trace) => panic!("{trace}"),
+    }
+}
+
+fn scenario(name: &'static str, change: impl FnOnce(&mut Scenario)) {
+    let mut scenario = Scenario::new(name);
+    change(&mut scenario);
+    run(&scenario);
+}
+
+#[test]
+fn a_plain_conversation_ends_cleanly_or_says_what_is_lost() {
+    scenario("plain", |s| {
+        s.clean = Clean::All;
+        s.faults.pauses = 1;
+    });
+}
+
+#[test]
+fn two_segments_arrive_once_and_in_order() {
+    scenario("two-segments", |s| {
+        (s.writes, s.first_writes, s.clean) = ([2, 0], &[0, 2], Clean::All);
+        s.faults.pauses = 1;
+    });
+}
+
+#[test]
+fn a_longer_conversation_with_more_room_in_the_network() {
+    scenario("long", |s| {
+        (s.writes, s.first_writes, s.room, s.clean) = ([2, 2], &[0, 2], 3, Clean::All);
+    });
+}
+
+#[test]
+fn either_side_may_abort() {
+    scenario("abort", |s| s.faults = Faults { aborts: 1, pauses: 1, ..Faults::default() });
+}
+
+#[test]
+fn a_server_that_restarts_splices_no_conversations() {
+    scenario("server-restart", |s| {
+        (s.writes, s.first_writes) = ([2, 0], &[0, 1]);
+        s.faults = Faults { server_restarts: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_server_that_speaks_and_restarts_splices_no_conversations() {
+    scenario("server-restart-both-ways", |s| {
+        (s.writes, s.first_writes, s.openings) = ([0, 2], &[0], &[Opening::Waiting]);
+        s.faults = Faults { server_restarts: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_client_that_restarts_with_the_same_name_splices_no_conversations() {
+    scenario("client-restart-same-conv", |s| {
+        (s.first_writes, s.clean) = (&[0], Clean::Last);
+        s.faults = Faults { client_restarts: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_client_that_restarts_takes_nothing_that_was_meant_for_the_old_one() {
+    scenario("client-restart-server-speaks", |s| {
+        (s.writes, s.first_writes, s.openings) = ([0, 2], &[0], &[Opening::Waiting]);
+        s.clean = Clean::Last;
+        s.faults = Faults { client_restarts: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn the_same_name_dialled_again_is_another_conversation() {
+    scenario("redial-same-conv", |s| {
+        (s.writes, s.first_writes, s.fixed_conv) = ([2, 0], &[0, 2], true);
+        s.faults = Faults { aborts: 1, redials: 1, pauses: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn an_attacker_without_tokens_ends_and_opens_nothing() {
+    scenario("attacker", |s| {
+        s.echo = true;
+        s.faults = Faults { forgeries: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn an_attacker_without_tokens_gets_none_of_two_segments() {
+    scenario("attacker-two-segments", |s| {
+        (s.writes, s.first_writes, s.echo) = ([2, 0], &[0, 2], true);
+        s.faults = Faults { forgeries: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn both_sides_may_close_while_data_is_under_way() {
+    scenario("close", |s| {
+        (s.closes, s.finishes, s.clean) = ([true; 2], Finishes::AtAnyTime, Clean::Soon);
+    });
+}
+
+#[test]
+fn a_stock_server_may_close_at_any_time() {
+    scenario("stock-server", |s| {
+        (s.stock_server, s.writes, s.first_writes, s.clean) = (true, [2, 1], &[0, 1, 2], Clean::Soon);
+        s.faults = Faults { stock_closes: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_stock_client_is_served() {
+    scenario("stock-client", |s| {
+        (s.client, s.finishes, s.openings) = (Wire::Classic, Finishes::AfterAll, &[Opening::Early]);
+        (s.writes, s.echo) = ([2, 1], true);
+    });
+}
+
+#[test]
+fn an_attacker_makes_no_server_send_a_stock_client_what_it_misreads() {
+    scenario("stock-client-attacker", |s| {
+        (s.client, s.finishes, s.openings) = (Wire::Classic, Finishes::AtAnyTime, &[Opening::Early]);
+        (s.writes, s.echo) = ([2, 1], true);
+        s.faults = Faults { forgeries: 1, ..Faults::default() };
+    });
+}

@@ -1,0 +1,80 @@
+//! What two applications want of each other, and what may go wrong.
+
+use super::ends::Clean;
+use sendoff_proto::{Opening, Wire};
+
+/// When a server's application finishes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Finishes {
+    /// When its peer has.
+    AtEnd,
+    /// When all has come that the client has to say: for those who can't say that they have finished.
+    AfterAll,
+    /// Whenever it likes.
+    AtAnyTime,
+}
+
+/// What may go wrong, and how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Faults {
+    pub aborts: u8,
+    pub server_restarts: u8,
+    pub client_restarts: u8,
+    /// Not a fault: the same conversation is dialled again once it is over.
+    pub redials: u8,
+    pub forgeries: u8,
+    pub stock_closes: u8,
+    /// 10 s in which nobody does anything.
+    pub pauses: u8,
+}
+
+#[derive(Clone, Debug)]
+pub struct Scenario {
+    pub name: &'static str,
+    pub client: Wire,
+    /// A stock server of its own kind instead of ours.
+    pub stock_server: bool,
+    pub openings: &'static [Opening],
+    /// How many messages are written before the first datagram leaves.
+    pub first_writes: &'static [u8],
+    /// Messages that each side has to say.
+    pub writes: [u8; 2],
+    /// The server answers message for message, rather than when it likes.
+    pub echo: bool,
+    pub finishes: Finishes,
+    /// Applications close where they would finish.
+    pub closes: [bool; 2],
+    /// The conversation id is set by hand.
+    pub fixed_conv: bool,
+    pub faults: Faults,
+    pub clean: Clean,
+    /// Datagrams in the network each way.
+    pub room: usize,
+    /// Times that the clock may go on in one path.
+    pub ticks: u8,
+}
+
+impl Scenario {
+    pub fn new(name: &'static str) -> Self {
+        Self {
+            name,
+            client: Wire::Extended,
+            stock_server: false,
+            openings: &[Opening::Waiting, Opening::Early],
+            first_writes: &[0, 1],
+            writes: [1, 1],
+            echo: false,
+            finishes: Finishes::AtEnd,
+            closes: [false; 2],
+            fixed_conv: false,
+            faults: Faults::default(),
+            clean: Clean::None,
+            room: 2,
+            ticks: 4,
+        }
+    }
+
+    pub fn has_stock_peer(&self) -> bool {
+        self.stock_server || self.client == Wire::Classic
+    }
+}
