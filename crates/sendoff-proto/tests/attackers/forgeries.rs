@@ -79,7 +79,8 @@ pub fn blocks(own: &Connection, peer: &Connection) -> Vec<Forgery> {
                 all.push(forge(what, block(header, to, from, body)));
             }
         }
-        let header = segment(Command::WindowTell, 1);
+        // Where an end would be in order.
+        let header = segment(Command::WindowTell, next(own));
         let with = |to, from| block(header, to, from, body);
         let mut spoilt = |what: &str, datagram| {
             all.push(Forgery { what: format!("{kind}, {what}"), datagram, names_own: true });
