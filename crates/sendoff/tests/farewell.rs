@@ -171,10 +171,7 @@ async fn a_peer_that_aborts_resets_with_its_code_after_what_came_in_order() {
         let Pair { mut client, mut server, .. } = Pair::new().await;
         server.write_all(b"half a sen").await.unwrap();
         until(|| client.stats().unread == 10).await;
-        let waiting = tokio::spawn({
-            let closed = client.closed();
-            async move { closed.await }
-        });
+        let waiting = tokio::spawn(client.closed());
         settle().await;
         server.abort(99);
         let ending = waiting.await.unwrap();
