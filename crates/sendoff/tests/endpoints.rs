@@ -185,6 +185,36 @@ async fn the_accept_queue_holds_1024_and_counts_what_it_drops() {
 }
 
 #[tokio::test]
+async fn no_more_than_1024_peers_that_have_proven_nothing_are_let_in() {
+    watched(async {
+        let _clock = Frozen::new();
+        let endpoint = KcpEndpoint::bind("127.0.0.1:0").await.unwrap();
+        let mut raw = RawPeer::client(endpoint.local_addr(), 0).await;
+        let mut streams = Vec::new();
+        for conv in 1..=1_030 {
+            raw.conv = conv;
+            raw.push(0, 0, b"hello").await;
+            if conv <= 1_024 {
+                streams.push(endpoint.accept().await.unwrap().0);
+                raw.recv_one().await;
+            }
+        }
+        until(|| endpoint.stats().dropped_unproven == 6).await;
+        assert_eq!((endpoint.stats().connections, endpoint.stats().unproven.0), (1_024, 1_024));
+        // One that shows that it gets what is sent makes room.
+        streams[1_023].write_all(b"prove it").await.unwrap();
+        let push = raw.recv_push().await;
+        assert_eq!(push.data, b"prove it");
+        raw.ack(&push, 1).await;
+        until(|| endpoint.stats().unproven.0 == 1_023).await;
+        raw.conv = 1_030;
+        raw.push(0, 0, b"again").await;
+        assert_eq!(endpoint.accept().await.unwrap().0.conv().value(), 1_030);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn no_more_than_max_connections_are_opened_from_either_side() {
     watched(async {
         let endpoint = KcpEndpoint::bind_with("127.0.0.1:0", Config::new().max_connections(3)).await.unwrap();

@@ -79,6 +79,49 @@ async fn an_extended_echo_is_three_datagrams_once_somebody_reads() {
 }
 
 #[tokio::test]
+async fn a_question_an_answer_and_both_ends_cross_in_a_handful_of_datagrams() {
+    watched(async {
+        let _clock = Frozen::new();
+        let tap = Recorder::new();
+        let listener = KcpListener::bind("127.0.0.1:0").await.unwrap();
+        let config = Config::new().tap(tap.clone());
+        let asking = async {
+            let mut client = KcpStream::connect_early_with(listener.local_addr(), config).await.unwrap();
+            client.write_all(b"question").await.unwrap();
+            client.finish_with(20, "that is all").unwrap();
+            let mut answer = Vec::new();
+            client.read_to_end(&mut answer).await.unwrap();
+            assert_eq!(answer, b"answer");
+            client.closed().await
+        };
+        let answering = async {
+            let (mut server, _) = listener.accept().await.unwrap();
+            let mut question = Vec::new();
+            server.read_to_end(&mut question).await.unwrap();
+            assert_eq!(question, b"question");
+            server.write_all(b"answer").await.unwrap();
+            server.shutdown().await.unwrap();
+        };
+        let (ending, ()) = tokio::join!(asking, answering);
+        assert!(ending.is_clean());
+        let seen: Vec<_> = tap.take().iter().map(ToString::to_string).collect();
+        assert_eq!(
+            seen,
+            [
+                "sent HELLO + PUSH sn=0 una=0 8 bytes",
+                "received WELCOME + ACK sn=0 una=1",
+                "sent PING + FIN sn=1 una=0 20 \"that is all\"",
+                "received ACK sn=1 una=2 + PONG",
+                "received WELCOME + PUSH sn=0 una=2 6 bytes",
+                "received FIN sn=1 una=2 0 \"\"",
+                "sent ACK sn=1 una=2",
+            ]
+        );
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_idle_classic_connection_sends_nothing_for_an_hour_after_its_echo() {
     watched(async {
         let _clock = Frozen::new();
