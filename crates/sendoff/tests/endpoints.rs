@@ -195,7 +195,10 @@ async fn no_more_than_1024_peers_that_have_proven_nothing_are_let_in() {
             raw.conv = conv;
             raw.push(0, 0, b"hello").await;
             if conv <= 1_024 {
-                streams.push(endpoint.accept().await.unwrap().0);
+                let (mut stream, _) = endpoint.accept().await.unwrap();
+                assert_eq!(read_exactly(&mut stream, 5).await, b"hello");
+                assert!(stream.try_read(&mut [0]).is_err());
+                streams.push(stream);
                 raw.recv_one().await;
             }
         }

@@ -317,7 +317,7 @@ async fn without_prove_a_replayed_opening_is_handed_out_and_told_as_unproven_in_
 #[tokio::test]
 async fn with_prove_a_waiting_client_is_accepted_before_it_has_said_a_word() {
     watched(async {
-        let _clock = Frozen::new();
+        // The proof waits up to 5 ms for data to ride with.
         let listener = KcpListener::bind_with("127.0.0.1:0", Config::new().prove(true)).await.unwrap();
         let (client, accepted) = tokio::join!(KcpStream::connect(listener.local_addr()), listener.accept());
         let (mut client, (mut server, _)) = (client.unwrap(), accepted.unwrap());

@@ -172,8 +172,11 @@ async fn a_cable_that_is_pulled_times_both_ends_out_after_20_seconds_and_three_q
             let begun = Instant::now();
             let (here, there) = tokio::join!(client.closed(), server.closed());
             for ending in [here, there] {
-                assert_eq!((ending.by, ending.cause), (Party::Network, Cause::TimedOut(Silence::KeepAlive)));
-                assert!((22..30).contains(&ending.silent_for.as_secs()), "{ending}");
+                // Data may have been sent 20 times by then.
+                let by_data = in_flight && ending.cause == Cause::TimedOut(Silence::Retransmissions);
+                assert!(by_data || ending.cause == Cause::TimedOut(Silence::KeepAlive), "{ending}");
+                assert_eq!(ending.by, Party::Network);
+                assert!((20..30).contains(&ending.silent_for.as_secs()), "{ending}");
             }
             assert!(begun.elapsed() < Duration::from_secs(30), "{:?}", begun.elapsed());
             failed(client.read(&mut [0; 8]).await, ErrorKind::TimedOut);

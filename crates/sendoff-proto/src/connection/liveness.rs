@@ -194,7 +194,7 @@ impl Connection {
         if self.phase == Phase::Ended {
             return;
         }
-        if self.phase == Phase::Opening || !self.peering.blocks {
+        if self.phase == Phase::Opening || !self.peering.blocks || self.unproven.is_some() {
             return self.count_unreachable(now);
         }
         let asked_at = self.liveness.asked_at;

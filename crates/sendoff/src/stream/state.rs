@@ -78,7 +78,7 @@ impl ConnectionState {
     /// Whether someone is about to look at it, who may have something to send that an answer can ride with.
     pub(crate) fn is_awaited(&self) -> bool {
         let input = self.connection.readable_bytes() > 0;
-        (input && (!self.readers.is_empty() || !self.accepted))
+        (input && (!self.readers.is_empty() || (self.announced && !self.accepted)))
             || (self.opening && self.connection.is_established())
     }
 

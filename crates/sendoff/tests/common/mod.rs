@@ -178,6 +178,9 @@ pub async fn greeted(mut client: KcpStream, listener: &KcpListener) -> (KcpStrea
     client.write_all(b"!").await.unwrap();
     let (mut server, _) = listener.accept().await.unwrap();
     assert_eq!(server.read_u8().await.unwrap(), b'!');
+    // Nothing is owed any more: a read that finds nothing sends it.
+    assert!(server.try_read(&mut [0]).is_err());
+    until(|| client.stats().bytes_acknowledged >= 1).await;
     (client, server)
 }
 
