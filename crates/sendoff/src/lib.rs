@@ -34,6 +34,10 @@ struct Readme;
 #[doc = include_str!("../../../docs/guide.md")]
 struct Guide;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/endings.md")]
+struct Endings;
+
 mod endpoint;
 mod listener;
 mod stream;

@@ -27,6 +27,8 @@ async fn a_peer_that_finishes_is_read_to_its_end_at_once_and_the_other_way_goes_
         server.read_to_end(&mut question).await.unwrap();
         assert_eq!(question, b"question");
         assert_read_to_end(&mut server).await;
+        assert_eq!(server.peer_farewell(), Some(Farewell::new(200, "that is all")), "though it lives on");
+        assert_eq!(client.peer_farewell(), None);
         let answer = payload(200_000, 1);
         let (received, written) =
             tokio::join!(read_exactly(&mut client, answer.len()), server.write_all(&answer));

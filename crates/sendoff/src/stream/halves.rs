@@ -1,7 +1,7 @@
 //! Owned halves of a stream, for different tasks.
 
 use super::{KcpStream, messages::Write as _, state::ConnectionShared, wait};
-use crate::{ConnectionStats, Conv, Ending, KcpEndpoint, PeerKind};
+use crate::{ConnectionStats, Conv, Ending, Farewell, KcpEndpoint, PeerKind};
 use bytes::Bytes;
 use std::{
     error::Error,
@@ -78,6 +78,11 @@ macro_rules! common {
             /// What kind of peer it is, as far as is known.
             pub fn peer_kind(&self) -> PeerKind {
                 self.connection.peer_kind()
+            }
+
+            /// What the peer said when it finished, once that has come: see [`KcpStream::peer_farewell`].
+            pub fn peer_farewell(&self) -> Option<Farewell> {
+                self.connection.peer_farewell()
             }
 
             /// Waits for the end. The future lives on without the half. Cancel safe.

@@ -10,7 +10,7 @@ pub(crate) use state::{ConnectionShared, ConnectionState};
 pub(crate) use wakers::Wakers;
 
 use crate::{
-    Config, ConfigError, ConnectionStats, Conv, Ending, KcpEndpoint, PeerKind, Profile,
+    Config, ConfigError, ConnectionStats, Conv, Ending, Farewell, KcpEndpoint, PeerKind, Profile,
     endpoint::{KcpEndpoint as Endpoint, resolve},
 };
 use bytes::Bytes;
@@ -248,6 +248,12 @@ impl KcpStream {
     /// gets `ConnectionReset` with this code.
     pub fn abort(&mut self, code: u32) {
         self.connection().abort(code);
+    }
+
+    /// What the peer said when it finished, with its code and reason: known at the latest when a read has
+    /// returned `Ok(0)`, whether the connection lives on or not. A stock peer says nothing.
+    pub fn peer_farewell(&self) -> Option<Farewell> {
+        self.connection().peer_farewell()
     }
 
     /// Waits for the end. The future lives on without the stream. Cancel safe.

@@ -2,7 +2,7 @@
 
 use super::wakers::Wakers;
 use crate::{
-    ConfigError, ConnectionStats, Conv, Ending, KcpEndpoint, Profile,
+    ConfigError, ConnectionStats, Conv, Ending, Farewell, KcpEndpoint, Profile,
     endpoint::{EndpointShared, Urgency, now},
 };
 use sendoff_proto::{Cause, Connection, PeerKind};
@@ -274,6 +274,10 @@ impl ConnectionShared {
         let mut result = Ok(());
         self.command(|state, _| result = state.connection.set_windows(send, recv));
         result
+    }
+
+    pub(crate) fn peer_farewell(&self) -> Option<Farewell> {
+        self.lock().connection.peer_farewell().cloned()
     }
 
     pub(crate) fn peer_kind(&self) -> PeerKind {
