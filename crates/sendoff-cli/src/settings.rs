@@ -10,6 +10,22 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use sendoff::{Config, Congestion, Mode, Profile};
 use std::{fmt, time::Duration};
 
+/// Who can use a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Both,
+    /// Those who connect.
+    Connect,
+    /// Those who listen.
+    Listen,
+}
+
+impl Side {
+    fn includes(self, connect: bool) -> bool {
+        self == if connect { Self::Connect } else { Self::Listen } || self == Self::Both
+    }
+}
+
 /// A row of the table.
 struct Setting {
     /// Name in an address and, unless `flag` says otherwise, of the flag.
@@ -22,8 +38,8 @@ struct Setting {
     value: Option<&'static str>,
     /// Of several settings with one subject only one can be given.
     subject: &'static str,
-    /// Whether it is for the calling side only.
-    connect_only: bool,
+    /// Whose it is.
+    side: Side,
     help: &'static str,
     apply: fn(Config, &str) -> Result<Config, String>,
 }
@@ -34,7 +50,7 @@ const ROW: Setting = Setting {
     aliases: &[],
     value: None,
     subject: "",
-    connect_only: false,
+    side: Side::Both,
     help: "",
     apply: |config, _| Ok(config),
 };
@@ -126,6 +142,7 @@ static TABLE: [Setting; 16] = [
     },
     Setting {
         name: "prove",
+        side: Side::Listen,
         help: "Accept a connection only once its peer has proven its address",
         apply: |config, _| Ok(config.prove(true)),
         ..ROW
@@ -171,7 +188,7 @@ static TABLE: [Setting; 16] = [
     Setting {
         name: "connect-timeout",
         value: Some("TIME"),
-        connect_only: true,
+        side: Side::Connect,
         help: "Give up when nobody answers [5s]",
         apply: |config, value| Ok(config.connect_timeout(units::parse_duration_above_zero(value)?)),
         ..ROW
@@ -179,7 +196,7 @@ static TABLE: [Setting; 16] = [
     Setting {
         name: "conv",
         value: Some("N"),
-        connect_only: true,
+        side: Side::Connect,
         help: "Conversation id, decimal or 0x and hexadecimal [random]",
         apply: |config, value| Ok(config.conv(value.parse().map_err(requirement)?)),
         ..ROW
@@ -278,7 +295,10 @@ fn in_address(name: &str, value: Option<&str>, connect: bool) -> Result<Given, U
     };
     let setting = &TABLE[row];
     match (setting.value, value) {
-        _ if setting.connect_only && !connect => refuse("only for those who connect".into()),
+        _ if !setting.side.includes(connect) => {
+            let who = if connect { "listen" } else { "connect" };
+            refuse(format!("only for those who {who}"))
+        }
         (Some(what), None) => refuse(format!("needs a value: {}={what}", setting.name)),
         (None, Some(_)) => refuse(format!("takes no value: {}", setting.name)),
         (_, value) => Ok(Given { row, value: value.unwrap_or_default().to_owned(), typed }),
@@ -297,7 +317,7 @@ fn refuse_repeated(given: &[Given]) -> Result<(), Usage> {
 
 impl<const CONNECT: bool> clap::Args for SettingFlags<CONNECT> {
     fn augment_args(command: Command) -> Command {
-        let rows = TABLE.iter().filter(|setting| CONNECT || !setting.connect_only);
+        let rows = TABLE.iter().filter(|setting| setting.side.includes(CONNECT));
         command.args(rows.map(Setting::arg))
     }
 
@@ -314,7 +334,7 @@ impl<const CONNECT: bool> clap::FromArgMatches for SettingFlags<CONNECT> {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for (row, setting) in TABLE.iter().enumerate().filter(|(_, s)| CONNECT || !s.connect_only) {
+        for (row, setting) in TABLE.iter().enumerate().filter(|(_, s)| s.side.includes(CONNECT)) {
             let flag = setting.flag();
             let (value, typed) = match setting.value {
                 None if matches.get_flag(flag) => (String::new(), format!("--{flag}")),

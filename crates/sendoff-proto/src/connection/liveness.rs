@@ -244,6 +244,9 @@ impl Connection {
         echo: Timestamp,
         una: SeqNumber,
     ) -> Option<Life> {
+        if self.peering.kind() == PeerKind::Extended {
+            return None;
+        }
         let probe = self.liveness.probes.iter().flatten().find(|p| p.sn == sn && p.timestamp == echo)?;
         if !una.is_within(probe.unacked, self.ring.next.plus(1)) {
             self.end_forgotten(now);

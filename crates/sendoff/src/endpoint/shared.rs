@@ -33,6 +33,8 @@ pub(crate) struct EndpointShared {
     pub(super) inbox: Inbox,
     table: Mutex<Endpoint<Arc<ConnectionShared>>>,
     lobby: Mutex<Lobby>,
+    /// The table may have something to do by itself: see [`next_chore`](Self::next_chore).
+    chores: AtomicBool,
     /// A batch waits in `refused`: nothing else may be prepared.
     pub(super) blocked: AtomicBool,
     /// One for each thread that was sending at that moment, at most.
@@ -86,6 +88,7 @@ impl EndpointShared {
             table: Mutex::new(Endpoint::new(config.clone(), listening)),
             config,
             lobby: Mutex::default(),
+            chores: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             refused: Mutex::default(),
             found: Mutex::default(),
@@ -354,6 +357,7 @@ impl EndpointShared {
             let mut table = self.table();
             table.remove(now, connection.peer, connection.conv(), remains.as_ref());
             table.shrink();
+            self.chores.store(true, Ordering::Release);
         }
         self.wake_idlers_if_idle();
     }
@@ -366,9 +370,14 @@ impl EndpointShared {
 
     /// When the table has something to do: a RESET to repeat, or the end of a stay.
     pub(super) fn next_chore(&self) -> Option<Instant> {
+        if !self.chores.load(Ordering::Acquire) {
+            return None;
+        }
         let table = self.table();
-        let stay = table.stay_until().filter(|&until| table.connections() == 0 && until > super::now());
-        [table.poll_timeout(), stay].into_iter().flatten().min()
+        let stay = table.stay_until().filter(|&until| until > super::now());
+        let next = [table.poll_timeout(), stay].into_iter().flatten().min();
+        self.chores.store(next.is_some(), Ordering::Release);
+        next
     }
 
     /// A connection has taken another id while it opens.
