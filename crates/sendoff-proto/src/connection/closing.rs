@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     seq::SeqNumber,
-    wire::{BLOCK_HEADER_SIZE, Block, Body, HEADER_SIZE, truncate},
+    wire::{BLOCK_HEADER_SIZE, Block, BlockKind, Body, HEADER_SIZE, truncate},
 };
 use std::time::{Duration, Instant};
 
@@ -38,8 +38,8 @@ pub(super) enum Finish {
     Queued(SeqNumber),
 }
 
-/// A RESET without words.
-const RESET_SIZE: usize = HEADER_SIZE + BLOCK_HEADER_SIZE + 4;
+/// How often a RESET is repeated that nothing has drawn.
+const RESET_REPEATS: u8 = 2;
 
 /// How long a process should stay after a clean end, in case its last acknowledgement was lost.
 const MAX_STAY: Duration = Duration::from_secs(1);
@@ -178,17 +178,21 @@ impl Connection {
         if self.phase == Phase::Ended {
             return;
         }
-        let rest = match self.peering.kind() {
-            PeerKind::Extended => Rest::Reset(code),
+        let rest = self.reset_peer(code, RESET_REPEATS);
+        self.end_with(now, Party::Local, cause, Farewell::new(code, ""), rest);
+    }
+
+    /// The last word is a RESET, repeated so often, if the peer can read it; says how late datagrams are met.
+    fn reset_peer(&mut self, code: u32, repeats: u8) -> Rest {
+        match self.peering.kind() {
+            PeerKind::Extended => {
+                self.last_words = Some(Box::new(Farewell::new(code, "")));
+                self.repeats = repeats;
+                Rest::Reset(code)
+            }
             PeerKind::Unknown => Rest::Opening(code),
             PeerKind::Stock => Rest::Silent,
-        };
-        let farewell = Farewell::new(code, "");
-        if self.peering.kind() == PeerKind::Extended {
-            self.last_words = Some(Box::new(farewell.clone()));
-            self.repeats = 2;
         }
-        self.end_with(now, Party::Local, cause, farewell, rest);
     }
 
     /// The socket is gone: nothing more can be sent or received.
@@ -201,14 +205,7 @@ impl Connection {
         if self.is_past_doubt(code::UNKNOWN) {
             return self.end_cleanly(now, Rest::Reset(code::UNKNOWN));
         }
-        if self.phase == Phase::Opening && self.dial.is_some() {
-            return self.end(now, Party::Network, cause, Rest::Opening(0));
-        }
-        let extended = self.peering.kind() == PeerKind::Extended;
-        if extended {
-            self.last_words = Some(Box::new(Farewell::new(code::UNKNOWN, "")));
-        }
-        let rest = if extended { Rest::Reset(code::UNKNOWN) } else { Rest::Silent };
+        let rest = self.reset_peer(code::UNKNOWN, 0);
         self.end(now, Party::Network, cause, rest);
     }
 
@@ -234,15 +231,7 @@ impl Connection {
     }
 
     fn leave(&mut self, now: Instant, code: u32, cause: Cause) {
-        if self.phase == Phase::Opening && self.dial.is_some() {
-            return self.end(now, Party::Network, cause, Rest::Opening(code));
-        }
-        let extended = self.peering.kind() == PeerKind::Extended;
-        if extended {
-            self.last_words = Some(Box::new(Farewell::new(code, "")));
-            self.repeats = 2;
-        }
-        let rest = if extended { Rest::Reset(code) } else { Rest::Silent };
+        let rest = self.reset_peer(code, RESET_REPEATS);
         match cause {
             Cause::Closed => self.end_cleanly(now, rest),
             _ => self.end(now, Party::Network, cause, rest),
@@ -330,7 +319,7 @@ impl Connection {
     /// What an unproven peer may be sent bounds the RESET and its repetitions too.
     fn limit_last_words(&mut self) {
         let Some(unproven) = &self.unproven else { return };
-        match unproven.credit() / RESET_SIZE {
+        match unproven.credit() / BlockKind::Reset.segment_size() {
             0 => (self.last_words, self.repeats) = (None, 0),
             resets => self.repeats = self.repeats.min(u8::try_from(resets - 1).unwrap_or(u8::MAX)),
         }

@@ -1,11 +1,11 @@
 //! The beginning, on both sides: HELLO until there is an answer, and what a peer may cost before it has proven itself.
 
 use super::{Cause, Connection, Party, PeerKind, Phase, Remains, Rest, Silence, Timer};
-use crate::{endpoint::Lease, seq::Conv};
+use crate::{endpoint::Lease, seq::Conv, wire::BlockKind};
 use std::time::{Duration, Instant};
 
-/// Room for the largest block in front: a HELLO.
-pub(super) const FRONT_RESERVE: usize = 68;
+/// Room for the largest block in front.
+pub(super) const FRONT_RESERVE: usize = BlockKind::Hello.segment_size();
 
 /// How long an early HELLO waits for data to ride with it.
 const RIDE_WAIT: Duration = Duration::from_millis(5);

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     seq::{SeqNumber, Timestamp},
-    wire::{BLOCK_HEADER_SIZE, Block, Body, Command, HEADER_SIZE, Segment, Token, truncate},
+    wire::{BLOCK_HEADER_SIZE, Block, BlockKind, Body, Command, HEADER_SIZE, Segment, Token, truncate},
 };
 use std::time::Instant;
 
@@ -22,15 +22,14 @@ use std::time::Instant;
 const PROBE_SN: SeqNumber = SeqNumber(1);
 
 /// A segment with a PING or PONG, and one with a RESET without words.
-const PING_SIZE: usize = HEADER_SIZE + BLOCK_HEADER_SIZE + 8;
-const RESET_SIZE: usize = HEADER_SIZE + BLOCK_HEADER_SIZE + 4;
+const PING_SIZE: usize = BlockKind::Ping.segment_size();
+const RESET_SIZE: usize = BlockKind::Reset.segment_size();
 
 fn front_size(front: Front) -> usize {
-    let body = match front {
-        Front::Hello => 20,
-        Front::Welcome => 4,
-    };
-    HEADER_SIZE + BLOCK_HEADER_SIZE + body
+    match front {
+        Front::Hello => BlockKind::Hello.segment_size(),
+        Front::Welcome => BlockKind::Welcome.segment_size(),
+    }
 }
 
 impl Connection {
@@ -66,7 +65,7 @@ impl Connection {
         let mut least = usize::MAX;
         let mut waits = |size: usize| least = least.min(size);
         let undeferred = !self.acks.deferred;
-        if self.answers.welcome && undeferred || (self.liveness.ask && self.peering.is_unproven()) {
+        if self.answers.welcome && undeferred {
             waits(0);
         }
         if self.owes_acks() && undeferred || self.probing.any() {
@@ -425,7 +424,7 @@ impl Connection {
         true
     }
 
-    /// A PING, or a PROBE to a stock peer; an unproven one gets the WELCOME that stands in front anyway.
+    /// A PING, or a PROBE to a stock peer. One that has proven nothing is asked by WELCOME instead.
     fn put_question(&mut self, now: Instant, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
         if self.peering.knows_us() {
             if datagram.room() < PING_SIZE {
@@ -450,9 +449,6 @@ impl Connection {
                 datagram.append_unlimited(&header.encode_header(1), &[0]);
                 self.liveness.note_probe(probe);
             }
-        } else {
-            // It has our WELCOME to answer, which stands in front.
-            self.answers.welcome = true;
         }
         self.liveness.note_asked(now);
         self.stats.probes_sent += 1;

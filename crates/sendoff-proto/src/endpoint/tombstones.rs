@@ -5,7 +5,7 @@ use super::answers::Answer;
 use crate::{
     connection::{Remains, Rest, code},
     seq::{Conv, SeqNumber},
-    wire::{Block, Body, Command, SegmentView, Token, segments},
+    wire::{Block, BlockKind, Body, Command, SegmentView, Token, segments},
 };
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
@@ -23,7 +23,7 @@ const MAX_TOMBSTONES: usize = 65_536;
 const MAX_UNPROVEN: usize = 4_096;
 
 /// A RESET shorter than this many bytes of cause would be longer than it.
-const RESET_SIZE: usize = 52;
+const RESET_SIZE: usize = BlockKind::Reset.segment_size();
 
 pub(super) type Name = (SocketAddr, Conv);
 

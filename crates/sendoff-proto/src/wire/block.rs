@@ -12,7 +12,7 @@
 //! | 16 | 8 | from: the sender's token, 0 where it has no such conversation |
 //! | 24 | | body |
 
-use super::{Command, SegmentView};
+use super::{Command, HEADER_SIZE, SegmentView};
 use std::{fmt, num::NonZeroU64};
 
 /// Bytes in front of a block's body.
@@ -99,7 +99,12 @@ impl BlockKind {
         }
     }
 
-    fn body_size(self) -> usize {
+    /// Bytes of a segment with that block, without a reason.
+    pub(crate) const fn segment_size(self) -> usize {
+        HEADER_SIZE + BLOCK_HEADER_SIZE + self.body_size()
+    }
+
+    const fn body_size(self) -> usize {
         match self {
             Self::Hello => 20,
             Self::Welcome | Self::Reset | Self::Fin => 4,
