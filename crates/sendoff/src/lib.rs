@@ -38,16 +38,27 @@ struct Guide;
 #[doc = include_str!("../../../docs/endings.md")]
 struct Endings;
 
+mod address;
 mod endpoint;
 mod listener;
+#[doc(hidden)]
+pub mod settings;
+mod socket;
 mod stream;
+mod transport;
 mod udp;
 
+pub use address::{Address, AddressError, Host, IntoAddress, Place};
 pub use endpoint::{EndpointStats, KcpEndpoint};
 pub use listener::KcpListener;
 pub use sendoff_proto::{
     Backoff, Cause, Config, ConfigError, Congestion, ConnectionStats, Conv, Direction, Ending, Farewell,
     MessageError, MessageTooLarge, Mode, NoDelay, ParseConvError, Party, PeerKind, Profile, Role, SeqNumber,
-    Silence, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
+    Silence, SocketOptions, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
 };
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
+pub use transport::{
+    Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpTransport,
+    Link, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats, TcpTransport, Transport,
+    TransportStats, Transports, UdpOptions, WriteSide,
+};
