@@ -39,11 +39,15 @@ struct Guide;
 struct Endings;
 
 mod endpoint;
+mod framing;
 mod listener;
 mod stream;
 mod udp;
 
 pub use endpoint::{EndpointStats, KcpEndpoint};
+pub use framing::{
+    FrameCodec, FrameError, Framing, Half, MessageReader, MessageWriter, Messages, ParseFramingError, Parts,
+};
 pub use listener::KcpListener;
 pub use sendoff_proto::{
     Backoff, Cause, Config, ConfigError, Congestion, ConnectionStats, Conv, Direction, Ending, Farewell,

@@ -1,11 +1,12 @@
 //! Whole messages over a connection in message mode, and how bytes are written in either mode.
 
-use super::{ReadHalf, WriteHalf, wait};
+use super::{ConnectionShared, KcpStream, ReadHalf, WriteHalf, wait};
+use crate::framing::{OwnReader, OwnWriter};
 use bytes::Bytes;
 use sendoff_proto::{Connection, MessageError, MessageTooLarge};
 use std::{
     io::{self, IoSlice},
-    task::Poll,
+    task::{Context, Poll, ready},
 };
 
 /// A write that suits the mode.
@@ -58,14 +59,15 @@ impl WriteHalf {
     /// `finish`; how the connection ended.
     pub async fn send(&self, message: impl AsRef<[u8]>) -> io::Result<()> {
         let message = message.as_ref();
-        wait(|cx| {
-            self.connection().poll_write_with(Some(cx), |c| {
-                check_mode(c)?;
-                queue_message(c, message)
-            })
-        })
-        .await
-        .map(|_| ())
+        wait(|cx| self.poll_send(cx, message)).await
+    }
+
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        let queued = self.connection().poll_write_with(Some(cx), |c| {
+            check_mode(c)?;
+            queue_message(c, message)
+        });
+        queued.map_ok(|_| ())
     }
 }
 
@@ -76,20 +78,72 @@ impl ReadHalf {
     /// `InvalidData` when a message has more fragments than the receive window; `InvalidInput` in
     /// stream mode; how the connection ended.
     pub async fn recv(&self) -> io::Result<Option<Bytes>> {
+        wait(|cx| self.poll_recv(cx)).await
+    }
+
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let mut message = None;
-        let read = |c: &mut Connection, message: &mut Option<Vec<u8>>| {
+        let read = |c: &mut Connection| {
             check_mode(c)?;
-            *message =
+            message =
                 c.read_message().map_err(|e: MessageError| io::Error::new(io::ErrorKind::InvalidData, e))?;
             Ok(message.as_ref().map_or(0, Vec::len))
         };
-        wait(|cx| match self.connection().poll_read_with(Some(cx), |c| read(c, &mut message)) {
-            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        })
-        .await?;
-        Ok(message.map(Bytes::from))
+        ready!(self.connection().poll_read_with(Some(cx), read))?;
+        Poll::Ready(Ok(message.map(Bytes::from)))
+    }
+}
+
+/// As both halves know it.
+fn keeps_boundaries(connection: &ConnectionShared) -> bool {
+    connection.lock().connection.is_message_mode()
+}
+
+impl OwnReader for ReadHalf {
+    fn keeps_boundaries(&self) -> bool {
+        keeps_boundaries(self.connection())
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        ReadHalf::poll_recv(self, cx)
+    }
+}
+
+impl OwnWriter for WriteHalf {
+    fn keeps_boundaries(&self) -> bool {
+        keeps_boundaries(self.connection())
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        WriteHalf::poll_send(self, cx, message)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        WriteHalf::finish(self)
+    }
+}
+
+impl OwnReader for KcpStream {
+    fn keeps_boundaries(&self) -> bool {
+        keeps_boundaries(self.connection())
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.read.poll_recv(cx)
+    }
+}
+
+impl OwnWriter for KcpStream {
+    fn keeps_boundaries(&self) -> bool {
+        keeps_boundaries(self.connection())
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        self.write.poll_send(cx, message)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.write.finish()
     }
 }
 
