@@ -38,6 +38,10 @@ struct Guide;
 #[doc = include_str!("../../../docs/endings.md")]
 struct Endings;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/framing.md")]
+struct Messaging;
+
 mod endpoint;
 mod framing;
 mod listener;

@@ -118,7 +118,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Messages<S> {
     ///
     /// # Errors
     /// `InvalidInput` when it is larger than the limit, or a line with a line break in it; nothing of it is sent, and
-    /// the next can be. Those of the stream.
+    /// the next can be. Those of the stream: then the message is as after a dropped call.
     pub async fn send(&mut self, message: impl AsRef<[u8]>) -> io::Result<()> {
         self.feed(message).await?;
         self.flush().await
@@ -129,7 +129,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static> Messages<S> {
     /// Cancel safe: it is queued when the call returns `Ok`, else nothing of it is.
     ///
     /// # Errors
-    /// As [`send`](Self::send).
+    /// `InvalidInput` as [`send`](Self::send). Those of the stream, in sending what was queued before.
     pub async fn feed(&mut self, message: impl AsRef<[u8]>) -> io::Result<()> {
         let message = message.as_ref();
         poll_fn(|cx| self.outgoing.poll_feed(&mut self.stream, cx, message)).await

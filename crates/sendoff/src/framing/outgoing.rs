@@ -123,7 +123,7 @@ impl<W: AsyncWrite + Unpin + 'static> Outgoing<W> {
                 self.waiting = true;
             }
             None if message.len() >= LENT && !self.codec.has_foot() => {
-                return Poll::Ready(self.lend(stream, cx, message));
+                self.lend(stream, cx, message);
             }
             None => self.codec.put(message, &mut self.buffer),
         }
@@ -131,26 +131,30 @@ impl<W: AsyncWrite + Unpin + 'static> Outgoing<W> {
     }
 
     /// Writes a large message from where it lies, as much as the stream takes; only the rest is copied.
-    fn lend(&mut self, stream: &mut W, cx: &mut Context<'_>, message: &[u8]) -> io::Result<()> {
+    fn lend(&mut self, stream: &mut W, cx: &mut Context<'_>, message: &[u8]) {
         self.codec.put_head(message.len(), &mut self.buffer);
         let mut lent = message;
         while !lent.is_empty() {
             match self.poll_write_once(stream, cx, lent) {
-                Poll::Ready(written) => lent = &lent[written?..],
-                Poll::Pending => {
+                Poll::Ready(Ok(written)) => lent = &lent[written..],
+                // A part may be written, so the message is taken; the next write meets an error that stays.
+                Poll::Ready(Err(_)) | Poll::Pending => {
                     self.buffer.extend_from_slice(lent);
-                    break;
+                    return;
                 }
             }
         }
-        Ok(())
     }
 
     /// Hands the stream all that was queued.
     pub(super) fn poll_write(&mut self, stream: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if let (Some(send), true) = (self.send, self.waiting) {
-            ready!(send(stream, cx, &self.tail))?;
-            (self.tail, self.waiting) = (Bytes::new(), false);
+            let sent = ready!(send(stream, cx, &self.tail));
+            // What the transport can't carry doesn't keep the next message waiting.
+            if sent.as_ref().map_or_else(|error| error.kind() == io::ErrorKind::InvalidInput, |()| true) {
+                (self.tail, self.waiting) = (Bytes::new(), false);
+            }
+            sent?;
         }
         while !self.is_empty() {
             let tail = std::mem::take(&mut self.tail);
