@@ -36,6 +36,7 @@ pub mod fuzz;
 mod profile;
 mod random;
 mod seq;
+mod socket;
 mod tap;
 pub mod wire;
 
@@ -48,4 +49,5 @@ pub use endpoint::{Answer, DropReason, Endpoint, Lease, Route, RouteStats};
 pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use random::SeedSource;
 pub use seq::{Conv, ParseConvError, SeqNumber, Timestamp};
+pub use socket::SocketOptions;
 pub use tap::{Direction, Tap, TappedDatagram};

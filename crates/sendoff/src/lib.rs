@@ -42,12 +42,18 @@ struct Endings;
 #[doc = include_str!("../../../docs/framing.md")]
 struct Messaging;
 
+mod address;
 mod endpoint;
 mod framing;
 mod listener;
+#[doc(hidden)]
+pub mod settings;
+mod socket;
 mod stream;
+mod transport;
 mod udp;
 
+pub use address::{Address, AddressError, Host, IntoAddress, Place};
 pub use endpoint::{EndpointStats, KcpEndpoint};
 pub use framing::{
     FrameCodec, FrameError, Framing, Half, MessageReader, MessageWriter, Messages, ParseFramingError, Parts,
@@ -56,6 +62,11 @@ pub use listener::KcpListener;
 pub use sendoff_proto::{
     Backoff, Cause, Config, ConfigError, Congestion, ConnectionStats, Conv, Direction, Ending, Farewell,
     MessageError, MessageTooLarge, Mode, NoDelay, ParseConvError, Party, PeerKind, Profile, Role, SeqNumber,
-    Silence, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
+    Silence, SocketOptions, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
 };
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
+pub use transport::{
+    Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpTransport,
+    Link, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats, TcpTransport, Transport,
+    TransportStats, Transports, UdpOptions, WriteSide,
+};

@@ -1,13 +1,13 @@
 //! Whole messages over a connection in message mode, and how bytes are written in either mode.
 
-use super::{ConnectionShared, KcpStream, ReadHalf, WriteHalf, wait};
-use crate::framing::{OwnReader, OwnWriter};
+use super::{ReadHalf, WriteHalf, wait};
 use bytes::Bytes;
 use sendoff_proto::{Connection, MessageError, MessageTooLarge};
 use std::{
     io::{self, IoSlice},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
+use tokio::io::ReadBuf;
 
 /// A write that suits the mode.
 pub(super) trait Write {
@@ -63,11 +63,11 @@ impl WriteHalf {
     }
 
     pub(crate) fn poll_send(&self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
-        let queued = self.connection().poll_write_with(Some(cx), |c| {
+        let queue = |c: &mut Connection| {
             check_mode(c)?;
             queue_message(c, message)
-        });
-        queued.map_ok(|_| ())
+        };
+        self.connection().poll_write_with(Some(cx), queue).map_ok(|_| ())
     }
 }
 
@@ -85,66 +85,40 @@ impl ReadHalf {
         let mut message = None;
         let read = |c: &mut Connection| {
             check_mode(c)?;
-            message =
-                c.read_message().map_err(|e: MessageError| io::Error::new(io::ErrorKind::InvalidData, e))?;
+            message = c.read_message().map_err(never_ends)?;
             Ok(message.as_ref().map_or(0, Vec::len))
         };
-        ready!(self.connection().poll_read_with(Some(cx), read))?;
-        Poll::Ready(Ok(message.map(Bytes::from)))
+        self.connection().poll_read_with(Some(cx), read).map_ok(|_| message.map(Bytes::from))
+    }
+
+    /// One message into the buffer, if it fits.
+    pub(crate) fn poll_read_message(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = |c: &mut Connection| {
+            let Some(len) = c.message_len().map_err(never_ends)? else { return Ok(0) };
+            if len > buf.remaining() {
+                return Err(does_not_fit(len, buf.remaining()));
+            }
+            let read = c.read(buf.initialize_unfilled_to(len));
+            buf.advance(read);
+            Ok(read)
+        };
+        self.connection().poll_read_with(Some(cx), read).map_ok(|_| ())
     }
 }
 
-/// As both halves know it.
-fn keeps_boundaries(connection: &ConnectionShared) -> bool {
-    connection.lock().connection.is_message_mode()
+/// What a reader gets whose buffer is too small for a message, which stays to be read.
+pub(crate) fn does_not_fit(message: usize, buffer: usize) -> io::Error {
+    let text =
+        format!("a message of {message} bytes does not fit in a buffer of {buffer}: it stays to be read");
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
-impl OwnReader for ReadHalf {
-    fn keeps_boundaries(&self) -> bool {
-        keeps_boundaries(self.connection())
-    }
-
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        ReadHalf::poll_recv(self, cx)
-    }
-}
-
-impl OwnWriter for WriteHalf {
-    fn keeps_boundaries(&self) -> bool {
-        keeps_boundaries(self.connection())
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
-        WriteHalf::poll_send(self, cx, message)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        WriteHalf::finish(self)
-    }
-}
-
-impl OwnReader for KcpStream {
-    fn keeps_boundaries(&self) -> bool {
-        keeps_boundaries(self.connection())
-    }
-
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        self.read.poll_recv(cx)
-    }
-}
-
-impl OwnWriter for KcpStream {
-    fn keeps_boundaries(&self) -> bool {
-        keeps_boundaries(self.connection())
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
-        self.write.poll_send(cx, message)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.write.finish()
-    }
+fn never_ends(error: MessageError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 fn check_mode(connection: &Connection) -> io::Result<()> {
