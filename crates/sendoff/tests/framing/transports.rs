@@ -4,7 +4,8 @@ use crate::common::{Pair, Way, gated, payload, poll_once, watched};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt as _};
 use sendoff::{
-    Config, FrameError, Framing, KcpListener, KcpStream, MessageReader, MessageWriter, Messages, Mode,
+    AnyListener, AnyStream, Config, FrameError, Framing, KcpListener, KcpStream, MessageReader,
+    MessageWriter, Messages, Mode,
 };
 use std::io::ErrorKind;
 use tokio::{
