@@ -1,23 +1,30 @@
-//! Message mode: what one side sends whole, the other receives whole. Runs by itself.
+//! Whole messages, whatever the transport does to them: framed over TCP and KCP; KCP in message mode keeps boundaries
+//! by itself. Runs by itself.
 
-use sendoff::{Config, KcpListener, KcpStream, Mode};
+use sendoff::{AnyListener, AnyStream, Framing, Messages};
 use tokio::io;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
-    let config = Config::new().mode(Mode::Message); // both sides must agree
-    let listener = KcpListener::bind_with("127.0.0.1:0", config.clone()).await?;
-    let client = KcpStream::connect_with(listener.local_addr(), config).await?;
-    client.send("Hello, Hello. How are you?").await?;
-    client.send(vec![0; 100_000]).await?; // cut into 73 fragments
+    exchange("tcp://127.0.0.1:0", "", Framing::le32().limit(1 << 20)).await?;
+    exchange("kcp://127.0.0.1:0", "", Framing::le32().limit(1 << 20)).await?;
+    exchange("kcp://127.0.0.1:0", "?message", Framing::none()).await
+}
 
-    let (server, _peer) = listener.accept().await?;
-    for _ in 0..2 {
-        if let Some(message) = server.recv().await? {
-            println!("a message of {} bytes", message.len());
-        }
+async fn exchange(address: &str, settings: &str, framing: Framing) -> io::Result<()> {
+    println!("{address}{settings}, framing {framing}:");
+    let listener = AnyListener::bind(format!("{address}{settings}")).await?;
+    let scheme = listener.local().transport();
+    let stream = AnyStream::connect(format!("{scheme}://{}{settings}", listener.local())).await?;
+    let mut client = Messages::new(stream, framing);
+    client.send("Hello, Hello. How are you?").await?;
+    client.send(vec![0; 100_000]).await?;
+    client.finish().await?; // the server's try_next comes to its end
+
+    let (stream, peer) = listener.accept().await?;
+    let mut server = Messages::new(stream, framing);
+    while let Some(message) = server.try_next().await? {
+        println!("  a message of {} bytes from {peer}", message.len());
     }
-    let error = client.send(vec![0; 1_000_000]).await.unwrap_err();
-    println!("{error}"); // nothing of it was sent
     Ok(())
 }
