@@ -19,7 +19,7 @@ mod stats;
 mod stream;
 mod tcp;
 
-pub use kcp::KcpTransport;
+pub use kcp::{KcpLink, KcpTransport};
 pub use link::{Link, ReadSide, WriteSide};
 pub use listener::{Acceptor, AnyListener};
 pub use options::{Options, TcpOptions, UdpOptions};
