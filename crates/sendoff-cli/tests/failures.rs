@@ -51,7 +51,7 @@ fn a_taken_port_is_said() {
     let output = run(&["listen", &address], b"");
     assert_eq!(output.code, 1);
     assert!(
-        output.stderr.starts_with(&format!("sendoff: cannot listen on kcp://{address}: ")),
+        output.stderr.starts_with(&format!("sendoff: cannot listen on {address}: ")),
         "{}",
         output.stderr
     );

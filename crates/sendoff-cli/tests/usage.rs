@@ -15,9 +15,15 @@ fn refused(args: &str, expected: &str) {
 
 #[test]
 fn a_bad_address_names_its_wrong_part() {
-    refused("connect http://h:1", "sendoff: http://h:1: unknown scheme http:// (there is kcp://)");
-    refused("listen tcp://:1", "sendoff: tcp://:1: tcp:// is not in this version of sendoff: only kcp://");
-    refused("ping udp://h:1", "sendoff: udp://h:1: udp:// is not in this version of sendoff: only kcp://");
+    refused(
+        "connect http://h:1",
+        "sendoff: http://h:1: unknown scheme http:// (there are kcp://, tcp://, udp://)",
+    );
+    refused(
+        "listen unix:///run/app.sock",
+        "sendoff: unix:///run/app.sock: unknown scheme unix:// (there are kcp://, tcp://, udp://)",
+    );
+    refused("ping udp://h:1", "sendoff: udp://h:1: udp:// has no ping: only kcp://");
     refused(
         "connect 127.0.0.1:0",
         "sendoff: kcp://127.0.0.1:0: port 0 can't be reached; it must be 1 to 65535",
@@ -54,6 +60,40 @@ fn a_bad_setting_is_quoted_with_what_would_do() {
 }
 
 #[test]
+fn what_a_transport_does_not_have_is_refused() {
+    refused("connect tcp://h:1 --mtu 1000", "sendoff: --mtu 1000: not a setting of tcp://");
+    refused("connect udp://h:1?conv=5", "sendoff: conv=5 in the address: not a setting of udp://");
+    refused("connect tcp://h:1 --early", "sendoff: --early: tcp:// has no such thing: only kcp://");
+    refused("connect udp://h:1 --code 17", "sendoff: --code 17: udp:// has no such thing: only kcp://");
+    refused("listen tcp://:0 --reason why", "sendoff: --reason: tcp:// has no such thing: only kcp://");
+}
+
+#[test]
+fn bad_values_of_framings_and_formats_are_told_what_would_do() {
+    let framings = "u8, le16, be16, le32, be32, le64, be64, varint, lines or none";
+    refused("listen :0 --frame le31", &format!("sendoff: --frame le31: must be {framings}"));
+    refused(
+        "connect h:1 --frame lines:counting-prefix",
+        "sendoff: --frame lines:counting-prefix: framing lines has no length that could count its prefix",
+    );
+    refused("connect h:1 --frame le32 --frame-limit 0", "sendoff: --frame-limit 0: must be 1 or more bytes");
+    refused(
+        "connect h:1 --frame le32:limit=7 --frame-limit 5",
+        "sendoff: --frame-limit 5: given twice, first as --frame le32:limit=7",
+    );
+    refused(
+        "connect tcp://h:1 --stdio lines",
+        "sendoff: --stdio lines: a stream of bytes has no messages: choose a --frame",
+    );
+    refused(
+        "listen :0 --format hex --json",
+        r#"{"event":"error","message":"--format hex: not with --json","exit_code":2}"#,
+    );
+    refused("listen :0 --idle-timeout 0", "sendoff: --idle-timeout 0: must be more than 0");
+    refused("listen :0 --max-connections 0", "sendoff: --max-connections 0: must be 1 or more");
+}
+
+#[test]
 fn what_is_unknown_is_refused() {
     for (args, word) in [
         ("fly", "'fly'"),
@@ -62,6 +102,9 @@ fn what_is_unknown_is_refused() {
         ("connect h:1 --send-only --quit-after 1s", "'--send-only'"),
         ("listen h:1 --conv 5", "'--conv'"),
         ("completions tcsh", "'tcsh'"),
+        ("listen :0 --echo -- cat", "'--echo'"),
+        ("listen :0 --format xml", "'xml'"),
+        ("listen :0 --frame-limit 5", "--frame <FRAMING>"),
         ("demo --color pink", "'pink'"),
     ] {
         let args: Vec<&str> = args.split_whitespace().collect();
@@ -91,10 +134,11 @@ fn nothing_in_an_argument_steers_the_terminal() {
 fn help_shows_what_exists_and_only_that() {
     let help = run(&["--help"], b"");
     assert_eq!(help.code, 0);
-    for there in ["demo", "listen", "connect", "ping", "Addresses:", "Settings:", "Exit:"] {
+    for there in ["demo", "listen", "connect", "ping", "Addresses:", "tcp://", "udp://", "Settings:", "Exit:"]
+    {
         assert!(help.text().contains(there), "{there}: {}", help.text());
     }
-    for later in ["bench", "forward", "dissect", "tcp://", "crypt", "fec"] {
+    for later in ["bench", "forward", "dissect", "crypt", "fec"] {
         assert!(!help.text().contains(later), "{later}: {}", help.text());
     }
     for command in ["demo", "listen", "connect", "ping"] {

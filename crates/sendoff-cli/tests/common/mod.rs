@@ -79,14 +79,20 @@ impl Running {
         Self { child, stdin, stdout, stderr, seen: String::new(), collected: Vec::new(), readers }
     }
 
-    /// Starts `listen` with these arguments on a free port; returns it with its port.
+    /// Starts `listen` at `kcp://` with these arguments on a free port; returns it with its port.
     pub fn listen(args: &[&str]) -> (Self, u16) {
-        let mut listener = Self::start(&[&["listen", "127.0.0.1:0"], args].concat());
+        Self::listen_over("kcp", args)
+    }
+
+    /// The same over another transport.
+    pub fn listen_over(scheme: &str, args: &[&str]) -> (Self, u16) {
+        let address = format!("{scheme}://127.0.0.1:0");
+        let mut listener = Self::start(&[&["listen", &address], args].concat());
         let line = listener.event("listening");
         let port = match serde_json::from_str::<serde_json::Value>(&line) {
             Ok(event) => event["port"].as_u64().unwrap() as u16,
             Err(_) => {
-                let address = line.split("kcp://").nth(1).unwrap().split(' ').next().unwrap();
+                let address = line.split("://").nth(1).unwrap().split(' ').next().unwrap();
                 address.rsplit(':').next().unwrap().parse().unwrap()
             }
         };
@@ -172,6 +178,15 @@ impl Drop for Running {
     fn drop(&mut self) {
         _ = self.child.kill();
         _ = self.child.wait();
+    }
+}
+
+/// Waits until the condition holds.
+pub fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + WATCHDOG;
+    while !holds() {
+        assert!(Instant::now() < deadline, "it never came to this: {what}");
+        thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -156,6 +156,9 @@ async fn many(
                 }
             }
         };
+        while let Some(served) = connections.try_join_next() {
+            served??;
+        }
         if most.is_some_and(|most| connections.len() >= most) {
             // Once until there is room again: a log that every stranger can fill is of no use.
             if !std::mem::replace(&mut full, true) {
