@@ -67,6 +67,6 @@ pub use sendoff_proto::{
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
 pub use transport::{
     Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpTransport,
-    Link, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats, TcpTransport, Transport,
-    TransportStats, Transports, UdpOptions, WriteSide,
+    Link, MemoryTransport, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats, TcpTransport,
+    Transport, TransportStats, Transports, UdpOptions, UdpStats, UdpTransport, WriteSide,
 };
