@@ -11,6 +11,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
 mod child;
+#[cfg(feature = "sendoff")]
+mod framed;
 mod load;
 mod machine;
 mod meter;
@@ -253,10 +255,12 @@ fn contestants(arguments: &RunArguments) -> Result<Vec<Contestant>> {
                 }
                 Err(error) => return Err(error.context("kcp-go")),
             },
-            Peer::Sendoff if cfg!(not(feature = "sendoff")) => match arguments.peers.is_empty() {
-                true => continue,
-                false => bail!("built without the feature sendoff"),
-            },
+            Peer::Sendoff | Peer::TcpFramed | Peer::SendoffFramed if cfg!(not(feature = "sendoff")) => {
+                match arguments.peers.is_empty() {
+                    true => continue,
+                    false => bail!("built without the feature sendoff"),
+                }
+            }
             _ => this.clone(),
         };
         contestants.push(Contestant { label: name(peer), peer, program });

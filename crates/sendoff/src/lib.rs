@@ -66,7 +66,7 @@ pub use sendoff_proto::{
 };
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
 pub use transport::{
-    Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpTransport,
-    Link, MemoryTransport, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats, TcpTransport,
-    Transport, TransportStats, Transports, UdpOptions, UdpStats, UdpTransport, WriteSide,
+    Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpLink,
+    KcpTransport, Link, MemoryTransport, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats,
+    TcpTransport, Transport, TransportStats, Transports, UdpOptions, UdpStats, UdpTransport, WriteSide,
 };

@@ -1,5 +1,6 @@
 //! The commands: each turns checked arguments into work, and its result into an outcome.
 
+mod activity;
 mod connect;
 mod conversation;
 mod demo;
@@ -7,7 +8,11 @@ mod generate;
 mod lines;
 mod listen;
 mod netcat;
+mod open;
 mod ping;
+mod printer;
+
+pub use conversation::Kcp;
 
 use crate::{
     args::{Args, Command},

@@ -2,10 +2,10 @@
 
 use super::{AnyStream, BoxFuture, Options, Peer, Transports};
 use crate::IntoAddress;
-use std::{fmt, io};
+use std::{any::Any, fmt, io};
 
 /// What a transport gives for a listener.
-pub trait Acceptor: Send + Sync + 'static {
+pub trait Acceptor: Any + Send + Sync {
     /// The next connection, and who opened it. Cancel safe; several tasks may wait.
     ///
     /// # Errors
@@ -65,6 +65,13 @@ impl AnyListener {
     /// Where it listens.
     pub fn local(&self) -> Peer {
         self.acceptor.local()
+    }
+
+    /// What the transport gave, if it is of this type: `listener.acceptor::<KcpListener>()` leads to the endpoint of
+    /// a listener at `kcp://`.
+    pub fn acceptor<A: Acceptor>(&self) -> Option<&A> {
+        let acceptor: &dyn Any = &*self.acceptor;
+        acceptor.downcast_ref()
     }
 
     /// Accepts no more: those who wait, and all later calls, get an error. Streams already accepted live on.

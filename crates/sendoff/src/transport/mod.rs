@@ -21,7 +21,7 @@ mod stream;
 mod tcp;
 mod udp;
 
-pub use kcp::KcpTransport;
+pub use kcp::{KcpLink, KcpTransport};
 pub use link::{Link, ReadSide, WriteSide};
 pub use listener::{Acceptor, AnyListener};
 pub use memory::MemoryTransport;
