@@ -43,6 +43,7 @@ struct Endings;
 struct Messaging;
 
 mod address;
+mod ecosystem;
 mod endpoint;
 mod framing;
 mod listener;
@@ -54,6 +55,7 @@ mod transport;
 mod udp;
 
 pub use address::{Address, AddressError, Host, IntoAddress, Place};
+pub use ecosystem::Incoming;
 pub use endpoint::{EndpointStats, KcpEndpoint};
 pub use framing::{
     FrameCodec, FrameError, Framing, Half, MessageReader, MessageWriter, Messages, ParseFramingError, Parts,
@@ -67,6 +69,6 @@ pub use sendoff_proto::{
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
 pub use transport::{
     Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpLink,
-    KcpTransport, Link, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats, TcpTransport, Transport,
-    TransportStats, Transports, UdpOptions, WriteSide,
+    KcpTransport, Link, MemoryTransport, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats,
+    TcpTransport, Transport, TransportStats, Transports, UdpOptions, UdpStats, UdpTransport, WriteSide,
 };

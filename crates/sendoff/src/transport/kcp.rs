@@ -98,6 +98,7 @@ impl From<KcpStream> for AnyStream {
 impl ReadSide for ReadHalf {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.max_message() {
+            Some(_) if buf.remaining() == 0 => Poll::Ready(Ok(())),
             Some(_) => self.poll_read_message(cx, buf),
             None => AsyncRead::poll_read(Pin::new(self), cx, buf),
         }

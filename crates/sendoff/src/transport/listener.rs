@@ -85,3 +85,8 @@ impl fmt::Debug for AnyListener {
         f.debug_struct("AnyListener").field("local", &self.local()).finish_non_exhaustive()
     }
 }
+
+/// What those get who wait at a listener that was closed.
+pub(super) fn closed_here() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the listener was closed")
+}

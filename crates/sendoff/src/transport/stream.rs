@@ -262,6 +262,7 @@ impl AnyReadHalf {
     ///
     /// # Errors
     /// Both halves back, when they are of different streams.
+    #[allow(clippy::result_large_err, reason = "who fails gets both halves back")]
     pub fn reunite(self, write: AnyWriteHalf) -> Result<AnyStream, AnyReuniteError> {
         if Arc::ptr_eq(&self.link, &write.link) {
             Ok(AnyStream { read: self, write })
