@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the peer programs into interop/target/peers. Installs libclang (Debian's package) where it
-# is missing and this is run as root; Go must be there.
+# Builds the peer programs and the command into interop/target/peers. Installs libclang, netcat and socat (Debian's
+# packages) where they are missing and this is run as root; Go must be there.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -12,9 +12,13 @@ fi
 has_libclang() {
     ldconfig -p | grep -Eq 'libclang(-[0-9]+)?\.so' || compgen -G '/usr/lib/llvm-*/lib/libclang.so*' >/dev/null
 }
-if ! has_libclang; then
-    apt-get install -y --no-install-recommends libclang-dev ||
-        { apt-get update && apt-get install -y --no-install-recommends libclang-dev; }
+missing=()
+has_libclang || missing+=(libclang-dev)
+command -v nc >/dev/null || missing+=(netcat-openbsd)
+command -v socat >/dev/null || missing+=(socat)
+if ((${#missing[@]})); then
+    apt-get install -y --no-install-recommends "${missing[@]}" ||
+        { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; }
 fi
 
 mkdir -p target/peers
@@ -23,8 +27,13 @@ mkdir -p target/peers
     # Both are the same source; -trimpath and no VCS stamp, so that nothing but the version differs.
     go build -trimpath -buildvcs=false -o ../target/peers/kcp-go-5.6.72 .
     go build -trimpath -buildvcs=false -modfile=v561.mod -o ../target/peers/kcp-go-5.6.1 .
+    # Nothing but the standard library: a module without dependencies.
+    cd std
+    go build -trimpath -buildvcs=false -o ../../target/peers/std .
 )
 cargo build --release --quiet -p ikcp-peer -p tokio-kcp-peer -p kcp-tokio-peer
 built=${CARGO_TARGET_DIR:-target}/release
 cp "$built/ikcp" "$built/tokio-kcp" "$built/kcp-tokio" target/peers/
+cargo build --release --quiet --manifest-path ../Cargo.toml -p sendoff-cli
+cp "${CARGO_TARGET_DIR:-../target}/release/sendoff" target/peers/
 ls target/peers

@@ -8,6 +8,7 @@
 pub mod datagram;
 pub mod ours;
 pub mod peer;
+pub mod program;
 pub mod relay;
 pub mod runner;
 pub mod settings;

@@ -164,7 +164,7 @@ fn one_tcp_connection_is_a_netcat() {
 
 #[test]
 fn an_interrupted_tcp_listener_ends_its_connections() {
-    let (mut listener, port) = Running::listen_over("tcp", &["--echo"]);
+    let (listener, port) = Running::listen_over("tcp", &["--echo"]);
     let mut client = Running::start(&["connect", &format!("tcp://127.0.0.1:{port}")]);
     client.write(b"echo");
     client.stdout_until(|seen| seen == b"echo");

@@ -1,0 +1,3 @@
+module sendoff-interop-std
+
+go 1.24.0
