@@ -5,7 +5,7 @@ mod common;
 use common::{command, objects, run};
 
 #[test]
-fn the_demo_shows_an_echo_a_goodbye_and_a_close_that_loses_nothing() {
+fn the_demo_shows_an_echo_a_goodbye_a_close_that_loses_nothing_and_what_sticks_together() {
     let output = run(&["demo"], b"");
     let text = output.text();
     assert_eq!(output.code, 0, "{text}{}", output.stderr);
@@ -24,6 +24,7 @@ fn the_demo_shows_an_echo_a_goodbye_and_a_close_that_loses_nothing() {
     assert!(lines[7].starts_with("2. With a goodbye (extended)"), "{text}");
     assert!(lines[8].contains("client ──▶ server   HELLO") && lines[8].contains("PUSH sn=0"), "{text}");
     assert!(lines[9].contains("client ◀── server   WELCOME"), "{text}");
+    let (lines, fourth) = lines.split_at(lines.len() - 7);
     let count = |what: &str| lines[8..].iter().filter(|line| line.contains(what)).count();
     assert_eq!((count("FIN  sn=1"), count("PING"), count("PONG")), (2, 1, 1), "{text}");
     let [knew, both, gap, third] = lines[lines.len() - 4..] else { panic!("{text}") };
@@ -34,6 +35,13 @@ fn the_demo_shows_an_echo_a_goodbye_and_a_close_that_loses_nothing() {
         third.contains("1,048,576 of 1,048,576 bytes arrived") && third.contains("SHA-256 equal"),
         "{text}"
     );
+    let ["", title, stuck, framed, message_mode, udp, _] = fourth else { panic!("{text}") };
+    assert_eq!(*title, "4. \"Hello, Hello. How are you?\" 20 times, back to back");
+    assert!(stuck.contains("tcp://  ") && stuck.contains("you?Hello, Hello. …\""), "{text}");
+    assert!(framed.ends_with(" 20 messages of 26 bytes"), "{text}");
+    for (line, name) in [(message_mode, "kcp:// in message mode"), (udp, "udp://")] {
+        assert!(line.contains(name) && line.ends_with(" 20 messages of 26 bytes, and no codec"), "{text}");
+    }
     assert_eq!(output.stderr, "");
 }
 
@@ -46,7 +54,10 @@ fn the_demo_speaks_json() {
     assert_eq!(kinds[..7], ["start", "datagram", "datagram", "datagram", "datagram", "part", "start"]);
     assert!(reports[5]["gave_up_after_ms"].as_f64().unwrap() >= 1_000.0);
     let parts: Vec<_> = reports.iter().filter(|report| report["report"] == "part").collect();
-    assert_eq!((parts.len(), &parts[1]["clean"]), (3, &true.into()));
+    assert_eq!((parts.len(), &parts[1]["clean"]), (4, &true.into()));
+    let sizes: Vec<_> =
+        reports.iter().filter_map(|report| report["sizes"].as_array()).map(Vec::len).collect();
+    assert!(sizes.len() == 4 && sizes[0] < 20 && sizes[1..] == [20, 20, 20], "{sizes:?}");
     assert!(parts[1]["server_knew_after_ms"].as_f64().unwrap() > 0.0);
     assert_eq!(parts[2]["sha256_equal"], true);
     let blocks: Vec<_> = reports.iter().filter_map(|r| r["segments"][0]["block"].as_str()).collect();

@@ -11,7 +11,7 @@ use std::{
     cell::RefCell,
     future::{Future, poll_fn},
     io,
-    pin::Pin,
+    pin::{Pin, pin},
     sync::Arc,
     task::{Poll, ready},
     time::Duration,
@@ -93,6 +93,18 @@ impl Incoming {
             self.activity.touch();
         }
         next
+    }
+}
+
+impl Incoming {
+    /// What has come already: as [`next`](Self::next), and `None` where that would wait.
+    pub async fn ready(&mut self) -> Option<io::Result<Option<Bytes>>> {
+        let mut next = pin!(self.next());
+        poll_fn(|cx| match next.as_mut().poll(cx) {
+            Poll::Ready(next) => Poll::Ready(Some(next)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{
     activity::Activity,
     conversation::{Incoming, Outgoing},
-    printer::{PAUSE, Printer},
+    printer::{BATCH, PAUSE, Printer},
 };
 use crate::{
     exit::Outcome,
@@ -236,10 +236,12 @@ async fn download(
     report: &Report,
     activity: &Activity,
 ) -> Result<(), Failure> {
-    loop {
+    let mut out = Vec::new();
+    let mut finished = false;
+    while !finished {
         let pause = printer.as_ref().filter(|printer| printer.is_pending()).map_or(Duration::MAX, |_| PAUSE);
-        let chunk = match timeout(pause, incoming.next()).await {
-            Ok(chunk) => chunk.map_err(Failure::Connection)?,
+        let mut next = match timeout(pause, incoming.next()).await {
+            Ok(next) => Some(next),
             Err(_pause) => {
                 if let Some(printer) = &mut printer {
                     printer.print_rest(report).await.map_err(Failure::Here)?;
@@ -247,13 +249,35 @@ async fn download(
                 continue;
             }
         };
-        let Some(chunk) = chunk else { break };
-        let printed = match &mut printer {
-            Some(printer) => activity.during(printer.print(&chunk, report)).await,
-            None if cut.lines => activity.during(report.raw(&[&chunk[..], b"\n"].concat())).await,
-            None => activity.during(report.raw(&chunk)).await,
-        };
-        printed.map_err(Failure::Here)?;
+        let mut failed = Ok(());
+        // What has come together is printed together.
+        while let Some(chunk) = next.take() {
+            match chunk {
+                Ok(Some(chunk)) => match &mut printer {
+                    Some(printer) => printer.take(&chunk, report),
+                    None => {
+                        out.extend_from_slice(&chunk);
+                        out.extend_from_slice(if cut.lines { b"\n" } else { b"" });
+                    }
+                },
+                Ok(None) => finished = true,
+                Err(error) => failed = Err(Failure::Connection(error)),
+            }
+            let full = out.len() >= BATCH || printer.as_ref().is_some_and(Printer::is_full);
+            if !(full || finished || failed.is_err()) {
+                next = incoming.ready().await;
+            }
+        }
+        let printed = activity.during(async {
+            match &mut printer {
+                Some(printer) => printer.print(report).await,
+                None if out.is_empty() => Ok(()),
+                None => report.raw(&out).await,
+            }
+        });
+        printed.await.map_err(Failure::Here)?;
+        out.clear();
+        failed?;
     }
     match &mut printer {
         Some(printer) => printer.print_rest(report).await.map_err(Failure::Here),

@@ -13,6 +13,9 @@ use std::{fmt::Write, time::Duration};
 /// A client that pauses within a line sees what it has written so far printed after this time.
 pub const PAUSE: Duration = Duration::from_secs(1);
 
+/// Bytes that are printed together, about.
+pub const BATCH: usize = 64 * 1024;
+
 /// Prints what comes from one peer.
 pub struct Printer {
     /// Of the connection, where there are several.
@@ -21,6 +24,8 @@ pub struct Printer {
     unit: Unit,
     format: Format,
     lines: Lines,
+    /// To be printed.
+    text: String,
 }
 
 /// What stands on a line.
@@ -43,23 +48,34 @@ impl Printer {
             false => Unit::Line,
         };
         let format = if report.json() { Format::Json } else { format.unwrap_or(Format::Text) };
-        Self { number, peer, unit, format, lines: Lines::default() }
+        Self { number, peer, unit, format, lines: Lines::default(), text: String::new() }
     }
 
-    /// Prints what has come: all that came together in one write, so that nobody else's bytes get between.
-    ///
-    /// # Errors
-    /// As [`Report::raw`].
-    pub async fn print(&mut self, chunk: &[u8], report: &Report) -> anyhow::Result<()> {
-        let mut text = String::new();
+    /// Takes what has come, to be printed with what comes next: see [`print`](Self::print).
+    pub fn take(&mut self, chunk: &[u8], report: &Report) {
+        let mut text = std::mem::take(&mut self.text);
         match self.unit {
             Unit::Line => {
                 let mut lines = std::mem::take(&mut self.lines);
                 lines.feed(chunk, |line| text += &self.line(&line, report));
                 self.lines = lines;
             }
-            Unit::Read | Unit::Message => text = self.whole(chunk),
+            Unit::Read | Unit::Message => text += &self.whole(chunk),
         }
+        self.text = text;
+    }
+
+    /// Whether it is time to print.
+    pub fn is_full(&self) -> bool {
+        self.text.len() >= BATCH
+    }
+
+    /// Prints what was taken, in one write, so that nobody else's bytes get between.
+    ///
+    /// # Errors
+    /// As [`Report::raw`].
+    pub async fn print(&mut self, report: &Report) -> anyhow::Result<()> {
+        let text = std::mem::take(&mut self.text);
         if text.is_empty() { Ok(()) } else { report.raw(text.as_bytes()).await }
     }
 
@@ -139,7 +155,7 @@ mod tests {
 
     fn printer(unit: Unit, format: Format) -> Printer {
         let peer = Peer::new("tcp", "127.0.0.1:52114".parse().unwrap());
-        Printer { number: Some(3), peer, unit, format, lines: Lines::default() }
+        Printer { number: Some(3), peer, unit, format, lines: Lines::default(), text: String::new() }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use crate::{
     report::{Ended, Event, Report, Why, after_failure, failure},
     signals::Interrupts,
 };
+use bytes::Bytes;
 use sendoff::{AnyStream, Ending, FrameError, KcpLink, Peer};
 use std::{io, time::Duration};
 use tokio::time::{Instant, sleep_until};
@@ -177,16 +178,16 @@ impl Service {
             let pending = self.printer.as_ref().is_some_and(Printer::is_pending);
             tokio::select! {
                 chunk = incoming.next() => {
-                    let chunk = match chunk {
-                        Ok(Some(chunk)) => chunk,
-                        Ok(None) => break Stop::Ended,
-                        Err(error) => break stop_of(&error),
-                    };
+                    let taken = self.take(chunk, incoming, report).await;
                     if let Some(printer) = &mut self.printer {
-                        printer.print(&chunk, report).await?;
+                        printer.print(report).await?;
                     }
-                    if self.echo && let Err(error) = outgoing.send(&chunk).await {
-                        break stop_of(&error);
+                    match taken {
+                        Err(stop) => break stop,
+                        Ok(Some(echo)) => if let Err(error) = outgoing.send(&echo).await {
+                            break stop_of(&error);
+                        },
+                        Ok(None) => {}
                     }
                     last = Instant::now();
                 }
@@ -203,6 +204,35 @@ impl Service {
             printer.print_rest(report).await?;
         }
         Ok(stop)
+    }
+
+    /// Takes this and what has come with it, to be printed together; with an echo only this, which is given back.
+    async fn take(
+        &mut self,
+        mut chunk: io::Result<Option<Bytes>>,
+        incoming: &mut Incoming,
+        report: &Report,
+    ) -> Result<Option<Bytes>, Stop> {
+        loop {
+            let taken = match chunk {
+                Ok(Some(taken)) => taken,
+                Ok(None) => return Err(Stop::Ended),
+                Err(error) => return Err(stop_of(&error)),
+            };
+            if let Some(printer) = &mut self.printer {
+                printer.take(&taken, report);
+            }
+            if self.echo {
+                return Ok(Some(taken));
+            }
+            if self.printer.as_ref().is_none_or(Printer::is_full) {
+                return Ok(None);
+            }
+            match incoming.ready().await {
+                Some(next) => chunk = next,
+                None => return Ok(None),
+            }
+        }
     }
 }
 

@@ -6,6 +6,9 @@ use sendoff::Address;
 /// Connections at a time that need no setting.
 const PROMISED: u64 = 10_000;
 
+/// The same with a program for each: there, memory is the nearer bound.
+const PROMISED_PROGRAMS: u64 = 1_000;
+
 /// Files that are open anyway: the standard streams, the poller, the socket, some reserve.
 const RESERVE: u64 = 32;
 
@@ -19,7 +22,8 @@ pub fn check(address: &Address, wanted: Option<usize>, runs_command: bool, repor
     }
     let Some(limit) = raise() else { return };
     let room = limit.saturating_sub(RESERVE) / each;
-    let wanted = wanted.map_or(PROMISED, |wanted| wanted as u64);
+    let promised = if runs_command { PROMISED_PROGRAMS } else { PROMISED };
+    let wanted = wanted.map_or(promised, |wanted| wanted as u64);
     if room < wanted {
         report.event(&Event::FewFiles { limit, connections: room });
     }

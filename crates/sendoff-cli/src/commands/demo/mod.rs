@@ -1,5 +1,7 @@
-//! `demo`: on this machine, without set-up: what an echo is on the wire, what a goodbye changes, and that a
-//! close loses nothing.
+//! `demo`: on this machine, without set-up: what an echo is on the wire, what a goodbye changes, that a close loses
+//! nothing, and what becomes of messages in a stream.
+
+mod boundaries;
 
 use crate::{
     exit::Outcome,
@@ -47,7 +49,9 @@ pub async fn run(report: Report, mut interrupts: Interrupts) -> anyhow::Result<O
         gap(&report).await?;
         goodbye(&report).await?;
         gap(&report).await?;
-        close_at_once(&report).await
+        close_at_once(&report).await?;
+        gap(&report).await?;
+        boundaries::show(&report).await
     };
     tokio::select! {
         result = parts => result.map(|()| Outcome::Well),
