@@ -65,6 +65,13 @@ impl TransmitBuffer {
         Self { bytes: Vec::new(), datagram_size: 0, count: 0, max_datagrams: MAX_DATAGRAMS, front, back }
     }
 
+    /// From now on so many bytes are left free at the front and back of each datagram: those of
+    /// [`Config::room_around`](crate::Config::room_around). Forgets the batch.
+    pub fn set_room(&mut self, front: usize, back: usize) {
+        self.clear();
+        (self.front, self.back) = (front, back);
+    }
+
     /// Takes at most `count` datagrams a batch (1 to 64): what the system can send in one call.
     pub fn set_max_datagrams(&mut self, count: usize) {
         self.max_datagrams = count.clamp(1, MAX_DATAGRAMS);
@@ -100,12 +107,26 @@ impl TransmitBuffer {
         self.bytes.chunks(self.datagram_size.max(1))
     }
 
-    /// How many datagrams of that size a batch may have; none if room is to be left around them,
-    /// so that they must be made here.
-    pub(crate) fn plain_datagrams(&self, size: usize) -> usize {
-        match self.front + self.back {
-            0 => self.max_datagrams.min(MAX_BYTES / size),
-            _ => 0,
+    /// How many datagrams with so many bytes of segments a batch may have.
+    pub(crate) fn datagrams_of(&self, size: usize) -> usize {
+        self.max_datagrams.min(MAX_BYTES / (self.front + size + self.back))
+    }
+
+    /// Whether room is left around the segments, so that datagrams must be made here.
+    pub(crate) fn has_room_around(&self) -> bool {
+        self.front + self.back > 0
+    }
+
+    /// Makes the batch of segments of that size that lie one behind the other, each in a datagram of its own.
+    pub(crate) fn copy_run(&mut self, run: &[u8], size: usize) {
+        self.clear();
+        self.datagram_size = self.front + size + self.back;
+        for segment in run.chunks_exact(size) {
+            let start = self.bytes.len();
+            self.bytes.resize(start + self.front, 0);
+            self.bytes.extend_from_slice(segment);
+            self.bytes.resize(start + self.datagram_size, 0);
+            self.count += 1;
         }
     }
 

@@ -50,7 +50,7 @@ impl Connection {
             return;
         }
         if let Some(unproven) = &mut self.unproven {
-            unproven.received += datagram.len() as u64;
+            unproven.received += (datagram.len() + self.config.overhead()) as u64;
             unproven.may_probe = true;
         }
         let mut arrival = Arrival::default();
@@ -69,6 +69,12 @@ impl Connection {
             }
         }
         self.after_datagram(now, &arrival);
+    }
+
+    /// So many datagrams have come from the peer's address that can't be opened: they count for nothing, but for
+    /// what is said of a connection that doesn't open.
+    pub fn handle_unopened(&mut self, datagrams: u64) {
+        self.stats.failed_to_open += datagrams;
     }
 
     fn after_datagram(&mut self, now: Instant, arrival: &Arrival) {

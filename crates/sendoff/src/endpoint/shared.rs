@@ -1,6 +1,6 @@
 //! What the driver and all handles of one socket share.
 
-use super::{EndpointStats, inbox::Inbox, transmit::Blocked};
+use super::{EndpointStats, envelope::Envelope, inbox::Inbox, transmit::Blocked};
 use crate::{
     Config, KcpStream,
     stream::{ConnectionShared, Wakers},
@@ -30,6 +30,7 @@ pub(crate) struct EndpointShared {
     pub(super) io: UdpIo,
     pub(super) config: Arc<Config>,
     pub(super) local_addr: SocketAddr,
+    pub(super) envelope: Envelope,
     pub(super) inbox: Inbox,
     table: Mutex<Endpoint<Arc<ConnectionShared>>>,
     lobby: Mutex<Lobby>,
@@ -83,6 +84,7 @@ impl EndpointShared {
         let config = Arc::new(config);
         let shared = Arc::new(Self {
             local_addr: io.local_addr()?,
+            envelope: Envelope::new(&config)?,
             io,
             inbox: Inbox::default(),
             table: Mutex::new(Endpoint::new(config.clone(), listening)),
@@ -450,7 +452,7 @@ impl EndpointShared {
             (table.stats(), table.connections(), table.unproven(), table.tombstones())
         };
         let io = self.io.counters();
-        EndpointStats {
+        let mut stats = EndpointStats {
             connections,
             connections_opened: self.opened.load(Ordering::Relaxed),
             connections_accepted: self.accepted.load(Ordering::Relaxed),
@@ -477,6 +479,9 @@ impl EndpointShared {
             socket_drops: self.io.socket_drops(),
             recv_buffer: self.io.recv_buffer(),
             send_buffer: self.io.send_buffer(),
-        }
+            ..EndpointStats::default()
+        };
+        self.envelope.add_to(&mut stats);
+        stats
     }
 }

@@ -1,6 +1,6 @@
 //! From a connection to the socket: by the driver, or by a handle that sends its own.
 
-use super::shared::EndpointShared;
+use super::{envelope::MAX_SMALL, shared::EndpointShared};
 use crate::{
     stream::ConnectionState,
     udp::{IcmpError, MAX_DATAGRAM_BYTES, SendError, Transmit},
@@ -92,10 +92,19 @@ impl EndpointShared {
             return Sent::Blocked;
         }
         BUFFER.with_borrow_mut(|buffer| {
+            buffer.set_room(self.envelope.front, self.envelope.back);
             buffer.set_max_datagrams(self.io.max_batch());
             let Some(batch) = state.connection.poll_batch(now, buffer) else { return Sent::Nothing };
-            self.show_sent(now, peer, batch.contents(), batch.datagram_size());
-            let sent = self.send(peer, state.source, batch.contents(), batch.datagram_size(), icmp);
+            let size = batch.datagram_size();
+            let sent = if self.envelope.is_null() {
+                self.show_sent(now, peer, batch.contents(), size, None);
+                self.send(peer, state.source, batch.contents(), size, icmp)
+            } else {
+                // Room was left, so it is in the buffer.
+                let contents = buffer.contents_mut();
+                self.seal(now, peer, contents, size);
+                self.send(peer, state.source, contents, size, icmp)
+            };
             if sent == Sent::Unreachable {
                 // Our address may have gone: the system chooses another for the next.
                 state.source = None;
@@ -104,11 +113,51 @@ impl EndpointShared {
         })
     }
 
-    pub(super) fn show_sent(&self, now: Instant, peer: SocketAddr, contents: &[u8], datagram_size: usize) {
-        if let Some(tap) = self.config.tap_value() {
-            for payload in contents.chunks(datagram_size.max(1)) {
-                tap.datagram(&TappedDatagram::new(now, Direction::Sent, self.local_addr, peer, payload));
-            }
+    /// Sends a datagram that belongs to no connection.
+    pub(super) fn send_small(
+        &self,
+        now: Instant,
+        to: SocketAddr,
+        source: Option<IpAddr>,
+        segments: &[u8],
+        icmp: &mut Vec<IcmpError>,
+    ) {
+        let (front, back) = (self.envelope.front, self.envelope.back);
+        let mut bytes = [0; MAX_SMALL];
+        let size = front + segments.len() + back;
+        debug_assert!(size <= MAX_SMALL);
+        let Some(datagram) = bytes.get_mut(..size) else { return };
+        datagram[front..size - back].copy_from_slice(segments);
+        self.seal(now, to, datagram, size);
+        self.send(to, source, datagram, size, icmp);
+    }
+
+    /// Seals a batch in place, and shows it to the tap.
+    fn seal(&self, now: Instant, peer: SocketAddr, contents: &mut [u8], size: usize) {
+        let written = self.config.tap_value().is_some().then(|| contents.to_vec());
+        self.envelope.seal(contents, size);
+        if let Some(written) = written {
+            self.show_sent(now, peer, contents, size, Some(&written));
+        }
+    }
+
+    /// Shows what leaves to the tap; `written` is the same before it was sealed, if it was.
+    fn show_sent(
+        &self,
+        now: Instant,
+        peer: SocketAddr,
+        contents: &[u8],
+        size: usize,
+        written: Option<&[u8]>,
+    ) {
+        let Some(tap) = self.config.tap_value() else { return };
+        let size = size.max(1);
+        let mut written = written.unwrap_or(contents).chunks(size);
+        for payload in contents.chunks(size) {
+            let inside =
+                written.next().and_then(|w| w.get(self.envelope.front..w.len() - self.envelope.back));
+            let shown = TappedDatagram::new(now, Direction::Sent, self.local_addr, peer, payload);
+            tap.datagram(&shown.with_opened(inside));
         }
     }
 
