@@ -35,7 +35,7 @@ mod endpoint;
 pub mod fuzz;
 mod profile;
 mod random;
-mod seal;
+pub mod seal;
 mod seq;
 mod tap;
 pub mod wire;
