@@ -1,12 +1,9 @@
 //! The command line.
 
-use crate::{
-    report::ColorWhen,
-    settings::SettingFlags,
-    units::{parse_duration, parse_duration_above_zero},
-};
+use crate::{report::ColorWhen, settings::SettingFlags};
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
+use sendoff::settings::{parse_duration, parse_duration_above_zero};
 use std::time::Duration;
 
 const TEMPLATE: &str = "\

@@ -25,6 +25,12 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
+impl From<sendoff::AddressError> for Usage {
+    fn from(error: sendoff::AddressError) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Nobody reads our stdout any more (`sendoff … | head`): that is no failure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StdoutClosed;

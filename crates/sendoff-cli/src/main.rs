@@ -1,6 +1,5 @@
 //! The command `sendoff`: arguments → settings → work in the libraries → report and exit code.
 
-mod address;
 mod args;
 mod commands;
 mod exit;

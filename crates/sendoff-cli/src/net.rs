@@ -1,7 +1,7 @@
 //! From addresses as typed to socket addresses and sockets.
 
-use crate::address::{Address, Host};
 use anyhow::Context;
+use sendoff::{Address, Host};
 use socket2::{Domain, Protocol, Socket, Type};
 use std::{
     io,
@@ -32,9 +32,9 @@ pub fn describe(host: &str, peer: SocketAddr) -> String {
 /// # Errors
 /// When the name has no address, or the address can't be bound.
 pub async fn bind(address: &Address) -> anyhow::Result<UdpSocket> {
-    let bound = match &address.host {
-        Host::All => bind_all(address.port),
-        Host::Named(host) => UdpSocket::bind(resolve(host, address.port).await?),
+    let bound = match address.socket().context("has no host and port")? {
+        (Host::All, port) => bind_all(port),
+        (Host::Named(host), port) => UdpSocket::bind(resolve(host, port).await?),
     };
     bound.with_context(|| format!("cannot listen on {address}"))
 }

@@ -1,250 +1,11 @@
-//! One table of all settings: flags, what stands behind the `?` of an address, and the help are made
-//! from it, and so is the checked [`Config`].
+//! Settings as flags: the library's table gives their names, help and meaning.
 
-use crate::{
-    address::Address,
-    exit::Usage,
-    units::{self, Bare},
-};
+use crate::exit::Usage;
 use clap::{Arg, ArgAction, ArgMatches, Command};
-use sendoff::{Config, Congestion, Mode, Profile};
-use std::{fmt, time::Duration};
-
-/// Who can use a setting.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Side {
-    Both,
-    /// Those who connect.
-    Connect,
-    /// Those who listen.
-    Listen,
-}
-
-impl Side {
-    fn includes(self, connect: bool) -> bool {
-        self == if connect { Self::Connect } else { Self::Listen } || self == Self::Both
-    }
-}
-
-/// A row of the table.
-struct Setting {
-    /// Name in an address and, unless `flag` says otherwise, of the flag.
-    name: &'static str,
-    /// Name of the flag where it differs.
-    flag: Option<&'static str>,
-    /// Other names that users of kcptun know; not shown.
-    aliases: &'static [&'static str],
-    /// What the value is called in the help; a setting without it takes none.
-    value: Option<&'static str>,
-    /// Of several settings with one subject only one can be given.
-    subject: &'static str,
-    /// Whose it is.
-    side: Side,
-    help: &'static str,
-    apply: fn(Config, &str) -> Result<Config, String>,
-}
-
-const ROW: Setting = Setting {
-    name: "",
-    flag: None,
-    aliases: &[],
-    value: None,
-    subject: "",
-    side: Side::Both,
-    help: "",
-    apply: |config, _| Ok(config),
+use sendoff::{
+    Address, Options,
+    settings::{self, Given, Setting},
 };
-
-/// In the order in which they are applied: a field of the profile after the profile, a window after
-/// the mode that bounds it.
-static TABLE: [Setting; 16] = [
-    Setting {
-        name: "profile",
-        aliases: &["mode"],
-        value: Some("NAME"),
-        help: "default, normal, fast, fast2 or fast3",
-        apply: |config, value| Ok(config.profile(value.parse().map_err(requirement)?)),
-        ..ROW
-    },
-    Setting {
-        name: "nodelay",
-        value: Some("0|1|2"),
-        help: "Eager timeouts, instead of the profile's",
-        apply: |config, value| {
-            let nodelay = value.parse().map_err(requirement)?;
-            adjust(config, |p| Profile::new(nodelay, p.interval(), p.resend(), p.congestion()))
-        },
-        ..ROW
-    },
-    Setting {
-        name: "interval",
-        value: Some("MS"),
-        help: "Least slack of the retransmission timeout: 10 to 5000 ms",
-        apply: |config, value| {
-            let interval = units::parse_duration_as(value, Bare::Milliseconds)?;
-            adjust(config, |p| Profile::new(p.nodelay(), interval, p.resend(), p.congestion()))
-        },
-        ..ROW
-    },
-    Setting {
-        name: "resend",
-        value: Some("N"),
-        help: "Send again after N later acknowledgements (0: never)",
-        apply: |config, value| {
-            let resend = number(value, "0 to 64 acknowledgements")?;
-            adjust(config, |p| Profile::new(p.nodelay(), p.interval(), resend, p.congestion()))
-        },
-        ..ROW
-    },
-    Setting {
-        name: "nc",
-        value: Some("0|1"),
-        help: "1: no congestion window",
-        apply: |config, value| {
-            let congestion = match value {
-                "0" => Congestion::Classic,
-                "1" => Congestion::None,
-                _ => return Err("must be 0 or 1".into()),
-            };
-            adjust(config, |p| Profile::new(p.nodelay(), p.interval(), p.resend(), congestion))
-        },
-        ..ROW
-    },
-    Setting {
-        name: "wire",
-        value: Some("KIND"),
-        help: "extended; classic: packet for packet as kcp-go; required: no stock peers",
-        apply: |config, value| Ok(config.wire(value.parse().map_err(requirement)?)),
-        ..ROW
-    },
-    Setting {
-        name: "message",
-        flag: Some("message-mode"),
-        subject: "message or stream",
-        help: "Messages: each line is one (in an address: message)",
-        apply: |config, _| Ok(config.mode(Mode::Message)),
-        ..ROW
-    },
-    Setting {
-        name: "stream",
-        flag: Some("stream-mode"),
-        subject: "message or stream",
-        help: "A stream of bytes: the default (in an address: stream)",
-        apply: |config, _| Ok(config.mode(Mode::Stream)),
-        ..ROW
-    },
-    Setting {
-        name: "mtu",
-        value: Some("BYTES"),
-        help: "Largest datagram, 50 to 65507 [1400]",
-        apply: |config, value| config.mtu(number(value, "50 to 65507 bytes")?).map_err(requirement),
-        ..ROW
-    },
-    Setting {
-        name: "prove",
-        side: Side::Listen,
-        help: "Accept a connection only once its peer has proven its address",
-        apply: |config, _| Ok(config.prove(true)),
-        ..ROW
-    },
-    Setting {
-        name: "snd-wnd",
-        aliases: &["sndwnd"],
-        value: Some("SEGMENTS"),
-        help: "Send window, 1 to 32768 [1024]",
-        apply: |config, value| config.send_window(number(value, "1 to 32768 segments")?).map_err(requirement),
-        ..ROW
-    },
-    Setting {
-        name: "rcv-wnd",
-        aliases: &["rcvwnd"],
-        value: Some("SEGMENTS"),
-        help: "Receive window, 1 to 32768 [1024]",
-        apply: |config, value| config.recv_window(number(value, "1 to 32768 segments")?).map_err(requirement),
-        ..ROW
-    },
-    Setting {
-        name: "keep-alive",
-        aliases: &["keepalive"],
-        value: Some("TIME|off"),
-        help: "Ask a silent peer for a sign of life [20s; classic: off]",
-        apply: |config, value| match value {
-            "off" => Ok(config.keep_alive(None)),
-            _ => match units::parse_duration(value) {
-                Ok(Duration::ZERO) => Err("must be more than 0, or off".into()),
-                Ok(every) => Ok(config.keep_alive(every)),
-                Err(problem) => Err(format!("{problem}, or off")),
-            },
-        },
-        ..ROW
-    },
-    Setting {
-        name: "linger",
-        value: Some("TIME"),
-        help: "Wait for acknowledgements at the end [30s]",
-        apply: |config, value| Ok(config.linger(units::parse_duration(value)?)),
-        ..ROW
-    },
-    Setting {
-        name: "connect-timeout",
-        value: Some("TIME"),
-        side: Side::Connect,
-        help: "Give up when nobody answers [5s]",
-        apply: |config, value| Ok(config.connect_timeout(units::parse_duration_above_zero(value)?)),
-        ..ROW
-    },
-    Setting {
-        name: "conv",
-        value: Some("N"),
-        side: Side::Connect,
-        help: "Conversation id, decimal or 0x and hexadecimal [random]",
-        apply: |config, value| Ok(config.conv(value.parse().map_err(requirement)?)),
-        ..ROW
-    },
-];
-
-impl Setting {
-    fn flag(&self) -> &'static str {
-        self.flag.unwrap_or(self.name)
-    }
-
-    fn subject(&self) -> &'static str {
-        if self.subject.is_empty() { self.name } else { self.subject }
-    }
-
-    fn goes_by(&self, name: &str) -> bool {
-        self.name == name || self.flag() == name || self.aliases.contains(&name)
-    }
-
-    fn arg(&'static self) -> Arg {
-        let arg = Arg::new(self.flag()).long(self.flag()).help(self.help).help_heading("Settings");
-        let arg = self.aliases.iter().fold(arg, |arg, alias| arg.alias(*alias));
-        match self.value {
-            Some(value) => arg.value_name(value).allow_hyphen_values(true),
-            None => arg.action(ArgAction::SetTrue),
-        }
-    }
-}
-
-/// "mtu 10: must be 50 to 65507 bytes" without what the caller says better.
-fn requirement(error: impl fmt::Display) -> String {
-    let text = error.to_string();
-    text.rsplit_once(": ").map_or(text.as_str(), |(_, requirement)| requirement).to_owned()
-}
-
-fn number<T: std::str::FromStr>(value: &str, expected: &str) -> Result<T, String> {
-    let digits = value.chars().all(|c| c.is_ascii_digit());
-    value.parse().ok().filter(|_| digits).ok_or_else(|| format!("must be {expected}"))
-}
-
-fn adjust(
-    config: Config,
-    change: impl FnOnce(Profile) -> Result<Profile, sendoff::ConfigError>,
-) -> Result<Config, String> {
-    let given = config.profile_value();
-    let profile = change(given).map_err(requirement)?;
-    Ok(config.profile(profile.paced(given.is_paced())))
-}
 
 /// The settings that were given as flags; `CONNECT` says on which side.
 #[derive(Clone, Debug, Default)]
@@ -252,73 +13,29 @@ pub struct SettingFlags<const CONNECT: bool> {
     given: Vec<Given>,
 }
 
-/// A setting and its value, as typed.
-#[derive(Clone, Debug)]
-struct Given {
-    row: usize,
-    value: String,
-    /// How the user wrote it: `--mtu 10`, or `mtu=10 in the address`.
-    typed: String,
-}
-
 impl<const CONNECT: bool> SettingFlags<CONNECT> {
-    /// Puts flags and the settings of the address together into a checked [`Config`].
+    /// Puts flags and the settings of the address together into checked options.
     ///
     /// # Errors
     /// [`Usage`], with the setting as it was typed and what would do.
-    pub fn config(&self, address: &Address) -> Result<Config, Usage> {
-        let mut given = self.given.clone();
-        for (name, value) in &address.settings {
-            given.push(in_address(name, value.as_deref(), CONNECT)?);
-        }
-        refuse_repeated(&given)?;
-        given.sort_by_key(|given| given.row);
-        given.iter().try_fold(Config::new(), |config, given| {
-            (TABLE[given.row].apply)(config, &given.value)
-                .map_err(|problem| Usage(format!("{}: {problem}", given.typed)))
-        })
+    pub fn options(&self, address: &Address) -> Result<Options, Usage> {
+        settings::apply(address, &self.given, CONNECT, Options::new()).map_err(Usage)
     }
 }
 
-fn in_address(name: &str, value: Option<&str>, connect: bool) -> Result<Given, Usage> {
-    let typed = match value {
-        Some(value) => format!("{}={} in the address", name.escape_debug(), value.escape_debug()),
-        None => format!("{} in the address", name.escape_debug()),
-    };
-    let refuse = |problem: String| Err(Usage(format!("{typed}: {problem}")));
-    if name == "key" {
-        return Err(Usage("key= in the address: refused, because addresses get printed".into()));
+fn arg(setting: &'static Setting) -> Arg {
+    let arg = Arg::new(setting.flag()).long(setting.flag()).help(setting.help).help_heading("Settings");
+    let arg = setting.aliases.iter().fold(arg, |arg, alias| arg.alias(*alias));
+    match setting.value {
+        Some(value) => arg.value_name(value).allow_hyphen_values(true),
+        None => arg.action(ArgAction::SetTrue),
     }
-    let Some(row) = TABLE.iter().position(|setting| setting.goes_by(name)) else {
-        let names: Vec<_> = TABLE.iter().map(|setting| setting.name).collect();
-        return refuse(format!("unknown setting; there are {}", names.join(", ")));
-    };
-    let setting = &TABLE[row];
-    match (setting.value, value) {
-        _ if !setting.side.includes(connect) => {
-            let who = if connect { "listen" } else { "connect" };
-            refuse(format!("only for those who {who}"))
-        }
-        (Some(what), None) => refuse(format!("needs a value: {}={what}", setting.name)),
-        (None, Some(_)) => refuse(format!("takes no value: {}", setting.name)),
-        (_, value) => Ok(Given { row, value: value.unwrap_or_default().to_owned(), typed }),
-    }
-}
-
-fn refuse_repeated(given: &[Given]) -> Result<(), Usage> {
-    for (i, later) in given.iter().enumerate() {
-        let same = |earlier: &&Given| TABLE[earlier.row].subject() == TABLE[later.row].subject();
-        if let Some(earlier) = given[..i].iter().find(same) {
-            return Err(Usage(format!("{}: given twice, first as {}", later.typed, earlier.typed)));
-        }
-    }
-    Ok(())
 }
 
 impl<const CONNECT: bool> clap::Args for SettingFlags<CONNECT> {
     fn augment_args(command: Command) -> Command {
-        let rows = TABLE.iter().filter(|setting| setting.side.includes(CONNECT));
-        command.args(rows.map(Setting::arg))
+        let rows = settings::all().iter().filter(|setting| setting.side.includes(CONNECT));
+        command.args(rows.map(arg))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -334,7 +51,7 @@ impl<const CONNECT: bool> clap::FromArgMatches for SettingFlags<CONNECT> {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for (row, setting) in TABLE.iter().enumerate().filter(|(_, s)| s.side.includes(CONNECT)) {
+        for (row, setting) in settings::all().iter().enumerate().filter(|(_, s)| s.side.includes(CONNECT)) {
             let flag = setting.flag();
             let (value, typed) = match setting.value {
                 None if matches.get_flag(flag) => (String::new(), format!("--{flag}")),
@@ -354,14 +71,15 @@ impl<const CONNECT: bool> clap::FromArgMatches for SettingFlags<CONNECT> {
 mod tests {
     use super::*;
     use clap::{Args, FromArgMatches};
-    use sendoff::{NoDelay, Wire};
+    use sendoff::{Config, Congestion, Mode, NoDelay, Profile, Wire};
+    use std::time::Duration;
 
     fn parse<const CONNECT: bool>(flags: &str, query: &str) -> Result<Config, String> {
         let command = SettingFlags::<CONNECT>::augment_args(Command::new("test").no_binary_name(true));
         let matches = command.try_get_matches_from(flags.split_whitespace()).map_err(|e| e.to_string())?;
         let flags = SettingFlags::<CONNECT>::from_arg_matches(&matches).map_err(|e| e.to_string())?;
-        let address = Address::parse(&format!("h:1{query}")).map_err(|e| e.0)?;
-        flags.config(&address).map_err(|e| e.0)
+        let address: Address = format!("h:1{query}").parse().unwrap();
+        flags.options(&address).map(|options| options.kcp).map_err(|e| e.0)
     }
 
     fn config(flags: &str, query: &str) -> Config {

@@ -4,6 +4,7 @@ use crate::{
     profile::{Backoff, Profile},
     seal::Crypt,
     seq::Conv,
+    socket::SocketOptions,
     tap::{SharedTap, Tap},
     wire::HEADER_SIZE,
 };
@@ -70,6 +71,9 @@ pub enum ConfigError {
     /// The fast-retransmission threshold is out of range.
     #[error("resend {0}: must be 0 to 64 acknowledgements")]
     Resend(u32),
+    /// The DSCP is out of range.
+    #[error("dscp {0}: must be 0 to 63")]
+    Dscp(u8),
     /// Not one of the names there are.
     #[error("{setting} {value}: must be {expected}")]
     Name {
@@ -114,6 +118,7 @@ pub struct Config {
     conv: Option<Conv>,
     max_connections: usize,
     socket_buffer: usize,
+    socket: SocketOptions,
     tap: Option<SharedTap>,
 }
 
@@ -135,6 +140,7 @@ impl Default for Config {
             conv: None,
             max_connections: 65_536,
             socket_buffer: 4 << 20,
+            socket: SocketOptions::new(),
             tap: None,
         }
     }
@@ -312,6 +318,14 @@ impl Config {
         self
     }
 
+    /// Options of the socket: DSCP, a shared port, where connections are opened from. Default: the system's.
+    /// Buffers given there count instead of [`socket_buffer`](Self::socket_buffer).
+    #[must_use]
+    pub fn socket_options(mut self, options: SocketOptions) -> Self {
+        self.socket = options;
+        self
+    }
+
     /// Shows every datagram of the endpoint to `tap`. Default: none.
     #[must_use]
     pub fn tap(mut self, tap: Arc<dyn Tap>) -> Self {
@@ -436,6 +450,11 @@ impl Config {
     /// See [`socket_buffer`](Self::socket_buffer).
     pub fn socket_buffer_bytes(&self) -> usize {
         self.socket_buffer
+    }
+
+    /// See [`socket_options`](Self::socket_options).
+    pub fn socket_options_value(&self) -> &SocketOptions {
+        &self.socket
     }
 
     /// See [`tap`](Self::tap).

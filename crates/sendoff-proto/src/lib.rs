@@ -37,6 +37,7 @@ mod profile;
 mod random;
 pub mod seal;
 mod seq;
+mod socket;
 mod tap;
 pub mod wire;
 
@@ -50,4 +51,5 @@ pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use random::SeedSource;
 pub use seal::{Cipher, Crypt, CryptError, Key, OpenError, Opener, Sealer};
 pub use seq::{Conv, ParseConvError, SeqNumber, Timestamp};
+pub use socket::SocketOptions;
 pub use tap::{Direction, Tap, TappedDatagram};

@@ -38,17 +38,28 @@ struct Guide;
 #[doc = include_str!("../../../docs/endings.md")]
 struct Endings;
 
+mod address;
 mod endpoint;
 mod listener;
+#[doc(hidden)]
+pub mod settings;
+mod socket;
 mod stream;
+mod transport;
 mod udp;
 
+pub use address::{Address, AddressError, Host, IntoAddress, Place};
 pub use endpoint::{EndpointStats, KcpEndpoint};
 pub use listener::KcpListener;
 pub use sendoff_proto::{
     Backoff, Cause, Cipher, Config, ConfigError, Congestion, ConnectionStats, Conv, Crypt, CryptError,
     Direction, Ending, Farewell, Key, MessageError, MessageTooLarge, Mode, NoDelay, OpenError, Opener,
-    ParseConvError, Party, PeerKind, Profile, Role, Sealer, SeqNumber, Silence, Tap, TappedDatagram,
-    Timestamp, Wire, code, code_name, wire,
+    ParseConvError, Party, PeerKind, Profile, Role, Sealer, SeqNumber, Silence, SocketOptions, Tap,
+    TappedDatagram, Timestamp, Wire, code, code_name, wire,
 };
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
+pub use transport::{
+    Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpTransport,
+    Link, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats, TcpTransport, Transport,
+    TransportStats, Transports, UdpOptions, WriteSide,
+};

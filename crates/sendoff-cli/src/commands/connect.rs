@@ -5,14 +5,13 @@ use super::{
     netcat::{self, Failure, Leave, Over, Source},
 };
 use crate::{
-    address::Address,
     args::{ConnectArgs, QuitAfter},
-    exit::Outcome,
+    exit::{Outcome, Usage},
     net,
     report::{Event, Report, after_failure},
     signals::Interrupts,
 };
-use sendoff::KcpStream;
+use sendoff::{Address, KcpStream};
 use std::time::Duration;
 
 /// How long a stock peer, which can't say that it has finished, may be silent.
@@ -23,9 +22,9 @@ const QUIT_AFTER: Duration = Duration::from_secs(2);
 /// # Errors
 /// A usage error, a name without address, or how the connection failed.
 pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) -> anyhow::Result<Outcome> {
-    let address = Address::parse(&args.address)?;
-    let (host, port) = address.destination()?;
-    let config = args.settings.config(&address)?;
+    let address: Address = args.address.parse().map_err(Usage::from)?;
+    let (host, port) = address.destination().map_err(Usage::from)?;
+    let config = args.settings.options(&address)?.kcp;
     let mode = config.mode_value();
     let peer = tokio::select! {
         peer = net::resolve(host, port) => peer?,

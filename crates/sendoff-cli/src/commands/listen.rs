@@ -6,15 +6,14 @@ use super::{
     netcat::{self, Failure, Leave, Over, Source},
 };
 use crate::{
-    address::Address,
     args::ListenArgs,
-    exit::Outcome,
+    exit::{Outcome, Usage},
     net,
     report::{Ended, Event, Report, after_failure, failure},
     signals::Interrupts,
 };
 use anyhow::Context;
-use sendoff::{Ending, Farewell, KcpEndpoint, KcpStream, Mode, PeerKind};
+use sendoff::{Address, Ending, Farewell, KcpEndpoint, KcpStream, Mode, PeerKind};
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     task::JoinSet,
@@ -40,8 +39,8 @@ struct Plan {
 /// # Errors
 /// A usage error, an address that can't be bound, a socket that fails; with `--once` how the connection failed.
 pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> anyhow::Result<Outcome> {
-    let address = Address::parse(&args.address)?;
-    let config = args.settings.config(&address)?;
+    let address: Address = args.address.parse().map_err(Usage::from)?;
+    let config = args.settings.options(&address)?.kcp;
     let (mode, linger, wire) = (config.mode_value(), config.linger_duration(), config.wire_value());
     let socket = net::bind(&address).await?;
     let endpoint =

@@ -102,6 +102,8 @@ pub enum Silence {
     KeepAlive,
     /// Nothing more was acknowledged for the linger time after `close`.
     Linger,
+    /// Nothing came and nothing went for the idle time of a transport that has no end of its own, such as UDP.
+    Idle,
 }
 
 /// Why a connection ended.
@@ -156,6 +158,23 @@ pub struct Ending {
 }
 
 impl Ending {
+    /// An ending without code, words or bytes: for transports of one's own, which fill in what they know.
+    pub fn new(by: Party, cause: Cause, lasted: Duration) -> Self {
+        Self {
+            by,
+            cause,
+            code: code::NONE,
+            reason: String::new(),
+            peer: None,
+            bytes_received: 0,
+            bytes_sent: 0,
+            bytes_acknowledged: 0,
+            bytes_unsent: 0,
+            lasted,
+            silent_for: Duration::ZERO,
+        }
+    }
+
     /// Whether all that was written is known to have arrived, and nobody broke off.
     pub fn is_clean(&self) -> bool {
         self.cause == Cause::Closed
@@ -231,6 +250,7 @@ impl fmt::Display for Ending {
                     Silence::Retransmissions => write!(f, "no answer for {silent}")?,
                     Silence::KeepAlive => write!(f, "3 probes unanswered, silent for {silent}")?,
                     Silence::Linger => write!(f, "nothing more acknowledged while closing")?,
+                    Silence::Idle => write!(f, "idle for {silent}")?,
                 }
             }
             Cause::EndpointLost => write!(f, "lost its socket after {lasted}")?,

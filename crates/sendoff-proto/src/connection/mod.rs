@@ -364,6 +364,19 @@ impl Connection {
         self.receive.has_message()
     }
 
+    /// Bytes of the next whole message, if there is one.
+    ///
+    /// # Errors
+    /// As [`read_message`](Self::read_message).
+    pub fn message_len(&self) -> Result<Option<usize>, MessageError> {
+        self.receive.message_len()
+    }
+
+    /// The most bytes that a message may have: 127 fragments.
+    pub fn max_message(&self) -> usize {
+        self.ring.max_message()
+    }
+
     /// Whether a write would take at least a byte.
     pub fn is_writable(&self) -> bool {
         !self.write_closed && self.ending.is_none() && self.ring.has_room(self.send_window)

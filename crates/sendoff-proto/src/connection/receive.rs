@@ -328,8 +328,8 @@ impl ReceiveQueue {
         read
     }
 
-    /// The next whole message, if it has arrived.
-    pub(crate) fn read_message(&mut self) -> Result<Option<Vec<u8>>, MessageError> {
+    /// Bytes of the next whole message, if it has arrived.
+    pub(crate) fn message_len(&self) -> Result<Option<usize>, MessageError> {
         if self.complete == 0 {
             // All that may come is here, and no message ends in it.
             return match self.is_exhausted() {
@@ -338,7 +338,12 @@ impl ReceiveQueue {
             };
         }
         let end = self.unread.iter().position(|s| s.fragment() == 0);
-        let len = self.unread.iter().take(end.map_or(0, |e| e + 1)).map(|s| s.len()).sum();
+        Ok(Some(self.unread.iter().take(end.map_or(0, |e| e + 1)).map(|s| s.len()).sum()))
+    }
+
+    /// The next whole message, if it has arrived.
+    pub(crate) fn read_message(&mut self) -> Result<Option<Vec<u8>>, MessageError> {
+        let Some(len) = self.message_len()? else { return Ok(None) };
         let mut message = vec![0; len];
         self.read(&mut message);
         Ok(Some(message))

@@ -242,6 +242,11 @@ impl KcpEndpoint {
         wait_idle(&self.shared).await;
     }
 
+    /// Opens and accepts no more; connections that were accepted live on.
+    pub(crate) fn stop_accepting(&self) {
+        self.shared.stop_accepting();
+    }
+
     pub(crate) fn of(shared: &Arc<EndpointShared>) -> Self {
         Self { shared: shared.clone(), _guard: shared.guard() }
     }

@@ -282,10 +282,12 @@ impl EndpointShared {
         idlers.wake();
     }
 
-    /// No handle of a user is left.
-    fn stop_accepting(&self) {
+    /// Opens and accepts no more; connections that were accepted live on.
+    pub(super) fn stop_accepting(&self) {
         self.table().set_listening(false);
         self.refuse_arrivals();
+        let acceptors = lock(&self.lobby).acceptors.take();
+        acceptors.wake();
         self.inbox.poke();
     }
 
@@ -302,10 +304,7 @@ impl EndpointShared {
     }
 
     pub(super) fn close(&self) {
-        self.table().set_listening(false);
-        self.refuse_arrivals();
-        let acceptors = lock(&self.lobby).acceptors.take();
-        acceptors.wake();
+        self.stop_accepting();
         for connection in self.connections() {
             connection.close();
         }

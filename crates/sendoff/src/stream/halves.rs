@@ -75,6 +75,11 @@ macro_rules! common {
                 self.connection.stats()
             }
 
+            /// The most bytes of a message, in [`Mode::Message`](crate::Mode::Message); `None` in stream mode.
+            pub fn max_message(&self) -> Option<usize> {
+                self.connection.max_message()
+            }
+
             /// What kind of peer it is, as far as is known.
             pub fn peer_kind(&self) -> PeerKind {
                 self.connection.peer_kind()

@@ -5,8 +5,9 @@ use bytes::Bytes;
 use sendoff_proto::{Connection, MessageError, MessageTooLarge};
 use std::{
     io::{self, IoSlice},
-    task::Poll,
+    task::{Context, Poll},
 };
+use tokio::io::ReadBuf;
 
 /// A write that suits the mode.
 pub(super) trait Write {
@@ -58,14 +59,15 @@ impl WriteHalf {
     /// `finish`; how the connection ended.
     pub async fn send(&self, message: impl AsRef<[u8]>) -> io::Result<()> {
         let message = message.as_ref();
-        wait(|cx| {
-            self.connection().poll_write_with(Some(cx), |c| {
-                check_mode(c)?;
-                queue_message(c, message)
-            })
-        })
-        .await
-        .map(|_| ())
+        wait(|cx| self.poll_send(cx, message)).await
+    }
+
+    pub(crate) fn poll_send(&self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        let queue = |c: &mut Connection| {
+            check_mode(c)?;
+            queue_message(c, message)
+        };
+        self.connection().poll_write_with(Some(cx), queue).map_ok(|_| ())
     }
 }
 
@@ -76,21 +78,47 @@ impl ReadHalf {
     /// `InvalidData` when a message has more fragments than the receive window; `InvalidInput` in
     /// stream mode; how the connection ended.
     pub async fn recv(&self) -> io::Result<Option<Bytes>> {
+        wait(|cx| self.poll_recv(cx)).await
+    }
+
+    pub(crate) fn poll_recv(&self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         let mut message = None;
-        let read = |c: &mut Connection, message: &mut Option<Vec<u8>>| {
+        let read = |c: &mut Connection| {
             check_mode(c)?;
-            *message =
-                c.read_message().map_err(|e: MessageError| io::Error::new(io::ErrorKind::InvalidData, e))?;
+            message = c.read_message().map_err(never_ends)?;
             Ok(message.as_ref().map_or(0, Vec::len))
         };
-        wait(|cx| match self.connection().poll_read_with(Some(cx), |c| read(c, &mut message)) {
-            Poll::Ready(Ok(_)) => Poll::Ready(Ok(())),
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Pending => Poll::Pending,
-        })
-        .await?;
-        Ok(message.map(Bytes::from))
+        self.connection().poll_read_with(Some(cx), read).map_ok(|_| message.map(Bytes::from))
     }
+
+    /// One message into the buffer, if it fits.
+    pub(crate) fn poll_read_message(
+        &self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let read = |c: &mut Connection| {
+            let Some(len) = c.message_len().map_err(never_ends)? else { return Ok(0) };
+            if len > buf.remaining() {
+                return Err(does_not_fit(len, buf.remaining()));
+            }
+            let read = c.read(buf.initialize_unfilled_to(len));
+            buf.advance(read);
+            Ok(read)
+        };
+        self.connection().poll_read_with(Some(cx), read).map_ok(|_| ())
+    }
+}
+
+/// What a reader gets whose buffer is too small for a message, which stays to be read.
+pub(crate) fn does_not_fit(message: usize, buffer: usize) -> io::Error {
+    let text =
+        format!("a message of {message} bytes does not fit in a buffer of {buffer}: it stays to be read");
+    io::Error::new(io::ErrorKind::InvalidInput, text)
+}
+
+fn never_ends(error: MessageError) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
 }
 
 fn check_mode(connection: &Connection) -> io::Result<()> {

@@ -6,6 +6,7 @@ mod state;
 mod wakers;
 
 pub use halves::{ReadHalf, ReuniteError, WriteHalf};
+pub(crate) use messages::does_not_fit;
 pub(crate) use state::{ConnectionShared, ConnectionState};
 pub(crate) use wakers::Wakers;
 
@@ -121,7 +122,7 @@ impl KcpStream {
         Self { read: ReadHalf::new(connection.clone()), write: WriteHalf::new(connection) }
     }
 
-    fn connection(&self) -> &Arc<ConnectionShared> {
+    pub(crate) fn connection(&self) -> &Arc<ConnectionShared> {
         self.read.connection()
     }
 

@@ -262,6 +262,12 @@ impl ConnectionShared {
         self.lock().ending()
     }
 
+    /// In message mode, the most bytes of a message.
+    pub(crate) fn max_message(&self) -> Option<usize> {
+        let state = self.lock();
+        state.connection.is_message_mode().then(|| state.connection.max_message())
+    }
+
     pub(crate) fn stats(&self) -> ConnectionStats {
         self.lock().connection.stats()
     }

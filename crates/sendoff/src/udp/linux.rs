@@ -124,8 +124,9 @@ pub(super) fn drops(socket: &UdpSocket) -> Option<u64> {
     complete.then(|| info[DROPS].into())
 }
 
-/// Undoes `connect`: the socket forgets its peer, and the route and source address that were chosen for it.
-pub(super) fn dissolve(socket: &UdpSocket) -> io::Result<()> {
+/// Undoes `connect`: the socket forgets its peer, and the route and source address that were chosen for it. A
+/// connection of TCP is broken off with a RST.
+pub(crate) fn dissolve(socket: &impl AsRawFd) -> io::Result<()> {
     // SAFETY: all zeroes are a valid `sockaddr`, of integers only; its family is then AF_UNSPEC (0).
     let nobody: libc::sockaddr = unsafe { mem::zeroed() };
     let len = size_of_val(&nobody) as libc::socklen_t;

@@ -27,6 +27,8 @@ mod windows;
 #[cfg(not(target_os = "linux"))]
 use portable as platform;
 
+pub(crate) use platform::dissolve;
+
 #[cfg(test)]
 mod tests;
 
@@ -171,7 +173,7 @@ impl UdpIo {
     /// datagrams of others may come, and the call should be repeated.
     pub(crate) fn reconnect(&self) -> io::Result<()> {
         let peer = self.peer().ok_or(io::ErrorKind::NotConnected)?;
-        platform::dissolve(self.socket.socket())?;
+        dissolve(self.socket.socket())?;
         // Linux gives back a port that it chose itself.
         let local = self.local_addr()?;
         if local.port() == 0 {

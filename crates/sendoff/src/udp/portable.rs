@@ -63,7 +63,7 @@ pub(super) fn drops(_: &Socket) -> Option<u64> {
 }
 
 /// Undoes `connect`.
-pub(super) fn dissolve(_: &Socket) -> io::Result<()> {
+pub(crate) fn dissolve(_: &Socket) -> io::Result<()> {
     // To connect again is enough here.
     Ok(())
 }

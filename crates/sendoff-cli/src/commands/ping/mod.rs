@@ -4,9 +4,8 @@ mod probes;
 mod tally;
 
 use crate::{
-    address::Address,
     args::PingArgs,
-    exit::Outcome,
+    exit::{Outcome, Usage},
     net,
     report::{Event, Report, milliseconds},
     settings::SettingFlags,
@@ -15,6 +14,7 @@ use crate::{
 };
 use anyhow::{Context, anyhow};
 use probes::{Answer, Probes, Server};
+use sendoff::Address;
 use serde_json::json;
 use std::{
     io,
@@ -32,9 +32,9 @@ const TICK: &str = "a stock server: a time may include its flush interval, 0 to 
 /// # Errors
 /// A usage error, a name without address, or that nothing answered.
 pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> anyhow::Result<Outcome> {
-    let address = Address::parse(&args.address)?;
-    let (host, port) = address.destination()?;
-    SettingFlags::<true>::default().config(&address)?;
+    let address: Address = args.address.parse().map_err(Usage::from)?;
+    let (host, port) = address.destination().map_err(Usage::from)?;
+    SettingFlags::<true>::default().options(&address)?;
     let peer = tokio::select! {
         peer = net::resolve(host, port) => peer?,
         () = interrupts.first() => return Ok(Outcome::Interrupted),

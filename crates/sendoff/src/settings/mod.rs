@@ -1,0 +1,156 @@
+//! Settings by name: one table makes what stands behind the `?` of an address, the flags of the command, and
+//! both into checked options.
+//!
+//! Public for the command only; programs set typed options ([`Options`](crate::Options)).
+
+mod duration;
+mod table;
+
+pub use duration::{Bare, parse_duration, parse_duration_above_zero, parse_duration_as};
+
+use crate::{Address, AddressError, Options};
+
+/// Who can use a setting.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Everybody.
+    Both,
+    /// Those who connect.
+    Connect,
+    /// Those who listen.
+    Listen,
+}
+
+impl Side {
+    /// Whether those who connect, or those who listen, can use it.
+    pub fn includes(self, connect: bool) -> bool {
+        self == if connect { Self::Connect } else { Self::Listen } || self == Self::Both
+    }
+}
+
+/// A row of the table.
+#[derive(Debug)]
+pub struct Setting {
+    /// Name in an address and, unless `flag` says otherwise, of the flag.
+    pub name: &'static str,
+    flag: Option<&'static str>,
+    /// Other names that users of kcptun know; not shown.
+    pub aliases: &'static [&'static str],
+    /// What the value is called in the help; a setting without it takes none.
+    pub value: Option<&'static str>,
+    subject: &'static str,
+    /// Whose it is.
+    pub side: Side,
+    /// The schemes that have it.
+    pub schemes: &'static [&'static str],
+    /// What it does.
+    pub help: &'static str,
+    apply: fn(&mut Options, &str, &str) -> Result<(), String>,
+}
+
+impl Setting {
+    /// Name of the flag.
+    pub fn flag(&self) -> &'static str {
+        self.flag.unwrap_or(self.name)
+    }
+
+    /// Of several settings with one subject only one can be given.
+    fn subject(&self) -> &'static str {
+        if self.subject.is_empty() { self.name } else { self.subject }
+    }
+
+    fn goes_by(&self, name: &str) -> bool {
+        self.name == name || self.flag() == name || self.aliases.contains(&name)
+    }
+}
+
+/// All settings, in the order in which they are applied.
+pub fn all() -> &'static [Setting] {
+    &table::TABLE
+}
+
+/// A setting and its value, as typed.
+#[derive(Clone, Debug)]
+pub struct Given {
+    /// Where the setting stands in [`all`].
+    pub row: usize,
+    /// Empty where it takes none.
+    pub value: String,
+    /// How the user wrote it: `--mtu 10`, or `mtu=10 in the address`.
+    pub typed: String,
+}
+
+/// Lays the settings of an address, and others that were given, over `options`.
+///
+/// # Errors
+/// The setting as it was typed, and what would do.
+pub fn apply(
+    address: &Address,
+    others: &[Given],
+    connect: bool,
+    options: Options,
+) -> Result<Options, String> {
+    let mut given = others.to_vec();
+    for (name, value) in address.settings() {
+        given.push(in_address(name, value, connect)?);
+    }
+    let table = all();
+    for given in &given {
+        if !table[given.row].schemes.contains(&address.scheme()) {
+            return Err(format!("{}: not a setting of {}://", given.typed, address.scheme()));
+        }
+    }
+    refuse_repeated(&given)?;
+    given.sort_by_key(|given| given.row);
+    given.iter().try_fold(options, |mut options, given| {
+        (table[given.row].apply)(&mut options, address.scheme(), &given.value)
+            .map_err(|problem| format!("{}: {problem}", given.typed))?;
+        Ok(options)
+    })
+}
+
+/// The same for the settings of an address alone.
+pub(crate) fn of_address(
+    address: &Address,
+    connect: bool,
+    options: &Options,
+) -> Result<Options, AddressError> {
+    apply(address, &[], connect, options.clone())
+        .map_err(|problem| AddressError::new(address.without_settings(), problem))
+}
+
+fn in_address(name: &str, value: Option<&str>, connect: bool) -> Result<Given, String> {
+    let typed = match value {
+        Some(value) => format!("{}={} in the address", name.escape_debug(), value.escape_debug()),
+        None => format!("{} in the address", name.escape_debug()),
+    };
+    let refuse = |problem: String| Err(format!("{typed}: {problem}"));
+    if name == "key" {
+        return Err("key= in the address: refused, because addresses get printed".into());
+    }
+    let Some(row) = all().iter().position(|setting| setting.goes_by(name)) else {
+        let names: Vec<_> = all().iter().map(|setting| setting.name).collect();
+        return refuse(format!("unknown setting; there are {}", names.join(", ")));
+    };
+    let setting = &all()[row];
+    match (setting.value, value) {
+        _ if !setting.side.includes(connect) => {
+            let who = if connect { "listen" } else { "connect" };
+            refuse(format!("only for those who {who}"))
+        }
+        (Some(what), None) => refuse(format!("needs a value: {}={what}", setting.name)),
+        (None, Some(_)) => refuse(format!("takes no value: {}", setting.name)),
+        (_, value) => Ok(Given { row, value: value.unwrap_or_default().to_owned(), typed }),
+    }
+}
+
+fn refuse_repeated(given: &[Given]) -> Result<(), String> {
+    for (i, later) in given.iter().enumerate() {
+        let subject = all()[later.row].subject();
+        let same = |earlier: &&Given| all()[earlier.row].subject() == subject;
+        if let Some(earlier) = given[..i].iter().find(same) {
+            return Err(format!("{}: given twice, first as {}", later.typed, earlier.typed));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,185 @@
+//! `kcp://`.
+
+use super::{
+    Acceptor, AnyListener, AnyStream, BoxFuture, Link, Options, Peer, ReadSide, StreamStats, Transport,
+    TransportStats, WriteSide, dial,
+};
+use crate::{
+    Address, Config, Ending, Farewell, KcpListener, KcpStream, ReadHalf, Wire, WriteHalf, settings,
+    stream::ConnectionShared,
+};
+use bytes::Bytes;
+use std::{
+    future::poll_fn,
+    io::{self, IoSlice},
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// KCP. Of several addresses that a name has, the first that answers is taken.
+#[derive(Clone, Debug, Default)]
+pub struct KcpTransport {
+    config: Config,
+}
+
+impl KcpTransport {
+    /// With these settings; those in an address are laid over them.
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    fn config_for(&self, address: &Address, connect: bool) -> io::Result<Config> {
+        let options = Options { kcp: self.config.clone(), ..Options::new() };
+        Ok(settings::of_address(address, connect, &options)?.kcp)
+    }
+}
+
+impl Transport for KcpTransport {
+    fn scheme(&self) -> &'static str {
+        "kcp"
+    }
+
+    fn connect<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<AnyStream>> {
+        Box::pin(async move {
+            let config = self.config_for(address, true)?;
+            let addrs = dial::resolve(address).await?;
+            if config.wire_value() == Wire::Classic {
+                // It would answer to nothing that is sent before the first data.
+                return Ok(KcpStream::connect_with(addrs[0], config).await?.into());
+            }
+            let stream = dial::race(addrs, |addr| KcpStream::connect_with(addr, config.clone())).await?;
+            Ok(stream.into())
+        })
+    }
+
+    fn bind<'a>(&'a self, address: &'a Address) -> BoxFuture<'a, io::Result<AnyListener>> {
+        Box::pin(async move {
+            let config = self.config_for(address, false)?;
+            let bind = |addr| KcpListener::bind_with(addr, config.clone());
+            Ok(dial::first(dial::listen_addrs(address).await?, bind).await?.into())
+        })
+    }
+}
+
+impl From<KcpListener> for AnyListener {
+    fn from(listener: KcpListener) -> Self {
+        Self::new(listener)
+    }
+}
+
+impl Acceptor for KcpListener {
+    fn accept(&self) -> BoxFuture<'_, io::Result<(AnyStream, Peer)>> {
+        Box::pin(async {
+            let (stream, peer) = KcpListener::accept(self).await?;
+            Ok((stream.into(), Peer::new("kcp", peer)))
+        })
+    }
+
+    fn local(&self) -> Peer {
+        Peer::new("kcp", self.local_addr())
+    }
+
+    fn close(&self) {
+        self.endpoint().stop_accepting();
+    }
+}
+
+impl From<KcpStream> for AnyStream {
+    fn from(stream: KcpStream) -> Self {
+        let link = Arc::new(KcpLink(stream.connection().clone()));
+        let (read, write) = stream.into_split();
+        Self::new(Box::new(read), Box::new(write), link)
+    }
+}
+
+impl ReadSide for ReadHalf {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.max_message() {
+            Some(_) => self.poll_read_message(cx, buf),
+            None => AsyncRead::poll_read(Pin::new(self), cx, buf),
+        }
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        ReadHalf::poll_recv(self, cx)
+    }
+}
+
+impl WriteSide for WriteHalf {
+    fn poll_write(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write(Pin::new(self), cx, data)
+    }
+
+    fn poll_write_vectored(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        AsyncWrite::poll_write_vectored(Pin::new(self), cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        WriteHalf::poll_send(self, cx, message)
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_flush(Pin::new(self), cx)
+    }
+
+    fn poll_shutdown(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        AsyncWrite::poll_shutdown(Pin::new(self), cx)
+    }
+
+    fn finish(&mut self, code: u32, reason: &str) -> io::Result<()> {
+        self.finish_with(code, reason)
+    }
+}
+
+/// The connection, seen from a stream of any transport.
+struct KcpLink(Arc<ConnectionShared>);
+
+impl Link for KcpLink {
+    fn peer(&self) -> Peer {
+        Peer::new("kcp", self.0.peer)
+    }
+
+    fn local(&self) -> Peer {
+        Peer::new("kcp", self.0.local_addr())
+    }
+
+    fn max_message(&self) -> Option<usize> {
+        self.0.max_message()
+    }
+
+    fn ending(&self) -> Option<Ending> {
+        self.0.ending()
+    }
+
+    fn closed(&self) -> BoxFuture<'static, Ending> {
+        let connection = self.0.clone();
+        Box::pin(async move { poll_fn(|cx| connection.poll_closed(cx)).await })
+    }
+
+    fn peer_farewell(&self) -> Option<Farewell> {
+        self.0.peer_farewell()
+    }
+
+    fn close(&self, code: u32, reason: &str) {
+        self.0.close_with(code, reason);
+    }
+
+    fn abort(&self, code: u32) {
+        self.0.abort(code);
+    }
+
+    fn stats(&self) -> StreamStats {
+        let stats = self.0.stats();
+        StreamStats::new(stats.bytes_received, stats.bytes_sent, stats.rtt, TransportStats::Kcp(stats))
+    }
+}
