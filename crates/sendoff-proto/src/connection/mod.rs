@@ -18,6 +18,7 @@ mod opening;
 mod pacer;
 mod peering;
 mod receive;
+mod recovered;
 mod rtt;
 mod send;
 mod stats;
