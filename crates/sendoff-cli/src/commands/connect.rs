@@ -25,6 +25,9 @@ pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) 
     let address: Address = args.address.parse().map_err(Usage::from)?;
     let (host, port) = address.destination().map_err(Usage::from)?;
     let config = args.settings.options(&address)?.kcp;
+    if args.settings.shows_secret() {
+        report.event(&Event::SecretShown);
+    }
     let mode = config.mode_value();
     let peer = tokio::select! {
         peer = net::resolve(host, port) => peer?,

@@ -13,7 +13,7 @@ use crate::{
     signals::Interrupts,
 };
 use anyhow::Context;
-use sendoff::{Address, Ending, Farewell, KcpEndpoint, KcpStream, Mode, PeerKind};
+use sendoff::{Address, Cipher, Ending, Farewell, KcpEndpoint, KcpStream, Mode, PeerKind};
 use std::{io, net::SocketAddr, time::Duration};
 use tokio::{
     task::JoinSet,
@@ -42,13 +42,18 @@ pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> an
     let address: Address = args.address.parse().map_err(Usage::from)?;
     let config = args.settings.options(&address)?.kcp;
     let (mode, linger, wire) = (config.mode_value(), config.linger_duration(), config.wire_value());
+    let cipher = config.crypt_value().cipher();
+    if args.settings.shows_secret() {
+        report.event(&Event::SecretShown);
+    }
     let socket = net::bind(&address).await?;
     let endpoint =
         KcpEndpoint::from_socket(socket, config).with_context(|| format!("cannot listen on {address}"))?;
     let local = endpoint.local_addr();
-    report.event(&Event::Listening { local, wire });
-    if !local.ip().to_canonical().is_loopback() {
-        report.event(&Event::NotEncrypted);
+    report.event(&Event::Listening { local, wire, cipher });
+    let hides_nothing = matches!(cipher, Cipher::Null | Cipher::None | Cipher::Xor);
+    if hides_nothing && !local.ip().to_canonical().is_loopback() {
+        report.event(&Event::NotEncrypted { cipher });
     }
     let raw = args.once && !args.echo && !args.print;
     let plan = Plan {
@@ -75,10 +80,12 @@ async fn many(
     // Passed on, so that the log says why before the connections end.
     let (stop, stopping) = Interrupts::relayed();
     let mut accepted_so_far = 0;
+    let mut strangers = Strangers::new(endpoint);
     loop {
         let (stream, peer) = loop {
             tokio::select! {
                 accepted = endpoint.accept() => break accepted.context("the socket failed")?,
+                () = strangers.heard(&report) => {}
                 Some(served) = connections.join_next() => served??,
                 () = interrupts.first() => {
                     report.event(&Event::Interrupted { connections: connections.len() });
@@ -130,9 +137,13 @@ async fn once(
     report: Report,
     mut interrupts: Interrupts,
 ) -> anyhow::Result<Outcome> {
-    let (stream, peer) = tokio::select! {
-        accepted = endpoint.accept() => accepted.context("the socket failed")?,
-        () = interrupts.first() => return Ok(Outcome::Interrupted),
+    let mut strangers = Strangers::new(endpoint);
+    let (stream, peer) = loop {
+        tokio::select! {
+            accepted = endpoint.accept() => break accepted.context("the socket failed")?,
+            () = strangers.heard(&report) => {}
+            () = interrupts.first() => return Ok(Outcome::Interrupted),
+        }
     };
     let connection = Connection::new(1, &stream, peer);
     let outcome = if raw {
@@ -148,6 +159,38 @@ async fn once(
     endpoint.close();
     endpoint.wait_idle().await;
     Ok(outcome)
+}
+
+/// Those who have another key or cipher: told of once a minute at most, however many datagrams they send.
+struct Strangers<'a> {
+    endpoint: &'a KcpEndpoint,
+    told: u64,
+    next: Instant,
+}
+
+/// How often the counter is looked at, and how often something is said.
+const LOOK: Duration = Duration::from_secs(1);
+const TELL: Duration = Duration::from_secs(60);
+
+impl<'a> Strangers<'a> {
+    fn new(endpoint: &'a KcpEndpoint) -> Self {
+        Self { endpoint, told: 0, next: Instant::now() + LOOK }
+    }
+
+    /// Returns after it has said something. Cancel safe.
+    async fn heard(&mut self, report: &Report) {
+        loop {
+            sleep_until(self.next).await;
+            self.next = Instant::now() + LOOK;
+            let total = self.endpoint.stats().failed_to_open;
+            if total > self.told {
+                report.event(&Event::CannotOpen { datagrams: total - self.told, total });
+                self.told = total;
+                self.next = Instant::now() + TELL;
+                return;
+            }
+        }
+    }
 }
 
 /// What the log says of a connection.

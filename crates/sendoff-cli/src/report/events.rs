@@ -2,7 +2,7 @@
 
 use super::{Paint, how_it_ended};
 use crate::units::{count, duration, setting_duration};
-use sendoff::{Conv, Ending, PeerKind, Wire};
+use sendoff::{Cipher, Conv, Ending, PeerKind, Wire};
 use serde_json::{Value, json};
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,9 +15,23 @@ pub enum Event {
         local: SocketAddr,
         /// What it speaks.
         wire: Wire,
+        /// How it is encrypted.
+        cipher: Cipher,
     },
     /// Anybody on the way can read and forge what passes.
-    NotEncrypted,
+    NotEncrypted {
+        /// Which is none, or as good as none.
+        cipher: Cipher,
+    },
+    /// A secret stands on the command line.
+    SecretShown,
+    /// Datagrams came that can't be opened.
+    CannotOpen {
+        /// Since the last such event.
+        datagrams: u64,
+        /// Since the start.
+        total: u64,
+    },
     /// A peer has opened a connection.
     Opened {
         /// Number of the connection in this process.
@@ -79,17 +93,40 @@ impl Event {
     /// The event as a line for a person.
     pub fn to_line(&self, paint: Paint) -> String {
         match self {
-            Self::Listening { local, wire } => {
+            Self::Listening { local, wire, cipher } => {
                 let welcome = match wire {
                     Wire::Classic => "classic: peers can't say goodbye",
                     Wire::Required => "extended peers only",
                     _ => "extended; stock peers welcome",
                 };
-                format!("listening on kcp://{local} ({welcome})")
+                let sealed = match cipher {
+                    Cipher::Null => String::new(),
+                    cipher => format!("; {cipher}"),
+                };
+                format!("listening on kcp://{local} ({welcome}{sealed})")
             }
-            Self::NotEncrypted => {
-                let warning = "anybody on the way can read and change what passes: kcp:// is not encrypted";
+            Self::NotEncrypted { cipher } => {
+                let why = match cipher {
+                    Cipher::Null => "is not encrypted without --crypt".to_owned(),
+                    Cipher::None => "is not encrypted by --crypt none".to_owned(),
+                    cipher => format!("is hardly encrypted by --crypt {cipher}, which is no cipher to trust"),
+                };
+                let warning = format!("anybody on the way can read and change what passes: kcp:// {why}");
                 format!("{} {warning}", paint.yellow("warning:"))
+            }
+            Self::SecretShown => {
+                let warning = "everybody on this machine can see a secret on the command line";
+                format!("{} {warning}: --key-file keeps it", paint.yellow("warning:"))
+            }
+            Self::CannotOpen { datagrams, total } => {
+                let what = match datagrams {
+                    1 => "1 datagram".to_owned(),
+                    n => format!("{} datagrams", count(*n)),
+                };
+                let total =
+                    if total > datagrams { format!(", {} in all", count(*total)) } else { String::new() };
+                let words = format!("{what} could not be opened (another key or cipher, or forged){total}");
+                format!("{} {words}", paint.yellow("sendoff:"))
             }
             Self::Opened { number, peer, conv, kind } => {
                 let (number, opened) = (number_of(*number, paint), paint.green("opened"));
@@ -131,11 +168,20 @@ impl Event {
 
     fn to_value(&self) -> Value {
         match self {
-            Self::Listening { local, wire } => {
+            Self::Listening { local, wire, cipher } => {
                 let wire = wire.to_string();
-                json!({"event": "listening", "scheme": "kcp", "address": local, "port": local.port(), "wire": wire})
+                json!({
+                    "event": "listening", "scheme": "kcp", "address": local, "port": local.port(), "wire": wire,
+                    "crypt": cipher.name(),
+                })
             }
-            Self::NotEncrypted => json!({"event": "warning", "warning": "not encrypted"}),
+            Self::NotEncrypted { cipher } => {
+                json!({"event": "warning", "warning": "not encrypted", "crypt": cipher.name()})
+            }
+            Self::SecretShown => json!({"event": "warning", "warning": "secret on the command line"}),
+            Self::CannotOpen { datagrams, total } => {
+                json!({"event": "cannot_open", "datagrams": datagrams, "total": total})
+            }
             Self::Opened { number, peer, conv, kind } => json!({
                 "event": "opened", "connection": number, "peer": peer, "conv": conv.value(),
                 "kind": kind_in_words(*kind),
@@ -263,11 +309,15 @@ mod tests {
     #[test]
     fn events_are_objects_with_an_event_member() {
         let local = "127.0.0.1:8080".parse().unwrap();
-        let value = serde_json::to_value(Event::Listening { local, wire: Wire::Extended }).unwrap();
+        let (wire, cipher) = (Wire::Extended, Cipher::Aes128Gcm);
+        let value = serde_json::to_value(Event::Listening { local, wire, cipher }).unwrap();
         let address = "127.0.0.1:8080";
         assert_eq!(
             value,
-            json!({"event": "listening", "scheme": "kcp", "address": address, "port": 8080, "wire": "extended"})
+            json!({
+                "event": "listening", "scheme": "kcp", "address": address, "port": 8080, "wire": "extended",
+                "crypt": "aes-128-gcm",
+            })
         );
     }
 }

@@ -172,6 +172,7 @@ impl Ending {
             bytes_unsent: 0,
             lasted,
             silent_for: Duration::ZERO,
+            datagrams_unopened: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use super::{
     Setting, Side,
     duration::{Bare, parse_duration, parse_duration_above_zero, parse_duration_as},
+    secret::SECRET,
 };
 use crate::{Config, ConfigError, Congestion, Mode, Options, Profile, SocketOptions};
 use std::{fmt, str::FromStr, time::Duration};
@@ -27,7 +28,7 @@ const ROW: Setting = Setting {
 
 /// In the order in which they are applied: a field of the profile after the profile, a window after
 /// the mode that bounds it.
-pub(super) static TABLE: [Setting; 26] = [
+pub(super) static TABLE: &[Setting] = &[
     Setting {
         name: "profile",
         aliases: &["mode"],
@@ -110,6 +111,34 @@ pub(super) static TABLE: [Setting; 26] = [
         subject: "message or stream",
         help: "A stream of bytes: the default (in an address: stream)",
         apply: |options, _, _| kcp(options, |config| Ok(config.mode(Mode::Stream))),
+        ..ROW
+    },
+    // The cipher is put together with its key before all others are applied: see `secret`.
+    Setting {
+        name: "crypt",
+        value: Some("CIPHER"),
+        help: "aes-128-gcm (default with a key), aes, aes-192, aes-128, salsa20 … none, null [null]",
+        ..ROW
+    },
+    Setting {
+        name: "key-file",
+        value: Some("FILE"),
+        subject: SECRET,
+        help: "The secret that the key is made from: what is in this file",
+        ..ROW
+    },
+    Setting {
+        name: "key-env",
+        value: Some("NAME"),
+        subject: SECRET,
+        help: "The same, from a variable of the environment [the command: SENDOFF_KEY]",
+        ..ROW
+    },
+    Setting {
+        name: "key",
+        value: Some("SECRET"),
+        subject: SECRET,
+        help: "The same, here: everybody on this machine can see it",
         ..ROW
     },
     Setting {
