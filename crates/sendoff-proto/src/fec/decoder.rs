@@ -46,7 +46,9 @@ pub enum Received<'a> {
 ///
 /// Nothing is decoded but under a ratio that has been found out: no other fits what was seen, and each place of
 /// its group has been seen twice. One shard that doesn't fit ends that, until a ratio is found again. What
-/// is recovered must be whole segments of the conversation that the other shards are of, and zeros behind.
+/// is recovered must be whole segments of the conversation that the other shards are of, and zeros behind. That leaves one
+/// gap: a peer that goes over to another ratio from one shard to the next (kcp-go doesn't, and [`Encoder::change`
+/// ](super::Encoder::change) doesn't either), where just those shards are lost that don't fit the old one.
 /// A peer that begins anew from the same address (another conv) needs a new `Decoder`.
 #[derive(Debug)]
 pub struct Decoder {
@@ -154,7 +156,7 @@ impl Decoder {
             return;
         };
         let (start, place) = fec.place(shard.seqid);
-        let Some(at) = (shard.seqid < fec.wrap()).then(|| self.group(fec, start)).flatten() else {
+        let Some(at) = (shard.seqid < fec.wrap()).then(|| self.group(fec, start, place)).flatten() else {
             self.stats.refused += 1;
             return;
         };
@@ -214,10 +216,10 @@ impl Decoder {
     }
 
     /// Where the group that begins with `start` stands, made if it is a new one; `None` if it is too old.
-    fn group(&mut self, fec: Fec, start: u32) -> Option<usize> {
+    fn group(&mut self, fec: Fec, start: u32, place: usize) -> Option<usize> {
         let (wrap, size) = (u64::from(fec.wrap()), fec.group() as u64);
         let Some(newest) = self.groups.back() else {
-            self.groups.push_back(Group::joined(start));
+            self.groups.push_back(Group::joined(start, place));
             return Some(0);
         };
         let ahead = (u64::from(start) + wrap - u64::from(newest.start)) % wrap;

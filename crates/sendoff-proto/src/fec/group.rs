@@ -149,9 +149,11 @@ impl Workshop {
 }
 
 impl Group {
-    /// A group of which part may have gone by already.
-    pub(super) fn joined(start: u32) -> Self {
-        Self { start, partial: true, ..Self::default() }
+    /// A group that is begun with at some place: what comes before it was handed on, or was lost.
+    pub(super) fn joined(start: u32, place: usize) -> Self {
+        let mut group = Self { start, partial: true, ..Self::default() };
+        (0..place).for_each(|place| group.seen[place / 64] |= 1 << (place % 64));
+        group
     }
 
     /// Makes it another, empty group.
