@@ -48,6 +48,7 @@ pub use connection::{
     Party, PeerKind, Remains, Role, Silence, TransmitBuffer, code, code_name,
 };
 pub use endpoint::{Answer, DropReason, Endpoint, Lease, Route, RouteStats};
+pub use fec::{Fec, FecError, FecStats};
 pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use random::SeedSource;
 pub use seal::{Cipher, Crypt, CryptError, Key, OpenError, Opener, Sealer};

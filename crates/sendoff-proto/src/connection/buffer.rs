@@ -76,7 +76,7 @@ impl TransmitBuffer {
     /// [`Config::room_around`](crate::Config::room_around). Forgets the batch.
     pub fn set_room(&mut self, front: usize, back: usize) {
         self.clear();
-        (self.front, self.back) = (front, back);
+        (self.front, self.back, self.plan) = (front, back, None);
     }
 
     /// Takes at most `count` datagrams a batch (1 to 64): what the system can send in one call.
@@ -117,6 +117,11 @@ impl TransmitBuffer {
     /// How many datagrams with so many bytes of segments a batch may have.
     pub(crate) fn datagrams_of(&self, size: usize) -> usize {
         self.max_datagrams.min(MAX_BYTES / (self.front + size + self.back))
+    }
+
+    /// Whether room for parity is to be left between datagrams.
+    pub(crate) fn has_plan(&self) -> bool {
+        self.plan.is_some()
     }
 
     /// Whether room is left around the segments, so that datagrams must be made here.

@@ -37,7 +37,9 @@ pub use encoder::Encoder;
 pub use loss::{LossMeter, LossReport};
 pub(crate) use plan::{Gap, Plan};
 pub use setting::{Fec, FecError};
-pub use shard::{FEC_OVERHEAD, MAX_SHARD, OUT_OF_BAND_OVERHEAD, OutOfBand, encode_out_of_band};
+pub use shard::{
+    FEC_OVERHEAD, MAX_SHARD, OUT_OF_BAND_OVERHEAD, OutOfBand, data_segments, encode_out_of_band, is_shard,
+};
 pub use stats::FecStats;
 
 #[cfg(test)]

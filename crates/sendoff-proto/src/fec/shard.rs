@@ -80,6 +80,21 @@ pub(super) fn classify(datagram: &[u8]) -> Kind<'_> {
     }
 }
 
+/// Whether a datagram says that it is a shard. No segment does: the command stands there.
+#[inline]
+pub fn is_shard(datagram: &[u8]) -> bool {
+    matches!(datagram, [_, _, _, _, 0xf1..=0xf3, 0, ..])
+}
+
+/// The segments of a data shard; `None` for everything else.
+#[inline]
+pub fn data_segments(datagram: &[u8]) -> Option<&[u8]> {
+    match classify(datagram) {
+        Kind::Data(shard) => Some(&shard.coded[SIZE_FIELD..]),
+        _ => None,
+    }
+}
+
 /// Writes the header of a data shard into the 8 bytes before the segments.
 #[inline]
 pub(super) fn write_data_header(header: &mut [u8; FEC_OVERHEAD], seqid: u32, segments: usize) {

@@ -40,21 +40,30 @@ pub struct FecStats {
 impl FecStats {
     /// The sum of both, field by field.
     pub fn and(self, other: Self) -> Self {
+        self.with(other, |a, b| a + b)
+    }
+
+    /// What has been added since `earlier`.
+    pub fn since(self, earlier: Self) -> Self {
+        self.with(earlier, |a, b| a.saturating_sub(b))
+    }
+
+    fn with(self, other: Self, join: fn(u64, u64) -> u64) -> Self {
         Self {
-            data_sent: self.data_sent + other.data_sent,
-            parity_sent: self.parity_sent + other.parity_sent,
-            parity_skipped: self.parity_skipped + other.parity_skipped,
-            overhead_bytes: self.overhead_bytes + other.overhead_bytes,
-            data_received: self.data_received + other.data_received,
-            parity_received: self.parity_received + other.parity_received,
-            out_of_band_received: self.out_of_band_received + other.out_of_band_received,
-            recovered: self.recovered + other.recovered,
-            useless: self.useless + other.useless,
-            duplicates: self.duplicates + other.duplicates,
-            refused: self.refused + other.refused,
-            refused_groups: self.refused_groups + other.refused_groups,
-            groups_lost: self.groups_lost + other.groups_lost,
-            ratios_found: self.ratios_found + other.ratios_found,
+            data_sent: join(self.data_sent, other.data_sent),
+            parity_sent: join(self.parity_sent, other.parity_sent),
+            parity_skipped: join(self.parity_skipped, other.parity_skipped),
+            overhead_bytes: join(self.overhead_bytes, other.overhead_bytes),
+            data_received: join(self.data_received, other.data_received),
+            parity_received: join(self.parity_received, other.parity_received),
+            out_of_band_received: join(self.out_of_band_received, other.out_of_band_received),
+            recovered: join(self.recovered, other.recovered),
+            useless: join(self.useless, other.useless),
+            duplicates: join(self.duplicates, other.duplicates),
+            refused: join(self.refused, other.refused),
+            refused_groups: join(self.refused_groups, other.refused_groups),
+            groups_lost: join(self.groups_lost, other.groups_lost),
+            ratios_found: join(self.ratios_found, other.ratios_found),
         }
     }
 }
