@@ -1,5 +1,6 @@
 //! What holds of every cipher of the build.
 
+mod oracles;
 mod round_trip;
 mod vectors;
 
