@@ -38,8 +38,13 @@ struct Guide;
 #[doc = include_str!("../../../docs/endings.md")]
 struct Endings;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/framing.md")]
+struct Messaging;
+
 mod address;
 mod endpoint;
+mod framing;
 mod listener;
 #[doc(hidden)]
 pub mod settings;
@@ -50,6 +55,9 @@ mod udp;
 
 pub use address::{Address, AddressError, Host, IntoAddress, Place};
 pub use endpoint::{EndpointStats, KcpEndpoint};
+pub use framing::{
+    FrameCodec, FrameError, Framing, Half, MessageReader, MessageWriter, Messages, ParseFramingError, Parts,
+};
 pub use listener::KcpListener;
 pub use sendoff_proto::{
     Backoff, Cause, Cipher, Config, ConfigError, Congestion, ConnectionStats, Conv, Crypt, CryptError,

@@ -260,8 +260,11 @@ impl AsyncRead for ReadHalf {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        let out = buf.initialize_unfilled();
-        let n = ready!(self.connection.poll_read_with(Some(cx), |c| Ok(c.read(out))))?;
+        // Only what is written over is zeroed before: a reader's buffer may be much larger than what is there.
+        let n = ready!(self.connection.poll_read_with(Some(cx), |c| {
+            let n = c.readable_bytes().min(buf.remaining());
+            Ok(c.read(buf.initialize_unfilled_to(n)))
+        }))?;
         buf.advance(n);
         Poll::Ready(Ok(()))
     }

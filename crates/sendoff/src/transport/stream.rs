@@ -4,7 +4,10 @@ use super::{
     Link, Options, Peer, ReadSide, StreamStats, Transports, WriteSide,
     deadline::{Deadline, Direction},
 };
-use crate::{Ending, Farewell, IntoAddress};
+use crate::{
+    Ending, Farewell, IntoAddress,
+    framing::{OwnReader, OwnWriter},
+};
 use bytes::Bytes;
 use std::{
     error::Error,
@@ -420,5 +423,53 @@ impl AsyncWrite for AnyStream {
     /// time, or use [`finish`](AnyStream::finish).
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.write).poll_shutdown(cx)
+    }
+}
+
+impl OwnReader for AnyReadHalf {
+    fn keeps_boundaries(&self) -> bool {
+        self.max_message().is_some()
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        AnyReadHalf::poll_recv(self, cx)
+    }
+}
+
+impl OwnWriter for AnyWriteHalf {
+    fn keeps_boundaries(&self) -> bool {
+        self.max_message().is_some()
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        AnyWriteHalf::poll_send(self, cx, message)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        AnyWriteHalf::finish(self)
+    }
+}
+
+impl OwnReader for AnyStream {
+    fn keeps_boundaries(&self) -> bool {
+        self.max_message().is_some()
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.read.poll_recv(cx)
+    }
+}
+
+impl OwnWriter for AnyStream {
+    fn keeps_boundaries(&self) -> bool {
+        self.max_message().is_some()
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        self.write.poll_send(cx, message)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.write.finish()
     }
 }
