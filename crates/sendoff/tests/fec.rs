@@ -98,6 +98,29 @@ async fn each_side_has_its_own_ratio_or_none() {
 }
 
 #[tokio::test]
+async fn auto_puts_parity_on_where_losses_call_for_it_and_never_towards_a_stock_peer() {
+    watched(async {
+        // A window that the relay's own sockets hold: only what the relay drops is lost.
+        let auto = || Config::fast3().fec_auto(Fec::new(10, 5).unwrap()).send_window(32).unwrap();
+        let listener = KcpListener::bind_with("127.0.0.1:0", auto()).await.unwrap();
+        let relay = bad_relay(listener.local_addr(), 3).await;
+        let client = KcpStream::connect_with(relay, auto()).await.unwrap();
+        let (mut client, mut server) = greeted(client, &listener).await;
+        transfer(&mut client, &mut server, 3_000_000).await;
+        let (here, there) = stats(&client, &listener).await;
+        assert!(here.parity_sent > 200 && there.recovered > 50, "{here:?} {there:?}");
+
+        for theirs in [auto().wire(Wire::Classic), Config::new().wire(Wire::Classic)] {
+            let mut pair = Pair::of(auto(), theirs).await;
+            transfer(&mut pair.client, &mut pair.server, 100_000).await;
+            let (here, there) = stats(&pair.client, &pair.listener).await;
+            assert_eq!((here.data_sent, there.data_sent), (0, 0));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn endings_pass_through_it() {
     watched(async {
         let mut pair = Pair::with(fec(10, 3)).await;

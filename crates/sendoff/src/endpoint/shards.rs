@@ -13,8 +13,10 @@ use crate::{
     udp::IcmpError,
 };
 use sendoff_proto::{
-    Conv, Fec, TransmitBuffer,
-    fec::{Decoder, Encoder, OutOfBand, ParityControl, Received, data_segments, encode_out_of_band},
+    Conv, Fec, PeerKind, TransmitBuffer,
+    fec::{
+        Decoder, Encoder, FEC_OVERHEAD, OutOfBand, ParityControl, Received, data_segments, encode_out_of_band,
+    },
 };
 use std::{
     collections::HashMap,
@@ -58,9 +60,10 @@ impl Shards {
         self.fec.is_some()
     }
 
-    /// The encoder of a remote address; `None` without FEC.
-    fn sender(&self, remote: SocketAddr) -> Option<Arc<Mutex<Sender>>> {
-        let fec = self.fec?;
+    /// The encoder of a remote address; `None` without FEC. By itself (`auto`) it isn't used towards a peer that
+    /// may be a kcp-go before 5.6.8, which decodes wrongly under a ratio that isn't its own.
+    pub(super) fn sender(&self, remote: SocketAddr, kind: PeerKind) -> Option<Arc<Mutex<Sender>>> {
+        let fec = self.fec.filter(|_| !self.auto || kind == PeerKind::Extended)?;
         let sender = || {
             let mut encoder = Encoder::new(fec);
             let control = self.auto.then(|| ParityControl::new(fec));
@@ -96,7 +99,7 @@ impl Shards {
 }
 
 impl EndpointShared {
-    /// As [`transmit_batch`](Self::transmit_batch) with FEC: a batch and its parity. `None` without FEC.
+    /// As [`transmit_plain`](Self::transmit_plain) with FEC: a batch and its parity.
     ///
     /// Parity for which the socket has no room is lost, as it may be; what it would make good is sent again.
     pub(super) fn transmit_shards(
@@ -104,23 +107,23 @@ impl EndpointShared {
         now: Instant,
         peer: SocketAddr,
         state: &mut ConnectionState,
-        buffer: &mut TransmitBuffer,
+        (sender, buffer): (&Mutex<Sender>, &mut TransmitBuffer),
         icmp: &mut Vec<IcmpError>,
-    ) -> Option<Sent> {
-        let sender = self.shards.sender(peer)?;
-        let mut sender = lock(&sender);
+    ) -> Sent {
+        let mut sender = lock(sender);
         sender.follow(state);
         let encoder = &mut sender.encoder;
+        buffer.set_room(self.envelope.front + FEC_OVERHEAD, self.envelope.back);
         encoder.prepare(now, buffer);
         if !state.connection.poll_transmit(now, buffer) {
-            return Some(Sent::Nothing);
+            return Sent::Nothing;
         }
         encoder.encode(now, buffer);
         let mut sent = self.send_prepared(now, peer, state.source, buffer, icmp);
         while sent == Sent::Batch && encoder.poll_transmit(buffer) {
             sent = self.send_prepared(now, peer, state.source, buffer, icmp);
         }
-        Some(sent)
+        sent
     }
 }
 

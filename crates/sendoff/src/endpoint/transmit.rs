@@ -92,11 +92,9 @@ impl EndpointShared {
             return Sent::Blocked;
         }
         BUFFER.with_borrow_mut(|buffer| {
-            let (front, back) = self.config.room_around();
-            buffer.set_room(front, back);
             buffer.set_max_datagrams(self.io.max_batch());
-            let sent = match self.transmit_shards(now, peer, state, buffer, icmp) {
-                Some(sent) => sent,
+            let sent = match self.shards.sender(peer, state.connection.peer_kind()) {
+                Some(sender) => self.transmit_shards(now, peer, state, (&sender, buffer), icmp),
                 None => self.transmit_plain(now, peer, state, buffer, icmp),
             };
             if sent == Sent::Unreachable {
@@ -107,6 +105,7 @@ impl EndpointShared {
         })
     }
 
+    /// Without FEC.
     fn transmit_plain(
         &self,
         now: Instant,
@@ -115,6 +114,7 @@ impl EndpointShared {
         buffer: &mut TransmitBuffer,
         icmp: &mut Vec<IcmpError>,
     ) -> Sent {
+        buffer.set_room(self.envelope.front, self.envelope.back);
         let Some(batch) = state.connection.poll_batch(now, buffer) else { return Sent::Nothing };
         if !self.envelope.is_null() {
             // Room was left, so it is in the buffer.
