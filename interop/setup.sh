@@ -27,6 +27,7 @@ mkdir -p target/peers
     # Both are the same source; -trimpath and no VCS stamp, so that nothing but the version differs.
     go build -trimpath -buildvcs=false -o ../target/peers/kcp-go-5.6.72 .
     go build -trimpath -buildvcs=false -modfile=v561.mod -o ../target/peers/kcp-go-5.6.1 .
+    go build -trimpath -buildvcs=false -o ../target/peers/fecvectors ./fecvectors
     # Nothing but the standard library: a module without dependencies.
     cd std
     go build -trimpath -buildvcs=false -o ../../target/peers/std .

@@ -15,8 +15,8 @@ Commands:
 
 const ADDRESSES: &str = "\
 Addresses: kcp://HOST:PORT (default scheme), tcp://, udp://; :PORT alone listens on all; IPv6 in brackets
-Settings:  --profile fast3 --wire classic --mtu 1350 --snd-wnd 512 --rcv-wnd 512 …
-           or in the address, quoted: 'kcp://host:29900?profile=fast3,mtu=1350'
+Settings:  --crypt aes-128-gcm --key-file F --fec 10/3 --profile fast3 --wire classic …
+           or in the address, quoted: 'kcp://host:29900?profile=fast3,key-file=F'
            (all of them: sendoff connect -h)
 Messages:  --frame le32 --format hex …
 More:      sendoff man, sendoff completions SHELL
@@ -91,6 +91,8 @@ pub enum Command {
     /// Is a KCP server there, and how far away?
     #[command(after_help = PING_HELP)]
     Ping(PingArgs),
+    /// Measure on this machine
+    Bench(BenchArgs),
     /// Print a completion script for a shell
     #[command(hide = true)]
     Completions {
@@ -234,7 +236,7 @@ Works with any KCP server, and tells which kind it is. An extended one keeps not
 A stock server opens an empty connection for that. At most one is left there: each probe is of a
 new conversation from the same port, which takes the place of the last.
 It may answer at its next flush: then a time includes up to its interval, often up to 100 ms.
-Settings in the address are checked, but not needed.
+Settings in the address are checked; those of encryption count.
 Exit: 0 something answered (also when interrupted), 1 nothing did, 2 usage, 130 interrupted twice.";
 
 /// `ping`.
@@ -249,9 +251,44 @@ pub struct PingArgs {
     /// From one probe to the next
     #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = parse_interval, allow_hyphen_values = true)]
     pub interval: Duration,
+    /// A sealed server answers none but sealed probes.
+    #[command(flatten)]
+    pub settings: SettingFlags<true, true>,
     /// How long to wait for an answer
     #[arg(short = 'W', long, value_name = "SECONDS", default_value = "2", value_parser = parse_duration_above_zero, allow_hyphen_values = true)]
     pub timeout: Duration,
+}
+
+/// `bench`.
+#[derive(Debug, clap::Args)]
+pub struct BenchArgs {
+    /// What is measured.
+    #[command(subcommand)]
+    pub kind: BenchKind,
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum BenchKind {
+    /// How fast each cipher seals and opens datagrams, in this process, on one core
+    #[command(after_help = "MB/s are of whole datagrams; 1 MB is a million bytes.")]
+    Ciphers(BenchCiphersArgs),
+}
+
+/// `bench ciphers`.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub struct BenchCiphersArgs {
+    /// Bytes of a datagram, 64 to 65507
+    #[arg(long, value_name = "BYTES", default_value_t = 1_400, value_parser = parse_datagram_size, allow_hyphen_values = true)]
+    pub size: usize,
+    /// Time for each cipher
+    #[arg(long, value_name = "TIME", default_value = "400ms", value_parser = parse_duration_above_zero, allow_hyphen_values = true)]
+    pub time: Duration,
+}
+
+fn parse_datagram_size(text: &str) -> Result<usize, String> {
+    let fits = |size: &usize| (64..=65_507).contains(size);
+    text.parse().ok().filter(fits).ok_or_else(|| "must be 64 to 65507 bytes".into())
 }
 
 /// Probes cost the other side a connection each: no floods.
@@ -308,6 +345,9 @@ mod tests {
             "sendoff connect h:1 --code 5",
             "sendoff listen :1 --code -1",
             "sendoff ping h:1 -c 0",
+            "sendoff ping h:1 --mtu 100",
+            "sendoff bench",
+            "sendoff bench ciphers --size 63",
             "sendoff ping h:1 -i 1ms",
             "sendoff listen :1 --read-timeout 0",
             "sendoff listen :1 --connect-timeout 1s",

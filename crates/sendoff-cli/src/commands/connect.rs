@@ -32,6 +32,9 @@ pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) 
     check_farewell(&address, &args.farewell)?;
     let cut = Cut::new(&args.messages, &address, &options)?;
     let format = Format::chosen(&args.messages, &report)?;
+    if args.settings.shows_secret() {
+        report.event(&Event::SecretShown);
+    }
     let stream = tokio::select! {
         stream = open::connect(&address, options, args.early) => stream?,
         () = interrupts.first() => return Ok(Outcome::Interrupted),

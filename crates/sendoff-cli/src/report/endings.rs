@@ -1,6 +1,6 @@
 //! The end of a connection, in words.
 
-use crate::units::{bytes, count, duration};
+use crate::units::{bytes, count, duration, plural};
 use anyhow::anyhow;
 use sendoff::{Cause, Ending, Party, Silence, code, code_name};
 use std::io;
@@ -78,7 +78,16 @@ pub fn failure(peer: &str, ending: &Ending) -> anyhow::Error {
         }
         Cause::Refused => return anyhow!("{peer} refused the connection (port unreachable)"),
         Cause::Reset => format!("{peer} is gone (port unreachable) after {lasted}"),
-        Cause::TimedOut(Silence::Opening) => format!("{peer} has not answered within {lasted}"),
+        Cause::TimedOut(Silence::Opening) => match ending.datagrams_unopened {
+            None => format!("{peer} has not answered within {lasted}"),
+            Some(0) => format!("{peer} has not answered within {lasted}, or has another key or cipher"),
+            Some(n) => {
+                let what = plural(n, "datagram");
+                format!(
+                    "{peer}: nothing that came within {lasted} could be opened: {what} (wrong key or cipher?)"
+                )
+            }
+        },
         Cause::TimedOut(Silence::KeepAlive) => {
             format!("{peer} is gone after {lasted}: silent for {silent}, 3 probes unanswered")
         }

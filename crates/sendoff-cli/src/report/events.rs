@@ -5,7 +5,7 @@ use crate::{
     commands::Kcp,
     units::{bytes, count, duration, plural, setting_duration},
 };
-use sendoff::{Ending, Peer, PeerKind, Wire};
+use sendoff::{Cipher, Ending, Peer, PeerKind, Wire};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -18,11 +18,25 @@ pub enum Event {
         local: Peer,
         /// What it speaks, if it is KCP.
         wire: Option<Wire>,
+        /// How it is encrypted.
+        cipher: Cipher,
         /// After how long a silence a peer is forgotten, if it is UDP.
         idle: Option<Duration>,
     },
     /// Anybody on the way can read and forge what passes.
-    NotEncrypted,
+    NotEncrypted {
+        /// Which is none, or as good as none.
+        cipher: Cipher,
+    },
+    /// A secret stands on the command line.
+    SecretShown,
+    /// Datagrams came that can't be opened.
+    CannotOpen {
+        /// Since the last such event.
+        datagrams: u64,
+        /// Since the start.
+        total: u64,
+    },
     /// Fewer connections have room than a user may want.
     FewFiles {
         /// Open files that the system allows.
@@ -123,20 +137,28 @@ impl Event {
     /// The event as a line for a person.
     pub fn to_line(&self, paint: Paint) -> String {
         match self {
-            Self::Listening { local, wire, idle } => {
+            Self::Listening { local, wire, cipher, idle } => {
                 let welcome = match (wire, idle) {
-                    (Some(Wire::Classic), _) => " (classic: peers can't say goodbye)".into(),
-                    (Some(Wire::Required), _) => " (extended peers only)".into(),
-                    (Some(_), _) => " (extended; stock peers welcome)".into(),
+                    (Some(Wire::Classic), _) => Some("classic: peers can't say goodbye".into()),
+                    (Some(Wire::Required), _) => Some("extended peers only".into()),
+                    (Some(_), _) => Some("extended; stock peers welcome".into()),
                     (None, Some(idle)) => {
-                        format!(" (a peer is forgotten after {} of silence)", setting_duration(*idle))
+                        Some(format!("a peer is forgotten after {} of silence", setting_duration(*idle)))
                     }
-                    (None, None) => String::new(),
+                    (None, None) => None,
                 };
-                format!("listening on {}://{local}{welcome}", local.transport())
+                let sealed = (*cipher != Cipher::Null).then(|| cipher.to_string());
+                let words: Vec<String> = welcome.into_iter().chain(sealed).collect();
+                let words = if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) };
+                format!("listening on {}://{local}{words}", local.transport())
             }
-            Self::NotEncrypted => {
-                let warning = "anybody on the way can read and change what passes: kcp:// is not encrypted";
+            Self::NotEncrypted { cipher } => {
+                let why = match cipher {
+                    Cipher::Null => "is not encrypted without --crypt".to_owned(),
+                    Cipher::None => "is not encrypted by --crypt none".to_owned(),
+                    cipher => format!("is hardly encrypted by --crypt {cipher}, which is no cipher to trust"),
+                };
+                let warning = format!("anybody on the way can read and change what passes: kcp:// {why}");
                 format!("{} {warning}", paint.yellow("warning:"))
             }
             Self::FewFiles { limit, connections } => {
@@ -145,6 +167,20 @@ impl Event {
                 let words =
                     format!("{files} files may be open (ulimit -Hn): room for about {room} at a time");
                 format!("{} {words}", paint.yellow("warning:"))
+            }
+            Self::SecretShown => {
+                let warning = "everybody on this machine can see a secret on the command line";
+                format!("{} {warning}: --key-file keeps it", paint.yellow("warning:"))
+            }
+            Self::CannotOpen { datagrams, total } => {
+                let what = match datagrams {
+                    1 => "1 datagram".to_owned(),
+                    n => format!("{} datagrams", count(*n)),
+                };
+                let total =
+                    if total > datagrams { format!(", {} in all", count(*total)) } else { String::new() };
+                let words = format!("{what} could not be opened (another key or cipher, or forged){total}");
+                format!("{} {words}", paint.yellow("sendoff:"))
             }
             Self::Opened { number, peer, kcp } => {
                 let (number, opened) = (number_of(*number, paint), paint.green("opened"));
@@ -195,12 +231,18 @@ impl Event {
 
     fn to_value(&self) -> Value {
         match self {
-            Self::Listening { local, wire, idle } => json!({
+            Self::Listening { local, wire, cipher, idle } => json!({
                 "event": "listening", "scheme": local.transport(), "address": local.to_string(),
                 "port": local.socket_addr().map(|addr| addr.port()), "wire": wire.map(|wire| wire.to_string()),
-                "idle_ms": idle.map(milliseconds),
+                "crypt": wire.map(|_| cipher.name()), "idle_ms": idle.map(milliseconds),
             }),
-            Self::NotEncrypted => json!({"event": "warning", "warning": "not encrypted"}),
+            Self::NotEncrypted { cipher } => {
+                json!({"event": "warning", "warning": "not encrypted", "crypt": cipher.name()})
+            }
+            Self::SecretShown => json!({"event": "warning", "warning": "secret on the command line"}),
+            Self::CannotOpen { datagrams, total } => {
+                json!({"event": "cannot_open", "datagrams": datagrams, "total": total})
+            }
             Self::FewFiles { limit, connections } => json!({
                 "event": "warning", "warning": "few files", "limit": limit, "connections": connections,
             }),
@@ -386,12 +428,15 @@ mod tests {
     #[test]
     fn events_are_objects_with_an_event_member() {
         let local = Peer::new("kcp", "127.0.0.1:8080".parse().unwrap());
-        let value =
-            serde_json::to_value(Event::Listening { local, wire: Some(Wire::Extended), idle: None }).unwrap();
+        let (wire, cipher) = (Some(Wire::Extended), Cipher::Aes128Gcm);
+        let value = serde_json::to_value(Event::Listening { local, wire, cipher, idle: None }).unwrap();
         let address = "127.0.0.1:8080";
         assert_eq!(
             value,
-            json!({"event": "listening", "scheme": "kcp", "address": address, "port": 8080, "wire": "extended", "idle_ms": null})
+            json!({
+                "event": "listening", "scheme": "kcp", "address": address, "port": 8080, "wire": "extended",
+                "crypt": "aes-128-gcm", "idle_ms": null,
+            })
         );
     }
 }

@@ -1,7 +1,9 @@
 //! One UDP socket and all its connections.
 
 mod driver;
+mod envelope;
 mod inbox;
+mod shards;
 mod shared;
 mod stats;
 mod timers;
@@ -106,7 +108,7 @@ impl KcpEndpoint {
         self.connect_shared(addr, config).await
     }
 
-    /// Opens a connection from this socket with settings of its own.
+    /// Opens a connection from this socket with settings of its own; the cipher is the endpoint's.
     ///
     /// Returns once the peer has answered, as [`KcpStream::connect_with`] does. A further connection to the
     /// same address shares the socket if that peer is sendoff too; otherwise it gets one of its own, because
@@ -114,7 +116,7 @@ impl KcpEndpoint {
     ///
     /// # Errors
     /// As `KcpStream::connect_with`; `AddrInUse` when `conv` was set and is in use, or was within the last
-    /// 10 s; when the endpoint is closed.
+    /// 10 s; `InvalidInput` when a cipher or key was set that isn't the endpoint's; when the endpoint is closed.
     pub async fn connect_with(&self, addr: impl ToSocketAddrs, config: Config) -> io::Result<KcpStream> {
         self.connect_shared(addr, Arc::new(config)).await
     }
@@ -143,6 +145,7 @@ impl KcpEndpoint {
         config: Arc<Config>,
         opening: Opening,
     ) -> io::Result<KcpStream> {
+        let config = self.with_own_cipher(config)?;
         let remote = resolve(addr, |a| self.shared.can_reach(a)).await?;
         if config.conv_value().is_some_and(|conv| self.shared.is_taken(remote, conv)) {
             let text = format!("conversation with {remote}: this id is in use");
@@ -154,6 +157,27 @@ impl KcpEndpoint {
             return Ok(stream);
         }
         self.open(remote, config, opening)
+    }
+
+    /// One socket has one cipher: a datagram is opened before its connection is known.
+    fn with_own_cipher(&self, config: Arc<Config>) -> io::Result<Arc<Config>> {
+        let (own, asked) = (self.shared.config.crypt_value(), config.crypt_value());
+        if asked.overhead() == 0 {
+            return Ok(if own.overhead() == 0 {
+                config
+            } else {
+                Arc::new(Config::clone(&config).crypt(own.clone()))
+            });
+        }
+        if self.shared.envelope.is_of(asked)? {
+            return Ok(config);
+        }
+        let (own, asked) = (own.cipher(), asked.cipher());
+        let text = match own == asked {
+            true => format!("{asked} with another key than the endpoint's: one socket has one key"),
+            false => format!("{asked} where the endpoint has {own}: one socket has one cipher"),
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidInput, text))
     }
 
     /// A connection with a connected socket of its own, which the system tells of refusals.

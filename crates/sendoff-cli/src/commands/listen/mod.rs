@@ -3,6 +3,7 @@
 mod child;
 mod connection;
 mod limits;
+mod strangers;
 
 use super::{connect::check_farewell, conversation, open};
 use crate::{
@@ -15,8 +16,9 @@ use crate::{
 use anyhow::Context;
 use child::Program;
 use connection::Connection;
-use sendoff::{Address, AnyListener, AnyStream, Farewell, KcpEndpoint, KcpListener, Options, Peer};
+use sendoff::{Address, AnyListener, AnyStream, Cipher, Farewell, KcpEndpoint, KcpListener, Options, Peer};
 use std::time::Duration;
+use strangers::Strangers;
 use tokio::{task::JoinSet, time::timeout};
 
 /// What to do with each connection.
@@ -58,6 +60,9 @@ enum Work {
 pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> anyhow::Result<Outcome> {
     let address: Address = args.address.parse().map_err(Usage::from)?;
     let mut options = args.settings.options(&address)?;
+    if args.settings.shows_secret() {
+        report.event(&Event::SecretShown);
+    }
     check_farewell(&address, &args.farewell)?;
     let cut = Cut::new(&args.messages, &address, &options)?;
     let format = Format::chosen(&args.messages, &report)?;
@@ -102,13 +107,15 @@ impl Listener {
         let is_kcp = address.scheme() == "kcp";
         let wire = is_kcp.then(|| options.kcp.wire_value());
         let idle = (address.scheme() == "udp").then(|| options.udp.idle_time());
+        let cipher = if is_kcp { options.kcp.crypt_value().cipher() } else { Cipher::Null };
         let any = open::bind(address, options).await?;
         let endpoint = any.acceptor().map(KcpListener::endpoint).cloned();
         let local = any.local();
         let exposed = local.socket_addr().is_some_and(|addr| !addr.ip().is_loopback());
-        report.event(&Event::Listening { local, wire, idle });
-        if is_kcp && exposed {
-            report.event(&Event::NotEncrypted);
+        report.event(&Event::Listening { local, wire, cipher, idle });
+        let hides_nothing = matches!(cipher, Cipher::Null | Cipher::None | Cipher::Xor);
+        if is_kcp && exposed && hides_nothing {
+            report.event(&Event::NotEncrypted { cipher });
         }
         Ok(Self { any, endpoint })
     }
@@ -144,10 +151,12 @@ async fn many(
     // Passed on, so that the log says why before the connections end.
     let (stop, stopping) = Interrupts::relayed();
     let (mut accepted_so_far, mut full) = (0, false);
+    let mut strangers = Strangers::new(listener.endpoint.as_ref());
     loop {
         let (mut stream, peer) = loop {
             tokio::select! {
                 accepted = listener.accept() => break accepted?,
+                () = strangers.heard(&report) => {}
                 Some(served) = connections.join_next() => served??,
                 () = interrupts.first() => {
                     report.event(&Event::Interrupted { connections: connections.len() });
@@ -215,9 +224,13 @@ async fn once(
     report: Report,
     mut interrupts: Interrupts,
 ) -> anyhow::Result<Outcome> {
-    let (stream, peer) = tokio::select! {
-        accepted = listener.accept() => accepted?,
-        () = interrupts.first() => return Ok(Outcome::Interrupted),
+    let mut strangers = Strangers::new(listener.endpoint.as_ref());
+    let (stream, peer) = loop {
+        tokio::select! {
+            accepted = listener.accept() => break accepted?,
+            () = strangers.heard(&report) => {}
+            () = interrupts.first() => return Ok(Outcome::Interrupted),
+        }
     };
     listener.any.close();
     let connection = Connection::new(1, &stream, peer.clone());
