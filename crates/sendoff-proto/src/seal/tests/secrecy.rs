@@ -94,7 +94,8 @@ fn names_are_kcptuns_and_come_back() {
         let expected = CryptError::KeyLength { cipher, expected: cipher.key_len(), given: wrong.len() };
         assert_eq!(Crypt::new(cipher, &wrong).unwrap_err(), expected);
     }
-    let overheads = ["aes", "aes-128-gcm", "none", "null"].map(|name| name.parse::<Cipher>().unwrap().overhead());
+    let overheads =
+        ["aes", "aes-128-gcm", "none", "null"].map(|name| name.parse::<Cipher>().unwrap().overhead());
     assert_eq!(overheads, [20, 28, 20, 0]);
     assert_eq!("rot13".parse::<Cipher>().unwrap_err().to_string(), "unknown cipher \"rot13\"");
     #[cfg(not(feature = "legacy-ciphers"))]
@@ -111,7 +112,10 @@ fn aws_lc_rs_and_rust_crypto_seal_alike() {
     for len in [16, 24, 32] {
         let key = content(len);
         for size in [0, 1, 15, 16, 17, 1_372] {
-            assert!(crate::seal::gcm::backends_agree(&key, &content(size)), "a key of {len} bytes, {size} bytes");
+            assert!(
+                crate::seal::gcm::backends_agree(&key, &content(size)),
+                "a key of {len} bytes, {size} bytes"
+            );
         }
     }
 }
