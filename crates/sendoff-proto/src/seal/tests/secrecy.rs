@@ -9,6 +9,16 @@ const _: () = is_shared::<Sealer>();
 const _: () = is_shared::<crate::seal::Opener>();
 const _: () = is_shared::<Crypt>();
 
+const fn is_wiped_when_dropped<T: zeroize::ZeroizeOnDrop>() {}
+const _: () = is_wiped_when_dropped::<aes::Aes128Enc>();
+const _: () = is_wiped_when_dropped::<aes::Aes256Enc>();
+#[cfg(feature = "legacy-ciphers")]
+const _: () = {
+    is_wiped_when_dropped::<blowfish::Blowfish>();
+    is_wiped_when_dropped::<cast5::Cast5>();
+    is_wiped_when_dropped::<sm4::Sm4>();
+};
+
 /// The nonces of a batch, as they are on the wire.
 fn nonces(sealer: &Sealer, count: usize) -> Vec<Vec<u8>> {
     let crypt = sealer.crypt();
