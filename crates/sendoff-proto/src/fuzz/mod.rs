@@ -4,12 +4,14 @@
 mod datagram;
 mod input;
 mod operations;
+mod seal;
 
 #[cfg(test)]
 mod tests;
 
 pub use datagram::datagram;
 pub use operations::operations;
+pub use seal::seal;
 
 use crate::{
     Backoff, Config, Congestion, Connection, Conv, Mode, NoDelay, Profile, Wire,

@@ -62,3 +62,13 @@ fn random_datagrams_break_nothing() {
 fn random_operations_deliver_every_byte_once() {
     run_random(0..500, operations);
 }
+
+#[test]
+fn datagrams_of_the_corpus_open_only_as_they_were_sealed() {
+    run_corpus("seal", seal);
+}
+
+#[test]
+fn random_datagrams_open_only_as_they_were_sealed() {
+    run_random(0..2_000, seal);
+}
