@@ -1,6 +1,7 @@
 //! Settings, checked when they are made: a [`Config`] that exists is a valid one.
 
 use crate::{
+    fec::{FEC_OVERHEAD, Fec},
     profile::{Backoff, Profile},
     seal::Crypt,
     seq::Conv,
@@ -46,14 +47,14 @@ pub enum ConfigError {
     /// The blocks that are required don't fit.
     #[error("mtu {0}: must be at least 128 bytes with wire required")]
     RequiredMtu(usize),
-    /// What encryption takes of each datagram leaves too little for KCP.
-    #[error("mtu {mtu}: must be at least {least} bytes, {overhead} of them for encryption")]
+    /// What encryption and forward error correction take of each datagram leaves too little for KCP.
+    #[error("mtu {mtu}: must be at least {least} bytes, {overhead} of them for encryption and FEC")]
     SealedMtu {
         /// What was given.
         mtu: usize,
         /// What would do.
         least: usize,
-        /// What encryption takes.
+        /// What encryption and forward error correction take.
         overhead: usize,
     },
     /// The send window is out of range.
@@ -110,6 +111,8 @@ pub struct Config {
     mode: Mode,
     mtu: usize,
     crypt: Crypt,
+    fec: Option<Fec>,
+    fec_auto: bool,
     send_window: u32,
     recv_window: u32,
     keep_alive: Option<Option<Duration>>,
@@ -132,6 +135,8 @@ impl Default for Config {
             mode: Mode::default(),
             mtu: 1_400,
             crypt: Crypt::null(),
+            fec: None,
+            fec_auto: false,
             send_window: 1_024,
             recv_window: 1_024,
             keep_alive: None,
@@ -248,6 +253,25 @@ impl Config {
     pub fn crypt(mut self, crypt: Crypt) -> Self {
         self.crypt = crypt;
         self.mtu = self.mtu.max(self.least_mtu());
+        self
+    }
+
+    /// Forward error correction of what is sent: parity shards, from which the peer makes good what was lost. Default:
+    /// none. What is received is decoded in any case, whatever the ratio of the peer. It takes 8 bytes of each datagram.
+    ///
+    /// A stock peer of kcp-go before 5.6.8 must have the same ratio: with another it corrupts what it reads.
+    #[must_use]
+    pub fn fec(mut self, fec: impl Into<Option<Fec>>) -> Self {
+        (self.fec, self.fec_auto) = (fec.into(), false);
+        self.mtu = self.mtu.max(self.least_mtu());
+        self
+    }
+
+    /// The same with as much parity as the losses call for, from none to that of `most`.
+    #[must_use]
+    pub fn fec_auto(mut self, most: Fec) -> Self {
+        self = self.fec(most);
+        self.fec_auto = true;
         self
     }
 
@@ -380,11 +404,22 @@ impl Config {
         &self.crypt
     }
 
+    /// See [`fec`](Self::fec).
+    pub fn fec_value(&self) -> Option<Fec> {
+        self.fec
+    }
+
+    /// See [`fec_auto`](Self::fec_auto).
+    pub fn is_fec_auto(&self) -> bool {
+        self.fec_auto
+    }
+
     /// Bytes of each datagram that are not KCP's, in front of its segments and behind them: what encryption
-    /// takes. A [`TransmitBuffer`](crate::TransmitBuffer) leaves them free.
+    /// and forward error correction take. A [`TransmitBuffer`](crate::TransmitBuffer) leaves them free.
     #[inline]
     pub fn room_around(&self) -> (usize, usize) {
-        (self.crypt.front(), self.crypt.back())
+        let shard_header = if self.fec.is_some() { FEC_OVERHEAD } else { 0 };
+        (self.crypt.front() + shard_header, self.crypt.back())
     }
 
     /// The same, together.

@@ -30,6 +30,7 @@ mod config;
 mod congestion;
 mod connection;
 mod endpoint;
+pub mod fec;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
@@ -47,6 +48,7 @@ pub use connection::{
     Party, PeerKind, Remains, Role, Silence, TransmitBuffer, code, code_name,
 };
 pub use endpoint::{Answer, DropReason, Endpoint, Lease, Route, RouteStats};
+pub use fec::{Fec, FecError, FecStats};
 pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use random::SeedSource;
 pub use seal::{Cipher, Crypt, CryptError, Key, OpenError, Opener, Sealer};

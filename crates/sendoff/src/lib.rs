@@ -64,9 +64,9 @@ pub use framing::{
 pub use listener::KcpListener;
 pub use sendoff_proto::{
     Backoff, Cause, Cipher, Config, ConfigError, Congestion, ConnectionStats, Conv, Crypt, CryptError,
-    Direction, Ending, Farewell, Key, MessageError, MessageTooLarge, Mode, NoDelay, OpenError, Opener,
-    ParseConvError, Party, PeerKind, Profile, Role, Sealer, SeqNumber, Silence, SocketOptions, Tap,
-    TappedDatagram, Timestamp, Wire, code, code_name, wire,
+    Direction, Ending, Farewell, Fec, FecError, FecStats, Key, MessageError, MessageTooLarge, Mode, NoDelay,
+    OpenError, Opener, ParseConvError, Party, PeerKind, Profile, Role, Sealer, SeqNumber, Silence,
+    SocketOptions, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
 };
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
 pub use transport::{

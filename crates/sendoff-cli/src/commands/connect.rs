@@ -28,13 +28,13 @@ pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) 
     let address: Address = args.address.parse().map_err(Usage::from)?;
     let (host, _) = address.destination().map_err(Usage::from)?;
     let options = args.settings.options(&address)?;
-    if args.settings.shows_secret() {
-        report.event(&Event::SecretShown);
-    }
     only_of_kcp(&address, "--early", args.early)?;
     check_farewell(&address, &args.farewell)?;
     let cut = Cut::new(&args.messages, &address, &options)?;
     let format = Format::chosen(&args.messages, &report)?;
+    if args.settings.shows_secret() {
+        report.event(&Event::SecretShown);
+    }
     let stream = tokio::select! {
         stream = open::connect(&address, options, args.early) => stream?,
         () = interrupts.first() => return Ok(Outcome::Interrupted),

@@ -18,8 +18,8 @@ pub enum Event {
         local: Peer,
         /// What it speaks, if it is KCP.
         wire: Option<Wire>,
-        /// How it is encrypted, if it is KCP.
-        cipher: Option<Cipher>,
+        /// How it is encrypted.
+        cipher: Cipher,
         /// After how long a silence a peer is forgotten, if it is UDP.
         idle: Option<Duration>,
     },
@@ -138,20 +138,19 @@ impl Event {
     pub fn to_line(&self, paint: Paint) -> String {
         match self {
             Self::Listening { local, wire, cipher, idle } => {
-                let sealed = match cipher {
-                    None | Some(Cipher::Null) => String::new(),
-                    Some(cipher) => format!("; {cipher}"),
-                };
                 let welcome = match (wire, idle) {
-                    (Some(Wire::Classic), _) => format!(" (classic: peers can't say goodbye{sealed})"),
-                    (Some(Wire::Required), _) => format!(" (extended peers only{sealed})"),
-                    (Some(_), _) => format!(" (extended; stock peers welcome{sealed})"),
+                    (Some(Wire::Classic), _) => Some("classic: peers can't say goodbye".into()),
+                    (Some(Wire::Required), _) => Some("extended peers only".into()),
+                    (Some(_), _) => Some("extended; stock peers welcome".into()),
                     (None, Some(idle)) => {
-                        format!(" (a peer is forgotten after {} of silence)", setting_duration(*idle))
+                        Some(format!("a peer is forgotten after {} of silence", setting_duration(*idle)))
                     }
-                    (None, None) => String::new(),
+                    (None, None) => None,
                 };
-                format!("listening on {}://{local}{welcome}", local.transport())
+                let sealed = (*cipher != Cipher::Null).then(|| cipher.to_string());
+                let words: Vec<String> = welcome.into_iter().chain(sealed).collect();
+                let words = if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) };
+                format!("listening on {}://{local}{words}", local.transport())
             }
             Self::NotEncrypted { cipher } => {
                 let why = match cipher {
@@ -162,23 +161,26 @@ impl Event {
                 let warning = format!("anybody on the way can read and change what passes: kcp:// {why}");
                 format!("{} {warning}", paint.yellow("warning:"))
             }
-            Self::SecretShown => {
-                let warning = "everybody on this machine can see a secret on the command line";
-                format!("{} {warning}: --key-file keeps it", paint.yellow("warning:"))
-            }
-            Self::CannotOpen { datagrams, total } => {
-                let what = plural(*datagrams, "datagram");
-                let total =
-                    if total > datagrams { format!(", {} in all", count(*total)) } else { String::new() };
-                let words = format!("{what} could not be opened (another key or cipher, or forged){total}");
-                format!("{} {words}", paint.yellow("sendoff:"))
-            }
             Self::FewFiles { limit, connections } => {
                 let files = count(*limit);
                 let room = plural(*connections, "connection");
                 let words =
                     format!("{files} files may be open (ulimit -Hn): room for about {room} at a time");
                 format!("{} {words}", paint.yellow("warning:"))
+            }
+            Self::SecretShown => {
+                let warning = "everybody on this machine can see a secret on the command line";
+                format!("{} {warning}: --key-file keeps it", paint.yellow("warning:"))
+            }
+            Self::CannotOpen { datagrams, total } => {
+                let what = match datagrams {
+                    1 => "1 datagram".to_owned(),
+                    n => format!("{} datagrams", count(*n)),
+                };
+                let total =
+                    if total > datagrams { format!(", {} in all", count(*total)) } else { String::new() };
+                let words = format!("{what} could not be opened (another key or cipher, or forged){total}");
+                format!("{} {words}", paint.yellow("sendoff:"))
             }
             Self::Opened { number, peer, kcp } => {
                 let (number, opened) = (number_of(*number, paint), paint.green("opened"));
@@ -232,7 +234,7 @@ impl Event {
             Self::Listening { local, wire, cipher, idle } => json!({
                 "event": "listening", "scheme": local.transport(), "address": local.to_string(),
                 "port": local.socket_addr().map(|addr| addr.port()), "wire": wire.map(|wire| wire.to_string()),
-                "crypt": cipher.map(Cipher::name), "idle_ms": idle.map(milliseconds),
+                "crypt": wire.map(|_| cipher.name()), "idle_ms": idle.map(milliseconds),
             }),
             Self::NotEncrypted { cipher } => {
                 json!({"event": "warning", "warning": "not encrypted", "crypt": cipher.name()})
@@ -426,13 +428,14 @@ mod tests {
     #[test]
     fn events_are_objects_with_an_event_member() {
         let local = Peer::new("kcp", "127.0.0.1:8080".parse().unwrap());
-        let (wire, cipher) = (Some(Wire::Extended), Some(Cipher::Aes128Gcm));
+        let (wire, cipher) = (Some(Wire::Extended), Cipher::Aes128Gcm);
         let value = serde_json::to_value(Event::Listening { local, wire, cipher, idle: None }).unwrap();
+        let address = "127.0.0.1:8080";
         assert_eq!(
             value,
             json!({
-                "event": "listening", "scheme": "kcp", "address": "127.0.0.1:8080", "port": 8080,
-                "wire": "extended", "crypt": "aes-128-gcm", "idle_ms": null,
+                "event": "listening", "scheme": "kcp", "address": address, "port": 8080, "wire": "extended",
+                "crypt": "aes-128-gcm", "idle_ms": null,
             })
         );
     }

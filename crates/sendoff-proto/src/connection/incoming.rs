@@ -37,6 +37,14 @@ pub(super) struct Arrival {
     /// Something in it was believed.
     pub(super) believed: bool,
     pushed_first: bool,
+    /// It was made good by parity: it may be old.
+    recovered: bool,
+}
+
+impl Arrival {
+    pub(super) fn of_recovered() -> Self {
+        Self { recovered: true, ..Self::default() }
+    }
 }
 
 impl Connection {
@@ -77,14 +85,14 @@ impl Connection {
         self.stats.failed_to_open += datagrams;
     }
 
-    fn after_datagram(&mut self, now: Instant, arrival: &Arrival) {
+    pub(super) fn after_datagram(&mut self, now: Instant, arrival: &Arrival) {
         if self.phase == Phase::Ended {
             return;
         }
-        if let Some(rtt) = arrival.sample {
+        if let Some(rtt) = arrival.sample.filter(|_| !arrival.recovered) {
             self.rtt.sample(rtt);
         }
-        if self.role == Role::Client && arrival.believed {
+        if self.role == Role::Client && arrival.believed && !arrival.recovered {
             if !arrival.welcomed {
                 // Its WELCOMEs have stopped: it knows that we know it.
                 self.timers.stop(Timer::Greeting);
@@ -149,7 +157,7 @@ impl Connection {
     }
 
     /// A segment of plain KCP.
-    fn handle_plain(&mut self, now: Instant, segment: &SegmentView<'_>, arrival: &mut Arrival) {
+    pub(super) fn handle_plain(&mut self, now: Instant, segment: &SegmentView<'_>, arrival: &mut Arrival) {
         let una = segment.una();
         let una_is_current = self.is_una_current(una);
         let una_is_ours = una_is_current || self.is_old_una(una);
@@ -187,7 +195,10 @@ impl Connection {
             self.note_sign_of_life(now);
             arrival.believed |= segment.command() == Command::Push;
         }
-        arrival.delivered |= self.handle_una(una, segment.window());
+        arrival.delivered |= match arrival.recovered {
+            true => self.handle_una_alone(una),
+            false => self.handle_una(una, segment.window()),
+        };
     }
 
     /// Whether una lies in what is in flight.

@@ -48,6 +48,8 @@ pub struct ConnectionStats {
     pub failed_to_open: u64,
     /// Datagrams sent.
     pub datagrams_sent: u64,
+    /// Lost datagrams that forward error correction made good.
+    pub datagrams_recovered: u64,
     /// Datagrams received.
     pub datagrams_received: u64,
     /// Window probes (WASK), PINGs and PROBEs sent.

@@ -228,7 +228,8 @@ impl Connection {
 
     /// Takes full segments into flight that lie one behind the other; says where they begin, and how many they are.
     fn stamp_run(&mut self, now: Instant, buffer: &TransmitBuffer) -> Option<(SeqNumber, usize)> {
-        if self.phase == Phase::Ended
+        if buffer.has_plan()
+            || self.phase == Phase::Ended
             || self.peering.front().is_some()
             || self.unproven.is_some()
             || self.answers.welcome

@@ -9,12 +9,14 @@
 //!
 //! A turn's work is bounded; when there is more, the task yields and goes on.
 
-use super::{now, shared::EndpointShared, timers::DeadlineHeap, transmit::Sent};
+use super::{now, shards::Decoders, shared::EndpointShared, timers::DeadlineHeap, transmit::Sent};
 use crate::{
     stream::{ConnectionShared, ConnectionState, Wakers},
     udp::{Batch, IcmpError, IcmpKind, RecvBuffers},
 };
-use sendoff_proto::{Answer, Connection, Direction, Opening, Role, Route, TappedDatagram, code};
+use sendoff_proto::{
+    Answer, Connection, Direction, Opening, Role, Route, TappedDatagram, code, fec::is_shard,
+};
 use std::{
     cell::Cell,
     collections::VecDeque,
@@ -52,7 +54,7 @@ const WINDOW_GROWTH: Duration = Duration::from_millis(50);
 type Connections = VecDeque<Arc<ConnectionShared>>;
 
 pub(super) struct Driver {
-    shared: Arc<EndpointShared>,
+    pub(super) shared: Arc<EndpointShared>,
     deadlines: DeadlineHeap,
     sleep: Pin<Box<Sleep>>,
     /// Connections with something to look at, first come, first served; one batch each.
@@ -64,6 +66,7 @@ pub(super) struct Driver {
     /// The last turn has left time to tokio to look at the socket.
     looked_again: bool,
     growth: WindowGrowth,
+    pub(super) decoders: Decoders,
 }
 
 /// Whether the socket's buffer has room for larger windows.
@@ -87,6 +90,7 @@ impl Driver {
             postponed: 0,
             looked_again: false,
             growth,
+            decoders: Decoders::default(),
         }
     }
 
@@ -154,11 +158,15 @@ impl Driver {
         };
         let mut datagrams = batch.datagrams().filter_map(open).peekable();
         while let Some(datagram) = datagrams.next() {
+            if is_shard(datagram) {
+                self.take_shard(now, source, local, datagram, last);
+                continue;
+            }
             let Some(connection) = self.route(now, source, local, datagram, last) else { continue };
             let conv = connection.conv().value().to_le_bytes();
             let mut state = connection.lock();
             state.connection.handle_datagram(now, datagram);
-            while let Some(datagram) = datagrams.next_if(|d| d.starts_with(&conv)) {
+            while let Some(datagram) = datagrams.next_if(|d| d.starts_with(&conv) && !is_shard(d)) {
                 state.connection.handle_datagram(now, datagram);
             }
             if local.is_some() {
@@ -171,6 +179,21 @@ impl Driver {
         if failed.get() > 0 {
             self.note_unopened(source, failed.get());
         }
+    }
+
+    /// Lets a connection take something that came.
+    pub(super) fn hand_over(
+        &mut self,
+        connection: &Arc<ConnectionShared>,
+        local: Option<IpAddr>,
+        take: impl FnOnce(&mut Connection),
+    ) {
+        let mut state = connection.lock();
+        take(&mut state.connection);
+        if local.is_some() {
+            state.source = local;
+        }
+        self.list(&mut state, connection);
     }
 
     /// Datagrams came that can't be opened: who waits for an answer from there should learn it.
@@ -190,7 +213,7 @@ impl Driver {
     }
 
     /// The connection of a datagram: mostly that of the one before.
-    fn route(
+    pub(super) fn route(
         &mut self,
         now: Instant,
         source: SocketAddr,
@@ -233,6 +256,7 @@ impl Driver {
             self.shared.count_backlog_drop();
             return None;
         }
+        self.forget_shards(source);
         let seed = self.shared.seeds().next_seed();
         let config = self.shared.config.clone();
         let mut connection = Connection::new(config, conv, opening, now, seed);
@@ -406,6 +430,9 @@ impl Driver {
         ready.into_iter().for_each(Wakers::wake);
         if ended {
             self.shared.remove(now, connection);
+            if !self.shared.has_remote(connection.peer) {
+                self.forget_shards(connection.peer);
+            }
         }
         sent
     }

@@ -34,7 +34,7 @@ pub(super) struct Envelope {
 impl Envelope {
     pub(super) fn new(config: &Config) -> io::Result<Self> {
         let crypt = config.crypt_value();
-        let (front, back) = config.room_around();
+        let (front, back) = (crypt.front(), crypt.back());
         Ok(Self {
             sealer: crypt.sealer(random_seed()?),
             opener: crypt.opener(),

@@ -3,6 +3,7 @@
 mod driver;
 mod envelope;
 mod inbox;
+mod shards;
 mod shared;
 mod stats;
 mod timers;

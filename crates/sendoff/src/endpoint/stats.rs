@@ -1,5 +1,7 @@
 //! What an endpoint has counted.
 
+use crate::FecStats;
+
 /// A snapshot of one socket and its connections. Counters start at 0 and never go back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,6 +36,8 @@ pub struct EndpointStats {
     pub failed_to_open: u64,
     /// Bytes that encryption has added to what was sent.
     pub overhead_bytes: u64,
+    /// What forward error correction has done.
+    pub fec: FecStats,
     /// ICMP errors that were about one of our peers.
     pub icmp_errors: u64,
     /// Datagrams dropped: no segment at their front.

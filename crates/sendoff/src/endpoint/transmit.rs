@@ -88,22 +88,14 @@ impl EndpointShared {
         state: &mut ConnectionState,
         icmp: &mut Vec<IcmpError>,
     ) -> Sent {
-        if self.blocked.load(Ordering::Acquire) {
+        if self.is_blocked() {
             return Sent::Blocked;
         }
         BUFFER.with_borrow_mut(|buffer| {
-            buffer.set_room(self.envelope.front, self.envelope.back);
             buffer.set_max_datagrams(self.io.max_batch());
-            let Some(batch) = state.connection.poll_batch(now, buffer) else { return Sent::Nothing };
-            let size = batch.datagram_size();
-            let sent = if self.envelope.is_null() {
-                self.show_sent(now, peer, batch.contents(), size, None);
-                self.send(peer, state.source, batch.contents(), size, icmp)
-            } else {
-                // Room was left, so it is in the buffer.
-                let contents = buffer.contents_mut();
-                self.seal(now, peer, contents, size);
-                self.send(peer, state.source, contents, size, icmp)
+            let sent = match self.shards.sender(peer, state.connection.peer_kind()) {
+                Some(sender) => self.transmit_shards(now, peer, state, (&sender, buffer), icmp),
+                None => self.transmit_plain(now, peer, state, buffer, icmp),
             };
             if sent == Sent::Unreachable {
                 // Our address may have gone: the system chooses another for the next.
@@ -111,6 +103,41 @@ impl EndpointShared {
             }
             sent
         })
+    }
+
+    /// Without FEC.
+    fn transmit_plain(
+        &self,
+        now: Instant,
+        peer: SocketAddr,
+        state: &mut ConnectionState,
+        buffer: &mut TransmitBuffer,
+        icmp: &mut Vec<IcmpError>,
+    ) -> Sent {
+        buffer.set_room(self.envelope.front, self.envelope.back);
+        let Some(batch) = state.connection.poll_batch(now, buffer) else { return Sent::Nothing };
+        if !self.envelope.is_null() {
+            // Room was left, so it is in the buffer.
+            return self.send_prepared(now, peer, state.source, buffer, icmp);
+        }
+        let size = batch.datagram_size();
+        self.show_sent(now, peer, batch.contents(), size, None);
+        self.send(peer, state.source, batch.contents(), size, icmp)
+    }
+
+    /// Seals the batch that is in the buffer, and sends it.
+    pub(super) fn send_prepared(
+        &self,
+        now: Instant,
+        peer: SocketAddr,
+        source: Option<IpAddr>,
+        buffer: &mut TransmitBuffer,
+        icmp: &mut Vec<IcmpError>,
+    ) -> Sent {
+        let size = buffer.datagram_size();
+        let contents = buffer.contents_mut();
+        self.seal(now, peer, contents, size);
+        self.send(peer, source, contents, size, icmp)
     }
 
     /// Sends a datagram that belongs to no connection.
@@ -128,8 +155,25 @@ impl EndpointShared {
         debug_assert!(size <= MAX_SMALL);
         let Some(datagram) = bytes.get_mut(..size) else { return };
         datagram[front..size - back].copy_from_slice(segments);
+        self.send_sealed(now, to, source, datagram, icmp);
+    }
+
+    /// Seals one datagram, which has the room for it, and sends it.
+    pub(super) fn send_sealed(
+        &self,
+        now: Instant,
+        to: SocketAddr,
+        source: Option<IpAddr>,
+        datagram: &mut [u8],
+        icmp: &mut Vec<IcmpError>,
+    ) {
+        let size = datagram.len();
         self.seal(now, to, datagram, size);
         self.send(to, source, datagram, size, icmp);
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Acquire)
     }
 
     /// Seals a batch in place, and shows it to the tap.

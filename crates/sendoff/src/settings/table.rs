@@ -5,7 +5,7 @@ use super::{
     duration::{Bare, parse_duration, parse_duration_above_zero, parse_duration_as},
     secret::SECRET,
 };
-use crate::{Config, ConfigError, Congestion, Mode, Options, Profile, SocketOptions};
+use crate::{Config, ConfigError, Congestion, Fec, Mode, Options, Profile, SocketOptions};
 use std::{fmt, str::FromStr, time::Duration};
 
 const KCP: &[&str] = &["kcp"];
@@ -148,6 +148,26 @@ pub(super) static TABLE: &[Setting] = &[
         apply: |options, _, value| {
             let bytes = number(value, "50 to 65507 bytes")?;
             kcp(options, |config| config.mtu(bytes))
+        },
+        ..ROW
+    },
+    Setting {
+        name: "fec",
+        value: Some("DATA/PARITY|auto|off"),
+        help: "Parity shards for data shards, as 10/3; auto: as losses call for, up to 10/5 or as auto:10/3 [off]",
+        apply: |options, _, value| {
+            let ratio = |text: &str| Fec::parse_optional(text).map_err(requirement);
+            match value.strip_prefix("auto") {
+                Some("") => fec_auto(options, ratio(FEC_AUTO)?),
+                Some(rest) => match rest.strip_prefix(':') {
+                    Some(most) => fec_auto(options, ratio(most)?),
+                    None => Err("must be data/parity such as 10/3, auto or off".into()),
+                },
+                None => {
+                    let fec = ratio(value)?;
+                    kcp(options, |config| Ok(config.fec(fec)))
+                }
+            }
         },
         ..ROW
     },
@@ -364,6 +384,14 @@ fn switch(value: &str) -> Result<bool, String> {
         "1" => Ok(true),
         _ => Err("must be 0 or 1".into()),
     }
+}
+
+/// The most parity that `fec=auto` takes by itself.
+const FEC_AUTO: &str = "10/5";
+
+fn fec_auto(options: &mut Options, most: Option<Fec>) -> Result<(), String> {
+    let most = most.ok_or("must be data/parity such as auto:10/3")?;
+    kcp(options, |config| Ok(config.fec_auto(most)))
 }
 
 fn keep_alive(value: &str) -> Result<Option<Duration>, String> {

@@ -106,14 +106,15 @@ impl Listener {
     async fn bind(address: &Address, options: Options, report: &Report) -> anyhow::Result<Self> {
         let is_kcp = address.scheme() == "kcp";
         let wire = is_kcp.then(|| options.kcp.wire_value());
-        let cipher = is_kcp.then(|| options.kcp.crypt_value().cipher());
         let idle = (address.scheme() == "udp").then(|| options.udp.idle_time());
+        let cipher = if is_kcp { options.kcp.crypt_value().cipher() } else { Cipher::Null };
         let any = open::bind(address, options).await?;
         let endpoint = any.acceptor().map(KcpListener::endpoint).cloned();
         let local = any.local();
         let exposed = local.socket_addr().is_some_and(|addr| !addr.ip().is_loopback());
         report.event(&Event::Listening { local, wire, cipher, idle });
-        if let Some(cipher @ (Cipher::Null | Cipher::None | Cipher::Xor)) = cipher.filter(|_| exposed) {
+        let hides_nothing = matches!(cipher, Cipher::Null | Cipher::None | Cipher::Xor);
+        if is_kcp && exposed && hides_nothing {
             report.event(&Event::NotEncrypted { cipher });
         }
         Ok(Self { any, endpoint })
@@ -150,7 +151,7 @@ async fn many(
     // Passed on, so that the log says why before the connections end.
     let (stop, stopping) = Interrupts::relayed();
     let (mut accepted_so_far, mut full) = (0, false);
-    let mut strangers = Strangers::new(listener.endpoint.clone());
+    let mut strangers = Strangers::new(listener.endpoint.as_ref());
     loop {
         let (mut stream, peer) = loop {
             tokio::select! {
@@ -220,7 +221,7 @@ async fn once(
     report: Report,
     mut interrupts: Interrupts,
 ) -> anyhow::Result<Outcome> {
-    let mut strangers = Strangers::new(listener.endpoint.clone());
+    let mut strangers = Strangers::new(listener.endpoint.as_ref());
     let (stream, peer) = loop {
         tokio::select! {
             accepted = listener.accept() => break accepted?,
@@ -228,7 +229,6 @@ async fn once(
             () = interrupts.first() => return Ok(Outcome::Interrupted),
         }
     };
-    drop(strangers);
     listener.any.close();
     let connection = Connection::new(1, &stream, peer.clone());
     let outcome = if let Work::Netcat { format } = plan.work {

@@ -1,32 +1,29 @@
-//! Those who have another key or cipher: they are told of, but not for each of their datagrams.
+//! Those who have another key or cipher: told of once a minute at most, however many datagrams they send.
 
 use crate::report::{Event, Report};
 use sendoff::KcpEndpoint;
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
-/// How often the counter is looked at.
+/// How often the counter is looked at, and how often something is said.
 const LOOK: Duration = Duration::from_secs(1);
-
-/// How often something is said at most, whatever strangers send.
 const TELL: Duration = Duration::from_secs(60);
 
-/// What a listener says of datagrams that can't be opened.
-pub struct Strangers {
-    /// Where there is KCP.
-    endpoint: Option<KcpEndpoint>,
+pub(super) struct Strangers<'a> {
+    /// That of KCP: others seal nothing.
+    endpoint: Option<&'a KcpEndpoint>,
     told: u64,
     next: Instant,
 }
 
-impl Strangers {
-    pub fn new(endpoint: Option<KcpEndpoint>) -> Self {
+impl<'a> Strangers<'a> {
+    pub(super) fn new(endpoint: Option<&'a KcpEndpoint>) -> Self {
         Self { endpoint, told: 0, next: Instant::now() + LOOK }
     }
 
-    /// Returns when it has said something. Cancel safe.
-    pub async fn heard(&mut self, report: &Report) {
-        let Some(endpoint) = &self.endpoint else { return std::future::pending().await };
+    /// Returns after it has said something. Cancel safe.
+    pub(super) async fn heard(&mut self, report: &Report) {
+        let Some(endpoint) = self.endpoint else { return pending().await };
         loop {
             sleep_until(self.next).await;
             self.next = Instant::now() + LOOK;
