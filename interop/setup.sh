@@ -24,9 +24,9 @@ fi
 mkdir -p target/peers
 (
     cd go
-    # Both are the same source; -trimpath and no VCS stamp, so that nothing but the version differs.
+    # Both are the same source but for what 5.6.1 has not; -trimpath and no VCS stamp, so that nothing but the version differs.
     go build -trimpath -buildvcs=false -o ../target/peers/kcp-go-5.6.72 .
-    go build -trimpath -buildvcs=false -modfile=v561.mod -o ../target/peers/kcp-go-5.6.1 .
+    go build -trimpath -buildvcs=false -modfile=v561.mod -tags v561 -o ../target/peers/kcp-go-5.6.1 .
     go build -trimpath -buildvcs=false -o ../target/peers/fecvectors ./fecvectors
     # Nothing but the standard library: a module without dependencies.
     cd std

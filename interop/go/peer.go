@@ -1,6 +1,6 @@
 // A kcp-go peer for the interoperability tests: a server that echoes or sinks, and a client that
 // sends a seeded payload and checks its echo. It is built twice, once per version of kcp-go
-// (go.mod and v561.mod), from this one file. Plain KCP: no cipher, no FEC.
+// (go.mod and v561.mod), from this file and one for what differs. No FEC.
 //
 // The first line on stdout of a server is "listening on ADDR"; all else on stdout is one JSON
 // object per line. A line "close" on stdin closes every session that is open; the process ends with
@@ -38,6 +38,7 @@ type options struct {
 	ackNoDelay, echo         bool
 	idle, lifetime, deadline int
 	closeAfter, pause        int
+	crypt, secret            string
 	sendFor, rate            int
 }
 
@@ -65,6 +66,8 @@ func parse() (role string, o options) {
 	f.IntVar(&o.deadline, "deadline-ms", 120000, "client: time for all of it")
 	f.IntVar(&o.idle, "idle-ms", 0, "server: report a connection that was silent for so long; 0: never")
 	f.IntVar(&o.closeAfter, "close-after-ms", -1, "server: close a connection so long after its bytes; -1: never")
+	f.StringVar(&o.crypt, "crypt", "null", "cipher, by kcptun's name")
+	f.StringVar(&o.secret, "secret", "it's a secrect", "what kcptun's key is made from")
 	_ = f.Parse(os.Args[2:])
 	return role, o
 }
@@ -196,7 +199,7 @@ func configure(s *kcp.UDPSession, o options) {
 }
 
 func server(o options) {
-	listener, err := kcp.ListenWithOptions(o.address, nil, 0, 0)
+	listener, err := kcp.ListenWithOptions(o.address, cipher(o), 0, 0)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -255,7 +258,7 @@ func sumHex(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
 func client(o options) {
 	started := time.Now()
-	s, err := kcp.DialWithOptions(o.address, nil, 0, 0)
+	s, err := kcp.DialWithOptions(o.address, cipher(o), 0, 0)
 	if err != nil {
 		log.Fatal(err)
 	}

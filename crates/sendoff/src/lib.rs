@@ -30,7 +30,8 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
-#[cfg(doctest)]
+// It shows encryption too.
+#[cfg(all(doctest, feature = "crypt"))]
 #[doc = include_str!("../../../docs/guide.md")]
 struct Guide;
 

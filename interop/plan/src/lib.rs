@@ -8,5 +8,5 @@ mod options;
 mod payload;
 
 pub use event::{CLOSE, Event, LISTENING, Report, obey_stdin};
-pub use options::{Options, Role, Serve};
+pub use options::{Options, Role, SECRET, Serve};
 pub use payload::{Checker, Chunks, Payload, Sum, sha256_of};
