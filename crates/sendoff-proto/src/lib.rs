@@ -37,6 +37,7 @@ mod profile;
 mod random;
 mod seq;
 mod socket;
+mod supplied;
 mod tap;
 pub mod wire;
 
@@ -50,4 +51,7 @@ pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use random::SeedSource;
 pub use seq::{Conv, ParseConvError, SeqNumber, Timestamp};
 pub use socket::SocketOptions;
+pub use supplied::DatagramSocket;
+#[doc(hidden)]
+pub use supplied::{SocketLease, SuppliedSocket};
 pub use tap::{Direction, Tap, TappedDatagram};

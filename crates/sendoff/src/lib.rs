@@ -52,9 +52,9 @@ pub use address::{Address, AddressError, Host, IntoAddress, Place};
 pub use endpoint::{EndpointStats, KcpEndpoint};
 pub use listener::KcpListener;
 pub use sendoff_proto::{
-    Backoff, Cause, Config, ConfigError, Congestion, ConnectionStats, Conv, Direction, Ending, Farewell,
-    MessageError, MessageTooLarge, Mode, NoDelay, ParseConvError, Party, PeerKind, Profile, Role, SeqNumber,
-    Silence, SocketOptions, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
+    Backoff, Cause, Config, ConfigError, Congestion, ConnectionStats, Conv, DatagramSocket, Direction,
+    Ending, Farewell, MessageError, MessageTooLarge, Mode, NoDelay, ParseConvError, Party, PeerKind, Profile,
+    Role, SeqNumber, Silence, SocketOptions, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
 };
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
 pub use transport::{
