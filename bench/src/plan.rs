@@ -25,6 +25,8 @@ pub enum Peer {
     Udp,
     /// tokio's `TcpStream`, TCP_NODELAY.
     Tcp,
+    /// The same behind the subject's interface for any transport: `AnyStream`.
+    AnyTcp,
     /// The subject.
     Sendoff,
     /// kcp-go 5.6.72, a program of its own.
@@ -42,7 +44,7 @@ impl Peer {
         match self {
             Peer::Raw => matches!(scenario, Scenario::Bulk | Scenario::Echo),
             Peer::Udp => scenario == Scenario::PingPong,
-            Peer::Tcp | Peer::Sendoff => true,
+            Peer::Tcp | Peer::AnyTcp | Peer::Sendoff => true,
             // The others can't say goodbye, or have a handshake of another kind.
             _ => scenario != Scenario::Open,
         }

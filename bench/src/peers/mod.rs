@@ -12,6 +12,8 @@ use crate::plan::{Peer, Scenario, Settings};
 mod quinn;
 mod raw;
 #[cfg(feature = "sendoff")]
+mod any_tcp;
+#[cfg(feature = "sendoff")]
 mod sendoff;
 mod tcp;
 mod tokio_kcp;
@@ -27,9 +29,11 @@ pub async fn server(peer: Peer, scenario: Scenario, settings: &Settings, meter: 
         Peer::TokioKcp => serve(tokio_kcp::listen().await?, scenario, chunk, meter).await,
         Peer::Quinn => serve(quinn::listen()?, scenario, chunk, meter).await,
         #[cfg(feature = "sendoff")]
+        Peer::AnyTcp => serve(any_tcp::listen().await?, scenario, chunk, meter).await,
+        #[cfg(feature = "sendoff")]
         Peer::Sendoff => serve(sendoff::listen(settings).await?, scenario, chunk, meter).await,
         #[cfg(not(feature = "sendoff"))]
-        Peer::Sendoff => bail!("built without the feature sendoff"),
+        Peer::AnyTcp | Peer::Sendoff => bail!("built without the feature sendoff"),
         Peer::KcpGo => bail!("kcp-go is a program of its own"),
     }
 }
@@ -54,12 +58,14 @@ pub async fn client(
         Peer::TokioKcp => drive(tokio_kcp::Connector(address), scenario, chunk, connections, meter).await,
         Peer::Quinn => drive(quinn::connector(address)?, scenario, chunk, connections, meter).await,
         #[cfg(feature = "sendoff")]
+        Peer::AnyTcp => drive(any_tcp::Connector(address), scenario, chunk, connections, meter).await,
+        #[cfg(feature = "sendoff")]
         Peer::Sendoff => {
             let connector = sendoff::connector(address, scenario, settings).await?;
             drive(connector, scenario, chunk, connections, meter).await
         }
         #[cfg(not(feature = "sendoff"))]
-        Peer::Sendoff => bail!("built without the feature sendoff"),
+        Peer::AnyTcp | Peer::Sendoff => bail!("built without the feature sendoff"),
         Peer::KcpGo => bail!("kcp-go is a program of its own"),
     }
 }

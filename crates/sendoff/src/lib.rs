@@ -38,6 +38,10 @@ struct Guide;
 #[doc = include_str!("../../../docs/endings.md")]
 struct Endings;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/transports.md")]
+struct TransportsPage;
+
 mod address;
 mod endpoint;
 mod listener;

@@ -207,7 +207,8 @@ async fn what_an_obfuscator_hides_is_understood_behind_it() {
         let (mut reader, mut writer) = tokio::io::split(&mut client);
         let mut back = vec![0; bytes.len()];
         let (written, read) = tokio::join!(writer.write_all(&bytes), reader.read_exact(&mut back));
-        (written.unwrap(), read.unwrap());
+        written.unwrap();
+        read.unwrap();
         assert!(back == bytes, "other bytes came back");
         let conv = client.conv().value().to_le_bytes();
         for sent in here.seen.lock().unwrap().iter_mut() {

@@ -151,26 +151,3 @@ async fn a_peer_that_left_before_it_was_accepted_is_no_error_of_the_listener() {
     })
     .await;
 }
-
-#[tokio::test]
-async fn a_stream_with_always_more_to_read_lets_others_run() {
-    watched(async {
-        let (mut ours, mut plain) = connected().await;
-        let flooding = tokio::spawn(async move { while plain.write_all(&[0; 65_536]).await.is_ok() {} });
-        let (count, counted) = tokio::sync::oneshot::channel();
-        tokio::spawn(async move {
-            for _ in 0..100 {
-                tokio::task::yield_now().await;
-            }
-            _ = count.send(());
-        });
-        let mut counted = counted;
-        while counted.try_recv().is_err() {
-            // Never pending: each read takes a little of what is there.
-            ours.read_exact(&mut [0; 64]).await.unwrap();
-        }
-        drop(ours);
-        flooding.await.unwrap();
-    })
-    .await;
-}
