@@ -31,6 +31,8 @@ pub enum Peer {
     Udp,
     /// tokio's `TcpStream`, TCP_NODELAY.
     Tcp,
+    /// The same behind the subject's interface for any transport: `AnyStream`.
+    AnyTcp,
     /// The subject.
     Sendoff,
     /// kcp-go 5.6.72, a program of its own.
@@ -56,6 +58,7 @@ impl Peer {
             Peer::Tcp | Peer::Sendoff => true,
             Peer::TcpFramed | Peer::SendoffFramed => messages,
             _ if messages => false,
+            Peer::AnyTcp => true,
             // The others can't say goodbye, or have a handshake of another kind.
             _ => scenario != Scenario::Open,
         }

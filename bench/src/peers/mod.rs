@@ -11,6 +11,8 @@ use crate::load::{drive, serve};
 use crate::meter::Meter;
 use crate::plan::{Peer, Scenario, Settings};
 
+#[cfg(feature = "sendoff")]
+mod any_tcp;
 mod quinn;
 mod raw;
 #[cfg(feature = "sendoff")]
@@ -29,13 +31,17 @@ pub async fn server(peer: Peer, scenario: Scenario, settings: &Settings, meter: 
         Peer::TokioKcp => serve(tokio_kcp::listen().await?, scenario, chunk, meter).await,
         Peer::Quinn => serve(quinn::listen()?, scenario, chunk, meter).await,
         #[cfg(feature = "sendoff")]
+        Peer::AnyTcp => serve(any_tcp::listen().await?, scenario, chunk, meter).await,
+        #[cfg(feature = "sendoff")]
         Peer::Sendoff => serve(sendoff::listen(settings).await?, scenario, chunk, meter).await,
         #[cfg(feature = "sendoff")]
         Peer::TcpFramed => framed::serve(tcp::listen().await?, meter).await,
         #[cfg(feature = "sendoff")]
         Peer::SendoffFramed => framed::serve(sendoff::listen(settings).await?, meter).await,
         #[cfg(not(feature = "sendoff"))]
-        Peer::Sendoff | Peer::TcpFramed | Peer::SendoffFramed => bail!("built without the feature sendoff"),
+        Peer::AnyTcp | Peer::Sendoff | Peer::TcpFramed | Peer::SendoffFramed => {
+            bail!("built without the feature sendoff")
+        }
         Peer::KcpGo => bail!("kcp-go is a program of its own"),
     }
 }
@@ -60,6 +66,8 @@ pub async fn client(
         Peer::TokioKcp => drive(tokio_kcp::Connector(address), scenario, chunk, connections, meter).await,
         Peer::Quinn => drive(quinn::connector(address)?, scenario, chunk, connections, meter).await,
         #[cfg(feature = "sendoff")]
+        Peer::AnyTcp => drive(any_tcp::Connector(address), scenario, chunk, connections, meter).await,
+        #[cfg(feature = "sendoff")]
         Peer::Sendoff => {
             let connector = sendoff::connector(address, scenario, settings).await?;
             drive(connector, scenario, chunk, connections, meter).await
@@ -71,7 +79,9 @@ pub async fn client(
             framed::drive(sendoff::connector(address, scenario, settings).await?, scenario).await
         }
         #[cfg(not(feature = "sendoff"))]
-        Peer::Sendoff | Peer::TcpFramed | Peer::SendoffFramed => bail!("built without the feature sendoff"),
+        Peer::AnyTcp | Peer::Sendoff | Peer::TcpFramed | Peer::SendoffFramed => {
+            bail!("built without the feature sendoff")
+        }
         Peer::KcpGo => bail!("kcp-go is a program of its own"),
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     seal::Crypt,
     seq::Conv,
     socket::SocketOptions,
+    supplied::{DatagramSocket, SuppliedSocket},
     tap::{SharedTap, Tap},
     wire::HEADER_SIZE,
 };
@@ -121,7 +122,8 @@ pub struct Config {
     conv: Option<Conv>,
     max_connections: usize,
     socket_buffer: usize,
-    socket: SocketOptions,
+    socket_options: SocketOptions,
+    socket: Option<SuppliedSocket>,
     tap: Option<SharedTap>,
 }
 
@@ -145,7 +147,8 @@ impl Default for Config {
             conv: None,
             max_connections: 65_536,
             socket_buffer: 4 << 20,
-            socket: SocketOptions::new(),
+            socket_options: SocketOptions::new(),
+            socket: None,
             tap: None,
         }
     }
@@ -346,7 +349,19 @@ impl Config {
     /// Buffers given there count instead of [`socket_buffer`](Self::socket_buffer).
     #[must_use]
     pub fn socket_options(mut self, options: SocketOptions) -> Self {
-        self.socket = options;
+        self.socket_options = options;
+        self
+    }
+
+    /// Has `socket` carry the datagrams, in place of a socket of the system. Default: none.
+    ///
+    /// One endpoint at a time can use it: an endpoint or listener that is bound with this configuration, or the
+    /// connection that is opened with it; for more, open them from one endpoint. Its own address counts: `bind` takes
+    /// that, or one that leaves it open (`0.0.0.0:0`). The socket options and
+    /// buffers don't apply.
+    #[must_use]
+    pub fn socket(mut self, socket: Arc<dyn DatagramSocket>) -> Self {
+        self.socket = Some(SuppliedSocket::new(socket));
         self
     }
 
@@ -489,7 +504,13 @@ impl Config {
 
     /// See [`socket_options`](Self::socket_options).
     pub fn socket_options_value(&self) -> &SocketOptions {
-        &self.socket
+        &self.socket_options
+    }
+
+    /// See [`socket`](Self::socket).
+    #[doc(hidden)]
+    pub fn supplied_socket(&self) -> Option<&SuppliedSocket> {
+        self.socket.as_ref()
     }
 
     /// See [`tap`](Self::tap).

@@ -39,6 +39,7 @@ mod random;
 pub mod seal;
 mod seq;
 mod socket;
+mod supplied;
 mod tap;
 pub mod wire;
 
@@ -54,4 +55,7 @@ pub use random::SeedSource;
 pub use seal::{Cipher, Crypt, CryptError, Key, OpenError, Opener, Sealer};
 pub use seq::{Conv, ParseConvError, SeqNumber, Timestamp};
 pub use socket::SocketOptions;
+pub use supplied::DatagramSocket;
+#[doc(hidden)]
+pub use supplied::{SocketLease, SuppliedSocket};
 pub use tap::{Direction, Tap, TappedDatagram};

@@ -239,6 +239,9 @@ fn split_port(place: &str) -> Result<(&str, &str), String> {
     if place.contains('/') {
         return Err("a path means nothing here; it must be HOST:PORT".into());
     }
+    if place.starts_with('[') && !place.contains(']') {
+        return Err("missing ] behind the IPv6 address".into());
+    }
     // An IPv6 address in brackets has colons of its own.
     let behind_brackets = place.rfind(']').map_or(0, |bracket| bracket + 1);
     let Some(colon) = place[behind_brackets..].find(':').map(|at| behind_brackets + at) else {
@@ -254,8 +257,10 @@ fn split_port(place: &str) -> Result<(&str, &str), String> {
     }
 }
 
+/// Whether it is an IPv6 address without brackets, with or without a port behind it.
 fn looks_like_ipv6(text: &str) -> bool {
-    text.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '.' | '%'))
+    let is_ipv6 = |text: &str| text.split('%').next().is_some_and(|ip| ip.parse::<Ipv6Addr>().is_ok());
+    is_ipv6(text) || text.rsplit_once(':').is_some_and(|(host, _)| is_ipv6(host))
 }
 
 fn parse_host(host: &str) -> Result<Host, String> {
@@ -341,7 +346,9 @@ mod tests {
     fn ipv6_goes_in_brackets() {
         assert_eq!("[::1]:8080".parse(), Ok(address("kcp", "::1", 8080)));
         assert_eq!(error("::1:8080"), "::1:8080: an IPv6 address goes in brackets: [::1]:PORT");
-        assert_eq!(error("[::1"), "[::1: more than one colon; it must be HOST:PORT");
+        assert_eq!(error("fe80::1%eth0:80"), "fe80::1%eth0:80: an IPv6 address goes in brackets: [::1]:PORT");
+        assert_eq!(error("1.2.3.4:5:6"), "1.2.3.4:5:6: more than one colon; it must be HOST:PORT");
+        assert_eq!(error("[::1"), "[::1: missing ] behind the IPv6 address");
         assert_eq!(error("[::1]"), format!("[::1]: {}", split_port("x").unwrap_err()));
         assert_eq!(error("[nonsense]:1"), "[nonsense]:1: [nonsense] is no IPv6 address");
         assert_eq!(error("[fe80::1%]:1"), "[fe80::1%]:1: [fe80::1%] is no IPv6 address");

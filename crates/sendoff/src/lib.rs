@@ -43,6 +43,10 @@ struct Endings;
 #[doc = include_str!("../../../docs/framing.md")]
 struct Messaging;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/transports.md")]
+struct TransportsPage;
+
 mod address;
 mod ecosystem;
 mod endpoint;
@@ -64,9 +68,9 @@ pub use framing::{
 pub use listener::KcpListener;
 pub use sendoff_proto::{
     Backoff, Cause, Cipher, Config, ConfigError, Congestion, ConnectionStats, Conv, Crypt, CryptError,
-    Direction, Ending, Farewell, Fec, FecError, FecStats, Key, MessageError, MessageTooLarge, Mode, NoDelay,
-    OpenError, Opener, ParseConvError, Party, PeerKind, Profile, Role, Sealer, SeqNumber, Silence,
-    SocketOptions, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
+    DatagramSocket, Direction, Ending, Farewell, Fec, FecError, FecStats, Key, MessageError, MessageTooLarge,
+    Mode, NoDelay, OpenError, Opener, ParseConvError, Party, PeerKind, Profile, Role, Sealer, SeqNumber,
+    Silence, SocketOptions, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
 };
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
 pub use transport::{

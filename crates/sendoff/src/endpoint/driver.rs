@@ -123,8 +123,8 @@ impl Driver {
         let mut last = None;
         for _ in 0..RECV_CALLS {
             let received = RecvBuffers::lend(|buffers| {
-                let received = self.shared.io.try_recv(buffers, &mut self.icmp);
-                if received.is_ok() {
+                let received = self.shared.io.poll_recv(cx, buffers, &mut self.icmp);
+                if let Poll::Ready(Ok(1..)) = received {
                     for batch in buffers.batches() {
                         self.dispatch(now, batch, &mut last);
                     }
@@ -132,14 +132,8 @@ impl Driver {
                 received
             });
             match received {
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    match self.shared.io.poll_recv_ready(cx) {
-                        Poll::Pending => return Ok(true),
-                        Poll::Ready(result) => result?,
-                    }
-                }
-                Err(error) => return Err(error),
+                Poll::Pending => return Ok(true),
+                Poll::Ready(received) => _ = received?,
             }
         }
         Ok(false)

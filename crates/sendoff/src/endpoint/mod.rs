@@ -17,7 +17,7 @@ pub(crate) use transmit::Urgency;
 use crate::{
     Config, KcpStream,
     stream::ConnectionShared,
-    udp::{self, canonical},
+    udp::{self, DatagramIo, UdpIo, canonical},
 };
 use driver::Driver;
 use sendoff_proto::Opening;
@@ -69,10 +69,9 @@ impl KcpEndpoint {
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
     pub async fn bind_with(addr: impl ToSocketAddrs, config: Config) -> io::Result<Self> {
-        let options = socket_options(&config);
         let mut failed = None;
         for addr in lookup_host(addr).await? {
-            match udp::UdpIo::bind(addr, &options) {
+            match bind(addr, &config) {
                 Ok(io) => return Self::start(io, config, true),
                 Err(error) => failed = Some(error),
             }
@@ -88,11 +87,15 @@ impl KcpEndpoint {
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
     pub fn from_socket(socket: std::net::UdpSocket, config: Config) -> io::Result<Self> {
+        if config.supplied_socket().is_some() {
+            let text = "there are two sockets: this one, and that of the configuration";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
         let options = socket_options(&config);
-        Self::start(udp::UdpIo::from_std(socket, &options)?, config, true)
+        Self::start(UdpIo::from_std(socket, &options)?.into(), config, true)
     }
 
-    fn start(io: udp::UdpIo, config: Config, listening: bool) -> io::Result<Self> {
+    fn start(io: DatagramIo, config: Config, listening: bool) -> io::Result<Self> {
         let (shared, guard) = EndpointShared::new(io, config, listening)?;
         tokio::spawn(Driver::new(shared.clone()));
         Ok(Self { shared, _guard: guard })
@@ -152,6 +155,10 @@ impl KcpEndpoint {
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
         }
         if !self.shared.may_share(remote) {
+            if self.shared.io.is_supplied() {
+                let text = format!("{remote}: another conversation needs a socket of its own");
+                return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+            }
             let (stream, endpoint) = Self::connect_alone(remote, config, opening)?;
             self.shared.adopt(&endpoint.shared);
             return Ok(stream);
@@ -186,9 +193,15 @@ impl KcpEndpoint {
         config: Arc<Config>,
         opening: Opening,
     ) -> io::Result<(KcpStream, KcpEndpoint)> {
-        let options = socket_options(&config);
-        let io = udp::UdpIo::bind(crate::socket::local_for(remote, &options.socket)?, &options)?;
-        io.connect(remote)?;
+        let io = match supplied(&config)? {
+            Some(io) => io,
+            None => {
+                let options = socket_options(&config);
+                let io = UdpIo::bind(crate::socket::local_for(remote, &options.socket)?, &options)?;
+                io.connect(remote)?;
+                io.into()
+            }
+        };
         let endpoint = Self::start(io, Config::clone(&config), false)?;
         Ok((endpoint.open(remote, config, opening)?, endpoint))
     }
@@ -250,6 +263,32 @@ impl KcpEndpoint {
 
     pub(crate) fn of(shared: &Arc<EndpointShared>) -> Self {
         Self { shared: shared.clone(), _guard: shared.guard() }
+    }
+}
+
+/// The socket that was supplied, or one of the system that is bound to that address.
+fn bind(addr: SocketAddr, config: &Config) -> io::Result<DatagramIo> {
+    let Some(io) = supplied(config)? else {
+        return Ok(UdpIo::bind(addr, &socket_options(config))?.into());
+    };
+    let own = io.local_addr()?;
+    let same_ip = addr.ip().is_unspecified() || addr.ip() == own.ip();
+    let same_port = addr.port() == 0 || addr.port() == own.port();
+    if same_ip && same_port {
+        return Ok(io);
+    }
+    let text = format!("{addr}: the socket that was supplied is {own}");
+    Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text))
+}
+
+fn supplied(config: &Config) -> io::Result<Option<DatagramIo>> {
+    let Some(socket) = config.supplied_socket() else { return Ok(None) };
+    match socket.lease() {
+        Some(lease) => Ok(Some(DatagramIo::supplied(lease, config.socket_buffer_bytes()))),
+        None => {
+            let text = "another endpoint uses the socket that was supplied";
+            Err(io::Error::new(io::ErrorKind::AddrInUse, text))
+        }
     }
 }
 

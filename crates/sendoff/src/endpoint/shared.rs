@@ -4,7 +4,7 @@ use super::{EndpointStats, envelope::Envelope, inbox::Inbox, shards::Shards, tra
 use crate::{
     Config, KcpStream,
     stream::{ConnectionShared, Wakers},
-    udp::{IcmpError, UdpIo},
+    udp::{DatagramIo, IcmpError},
 };
 use sendoff_proto::{Cause, Conv, Endpoint, PeerKind, Remains, SeedSource, Silence};
 use std::{
@@ -27,7 +27,7 @@ const MAX_FOUND: usize = 64;
 
 /// Locks are taken in this order: a connection's state, then one of those here; never two of these at once.
 pub(crate) struct EndpointShared {
-    pub(super) io: UdpIo,
+    pub(super) io: DatagramIo,
     pub(super) config: Arc<Config>,
     pub(super) local_addr: SocketAddr,
     pub(super) envelope: Envelope,
@@ -81,7 +81,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl EndpointShared {
-    pub(super) fn new(io: UdpIo, config: Config, listening: bool) -> io::Result<(Arc<Self>, Arc<Guard>)> {
+    pub(super) fn new(
+        io: DatagramIo,
+        config: Config,
+        listening: bool,
+    ) -> io::Result<(Arc<Self>, Arc<Guard>)> {
         let config = Arc::new(config);
         let shared = Arc::new(Self {
             local_addr: io.local_addr()?,
@@ -132,6 +136,9 @@ impl EndpointShared {
 
     /// Whether this socket's address family reaches that address.
     pub(super) fn can_reach(&self, remote: SocketAddr) -> bool {
+        if self.io.is_supplied() {
+            return true;
+        }
         match self.local_addr {
             SocketAddr::V4(_) => remote.is_ipv4(),
             SocketAddr::V6(local) => remote.is_ipv6() || local.ip().is_unspecified(),

@@ -228,7 +228,7 @@ impl EndpointShared {
                 // A connected socket fails for ever once its source address has gone.
                 tracing::debug!(%destination, %error, "no way to the peer");
                 self.count_send_failure();
-                if self.io.peer().is_some() {
+                if self.io.is_connected() {
                     _ = self.io.reconnect();
                 }
                 return Sent::Unreachable;

@@ -14,10 +14,13 @@ use std::{
     io::{self, IoSlice},
     pin::Pin,
     sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    task::coop,
+};
 
 /// A connection over TCP, UDP, KCP, or a transport of one's own: it is used as a tokio stream is.
 ///
@@ -54,6 +57,17 @@ impl fmt::Display for AnyReuniteError {
 }
 
 impl Error for AnyReuniteError {}
+
+/// Lets other tasks run now and then, however much there is to read or write at once.
+#[inline]
+fn cooperate<T>(cx: &mut Context<'_>, work: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
+    let budget = ready!(coop::poll_proceed(cx));
+    let poll = work(cx);
+    if poll.is_ready() {
+        budget.made_progress();
+    }
+    poll
+}
 
 /// What both halves tell.
 macro_rules! common {
@@ -291,7 +305,7 @@ impl AnyReadHalf {
     /// # Errors
     /// As there.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        let poll = self.side.poll_recv(cx);
+        let poll = cooperate(cx, |cx| self.side.poll_recv(cx));
         self.deadline.check(cx, poll)
     }
 }
@@ -319,7 +333,7 @@ impl AnyWriteHalf {
     /// # Errors
     /// As there.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
-        let poll = self.side.poll_send(cx, message);
+        let poll = cooperate(cx, |cx| self.side.poll_send(cx, message));
         self.deadline.check(cx, poll)
     }
 
@@ -363,14 +377,14 @@ impl AsyncRead for AnyReadHalf {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        let poll = self.side.poll_read(cx, buf);
+        let poll = cooperate(cx, |cx| self.side.poll_read(cx, buf));
         self.deadline.check(cx, poll)
     }
 }
 
 impl AsyncWrite for AnyWriteHalf {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
-        let poll = self.side.poll_write(cx, data);
+        let poll = cooperate(cx, |cx| self.side.poll_write(cx, data));
         self.deadline.check(cx, poll)
     }
 
@@ -379,7 +393,7 @@ impl AsyncWrite for AnyWriteHalf {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let poll = self.side.poll_write_vectored(cx, slices);
+        let poll = cooperate(cx, |cx| self.side.poll_write_vectored(cx, slices));
         self.deadline.check(cx, poll)
     }
 

@@ -13,6 +13,7 @@
 mod address;
 mod buffers;
 mod counters;
+mod datagram_io;
 mod errors;
 mod fallback;
 mod transfer;
@@ -53,6 +54,7 @@ pub(crate) use self::{
     address::canonical,
     buffers::{Batch, RecvBuffers},
     counters::Counters,
+    datagram_io::DatagramIo,
     errors::{IcmpError, IcmpKind, SendError},
 };
 

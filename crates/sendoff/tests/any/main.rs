@@ -9,6 +9,7 @@ mod limits;
 mod messages;
 mod own;
 mod streams;
+mod table;
 mod transports;
 
 use transports::Kind;

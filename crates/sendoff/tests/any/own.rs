@@ -17,7 +17,7 @@ use std::{
     time::Duration,
 };
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf},
     net::{UnixListener, UnixStream, unix},
     sync::watch,
 };
@@ -158,6 +158,55 @@ async fn a_transport_of_ones_own_is_reached_by_its_scheme() {
         pair.listener.close();
         assert!(pair.listener.accept().await.is_err());
         std::fs::remove_file(&path).unwrap();
+    })
+    .await;
+}
+
+/// One that always has more to read, and takes all that is written.
+struct Endless;
+
+impl ReadSide for Endless {
+    fn poll_read(&mut self, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        buf.put_slice(&[0]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl WriteSide for Endless {
+    fn poll_write(&mut self, _: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(Ok(data.len()))
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn finish(&mut self, _: u32, _: &str) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_stream_that_is_always_ready_lets_other_tasks_run() {
+    watched(async {
+        let mut stream = AnyStream::new(Box::new(Endless), Box::new(Endless), Arc::new(UnixLink));
+        for reads in [true, false] {
+            let other = tokio::spawn(async {});
+            for _ in 0..10_000 {
+                match reads {
+                    true => stream.read_exact(&mut [0]).await.map(drop).unwrap(),
+                    false => stream.write_all(&[0]).await.unwrap(),
+                }
+                if other.is_finished() {
+                    break;
+                }
+            }
+            assert!(other.is_finished(), "nobody else has run; reading: {reads}");
+        }
     })
     .await;
 }

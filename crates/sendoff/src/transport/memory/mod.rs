@@ -4,7 +4,7 @@ mod pipe;
 mod sides;
 
 use super::{Acceptor, AnyListener, AnyStream, BoxFuture, Options, Peer, Transport};
-use crate::{Address, settings, stream::Wakers};
+use crate::{Address, code, settings, stream::Wakers};
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
@@ -171,7 +171,7 @@ impl Acceptor for MemoryAcceptor {
         acceptors.wake();
         // As a system does with connections that nobody has accepted.
         for (mut stream, _) in arrivals {
-            stream.abort(0);
+            stream.abort(code::GOING_AWAY);
         }
     }
 }

@@ -4,7 +4,7 @@ use super::super::{
     AnyStream, BoxFuture, Link, Peer, ReadSide, StreamStats, TransportStats, WriteSide, ends::Ends,
 };
 use super::pipe::{Pipe, Received, Taken};
-use crate::{Cause, Ending, Farewell, Party};
+use crate::{Cause, Ending, Farewell, Party, code};
 use std::{
     future::poll_fn,
     io,
@@ -126,7 +126,11 @@ impl WriteSide for MemoryWriteSide {
                 end.ends.count_sent(n);
                 Ok(n)
             }
-            Taken::Deaf => Err(end.ends.fail(io::ErrorKind::ConnectionReset.into())),
+            Taken::Deaf => {
+                // As KCP has it.
+                end.ends.end(Party::Peer, Cause::Reset, code::UNREAD);
+                Err(end.ends.fail(io::ErrorKind::ConnectionReset.into()))
+            }
             Taken::Broken => Err(end.ends.fail(io::ErrorKind::ConnectionAborted.into())),
         })
     }

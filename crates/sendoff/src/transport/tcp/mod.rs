@@ -3,6 +3,8 @@
 mod info;
 mod sides;
 mod socket;
+#[cfg(test)]
+mod tests;
 
 pub use info::TcpStats;
 

@@ -93,11 +93,10 @@ impl Transport for UdpTransport {
             for addr in dial::resolve(address).await? {
                 match connect(addr, &options) {
                     Ok(stream) => return Ok(stream),
-                    Err(error) => _ = failed.get_or_insert((addr, error)),
+                    Err(error) => _ = failed.get_or_insert(error),
                 }
             }
-            let (addr, error) = failed.unwrap_or_else(|| unreachable!("a name has an address"));
-            Err(io::Error::new(error.kind(), format!("{addr}: {error}")))
+            Err(failed.unwrap_or_else(|| io::ErrorKind::NotFound.into()))
         })
     }
 

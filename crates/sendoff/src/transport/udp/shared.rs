@@ -66,8 +66,9 @@ impl Shared {
     /// A socket with one flow.
     pub(super) fn connect(peer: SocketAddr, options: &UdpOptions) -> io::Result<(Arc<Self>, Arc<Flow>)> {
         let local = socket::local_for(peer, options.socket_options())?;
-        let io = UdpIo::bind(local, &io_options(options))?;
-        io.connect(peer)?;
+        let named = |error: io::Error| io::Error::new(error.kind(), format!("{peer}: {error}"));
+        let io = UdpIo::bind(local, &io_options(options)).map_err(named)?;
+        io.connect(peer).map_err(named)?;
         let shared = Self::new(io, options, false)?;
         let flow = Flow::new(peer, None, shared.clone());
         shared.table().insert(flow.clone());

@@ -1,5 +1,7 @@
 //! Sizes, buffers, and what can't be sent.
 
+use socket2::{Domain, Protocol, Socket, Type};
+
 use super::*;
 use socket2::{Domain, Protocol, Socket, Type};
 
