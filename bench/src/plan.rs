@@ -188,12 +188,16 @@ pub struct Settings {
     /// Profile of sendoff, instead of its default
     #[arg(long)]
     pub sendoff_profile: Option<String>,
+    /// Cipher of sendoff and kcp-go, by kcptun's name [default: none of them]
+    #[arg(long)]
+    pub crypt: Option<String>,
 }
 
 impl Settings {
-    /// The same as arguments of a child process; kcp-go's program knows only the first.
+    /// The same as arguments of a child process; kcp-go's program knows only the chunk and the cipher.
     pub fn to_args(&self, peer: Peer) -> Vec<String> {
         let mut args = vec![format!("--chunk={}", self.chunk)];
+        args.extend(self.crypt.as_ref().map(|cipher| format!("--crypt={cipher}")));
         if peer != Peer::KcpGo {
             args.push(format!("--runtime={}", name(self.runtime)));
             args.push(format!("--raw-window={}", self.raw_window));

@@ -4,6 +4,8 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"crypto/pbkdf2"
+	"crypto/sha1"
 	"encoding/binary"
 	"encoding/json"
 	"flag"
@@ -29,7 +31,11 @@ const (
 	ping         = 64
 	echo         = 64 << 10
 	opening      = 64
+	secret       = "a benchmark has no secrets"
 )
+
+// block is the cipher of all sessions; nil: none.
+var block kcp.BlockCrypt
 
 var (
 	started     = time.Now()
@@ -53,7 +59,12 @@ func main() {
 	flags := flag.NewFlagSet(role, flag.ExitOnError)
 	chunk := flags.Int("chunk", 64<<10, "bytes per write and read")
 	count := flags.Int("connections", 1, "idle connections")
+	crypt := flags.String("crypt", "null", "cipher, by kcptun's name")
 	_ = flags.Parse(rest)
+	var err error
+	if block, err = cipher(*crypt); err != nil {
+		fail(err)
+	}
 	go answer()
 	if role == "server" {
 		fail(serve(scenario, *chunk))
@@ -62,7 +73,7 @@ func main() {
 }
 
 func serve(scenario string, chunk int) error {
-	listener, err := kcp.ListenWithOptions("127.0.0.1:0", nil, 0, 0)
+	listener, err := kcp.ListenWithOptions("127.0.0.1:0", block, 0, 0)
 	if err != nil {
 		return err
 	}
@@ -96,6 +107,33 @@ func serve(scenario string, chunk int) error {
 	}
 }
 
+// cipher makes the cipher that kcptun makes of its name and the secret.
+func cipher(name string) (kcp.BlockCrypt, error) {
+	key, err := pbkdf2.Key(sha1.New, secret, []byte("kcp-go"), 4096, 32)
+	if err != nil {
+		return nil, err
+	}
+	switch name {
+	case "null":
+		return nil, nil
+	case "none":
+		return kcp.NewNoneBlockCrypt(key)
+	case "xor":
+		return kcp.NewSimpleXORBlockCrypt(key)
+	case "aes":
+		return kcp.NewAESBlockCrypt(key)
+	case "aes-192":
+		return kcp.NewAESBlockCrypt(key[:24])
+	case "aes-128":
+		return kcp.NewAESBlockCrypt(key[:16])
+	case "aes-128-gcm":
+		return kcp.NewAESGCMCrypt(key[:16])
+	case "salsa20":
+		return kcp.NewSalsa20BlockCrypt(key)
+	}
+	return nil, fmt.Errorf("cipher %q isn't compared", name)
+}
+
 // tune sets what suits kcp-go best in these scenarios.
 func tune(session *kcp.UDPSession) {
 	session.SetNoDelay(1, 10, 2, 1)
@@ -108,7 +146,7 @@ func tune(session *kcp.UDPSession) {
 }
 
 func dial(address string) (*kcp.UDPSession, error) {
-	session, err := kcp.DialWithOptions(address, nil, 0, 0)
+	session, err := kcp.DialWithOptions(address, block, 0, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sendoff::{Config, KcpEndpoint, KcpListener, KcpStream, Profile};
+use sendoff::{Cipher, Config, Crypt, KcpEndpoint, KcpListener, KcpStream, Profile};
 
 use crate::load::{Connect, Listen, Stream};
 use crate::net::ANY_PORT;
@@ -23,8 +23,15 @@ fn config(settings: &Settings) -> Result<Config> {
     if let Some(profile) = &settings.sendoff_profile {
         config = config.profile(profile.parse::<Profile>().context("--sendoff-profile")?);
     }
+    if let Some(cipher) = &settings.crypt {
+        let cipher: Cipher = cipher.parse().context("--crypt")?;
+        config = config.crypt(Crypt::kcptun(cipher, SECRET));
+    }
     Ok(config)
 }
+
+/// What both sides of a run make their key from.
+const SECRET: &str = "a benchmark has no secrets";
 
 impl Stream for KcpStream {
     async fn parked(&mut self) -> io::Result<bool> {

@@ -7,19 +7,32 @@ use sendoff::{
     settings::{self, Given, Setting},
 };
 
-/// The settings that were given as flags; `CONNECT` says on which side.
+/// The settings that were given as flags; `CONNECT` says on which side, `CRYPT_ONLY` that there are those of
+/// encryption alone.
 #[derive(Clone, Debug, Default)]
-pub struct SettingFlags<const CONNECT: bool> {
+pub struct SettingFlags<const CONNECT: bool, const CRYPT_ONLY: bool = false> {
     given: Vec<Given>,
 }
 
-impl<const CONNECT: bool> SettingFlags<CONNECT> {
-    /// Puts flags and the settings of the address together into checked options.
+impl<const CONNECT: bool, const CRYPT_ONLY: bool> SettingFlags<CONNECT, CRYPT_ONLY> {
+    /// Puts flags, the settings of the address, and a secret in the environment together into checked options.
     ///
     /// # Errors
     /// [`Usage`], with the setting as it was typed and what would do.
     pub fn options(&self, address: &Address) -> Result<Options, Usage> {
-        settings::apply(address, &self.given, CONNECT, Options::new()).map_err(Usage)
+        let mut given = self.given.clone();
+        given.extend(settings::from_environment(address, &given));
+        settings::apply(address, &given, CONNECT, Options::new()).map_err(Usage)
+    }
+
+    /// Whether a secret stands on the command line, where everybody on this machine can see it.
+    pub fn shows_secret(&self) -> bool {
+        self.given.iter().any(|given| settings::all()[given.row].is_secret())
+    }
+
+    fn rows() -> impl Iterator<Item = (usize, &'static Setting)> {
+        let rows = settings::all().iter().enumerate();
+        rows.filter(|(_, s)| s.side.includes(CONNECT) && (!CRYPT_ONLY || s.is_about_encryption()))
     }
 }
 
@@ -32,10 +45,9 @@ fn arg(setting: &'static Setting) -> Arg {
     }
 }
 
-impl<const CONNECT: bool> clap::Args for SettingFlags<CONNECT> {
+impl<const CONNECT: bool, const CRYPT_ONLY: bool> clap::Args for SettingFlags<CONNECT, CRYPT_ONLY> {
     fn augment_args(command: Command) -> Command {
-        let rows = settings::all().iter().filter(|setting| setting.side.includes(CONNECT));
-        command.args(rows.map(arg))
+        command.args(Self::rows().map(|(_, setting)| arg(setting)))
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -43,7 +55,7 @@ impl<const CONNECT: bool> clap::Args for SettingFlags<CONNECT> {
     }
 }
 
-impl<const CONNECT: bool> clap::FromArgMatches for SettingFlags<CONNECT> {
+impl<const CONNECT: bool, const CRYPT_ONLY: bool> clap::FromArgMatches for SettingFlags<CONNECT, CRYPT_ONLY> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         let mut flags = Self::default();
         flags.update_from_arg_matches(matches)?;
@@ -51,12 +63,13 @@ impl<const CONNECT: bool> clap::FromArgMatches for SettingFlags<CONNECT> {
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for (row, setting) in settings::all().iter().enumerate().filter(|(_, s)| s.side.includes(CONNECT)) {
+        for (row, setting) in Self::rows() {
             let flag = setting.flag();
             let (value, typed) = match setting.value {
                 None if matches.get_flag(flag) => (String::new(), format!("--{flag}")),
                 None => continue,
                 Some(_) => match matches.get_one::<String>(flag) {
+                    Some(value) if setting.is_secret() => (value.clone(), format!("--{flag}")),
                     Some(value) => (value.clone(), format!("--{flag} {}", value.escape_debug())),
                     None => continue,
                 },
@@ -195,6 +208,19 @@ mod tests {
         assert_eq!(refused("", "?mtu"), "mtu in the address: needs a value: mtu=BYTES");
         let key = refused("", "?key=secret");
         assert!(key.contains("refused") && !key.contains("secret"), "{key}");
+    }
+
+    #[test]
+    fn the_secret_of_a_flag_is_used_and_not_printed() {
+        let with_key = config("--crypt aes --key hunter2", "");
+        assert_eq!(with_key.crypt_value().cipher().name(), "aes");
+        let twice = refused("--key hunter2", "?key-env=A");
+        assert_eq!(twice, "key-env=A in the address: given twice, first as --key");
+        let missing = refused("--crypt aes-128", "");
+        assert!(
+            missing.starts_with("--crypt aes-128: needs a secret, from key-file or key-env"),
+            "{missing}"
+        );
     }
 
     #[test]

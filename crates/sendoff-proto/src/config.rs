@@ -1,7 +1,9 @@
 //! Settings, checked when they are made: a [`Config`] that exists is a valid one.
 
 use crate::{
+    fec::{FEC_OVERHEAD, Fec},
     profile::{Backoff, Profile},
+    seal::Crypt,
     seq::Conv,
     socket::SocketOptions,
     tap::{SharedTap, Tap},
@@ -14,8 +16,8 @@ use std::{fmt, str::FromStr, sync::Arc, time::Duration};
 #[non_exhaustive]
 pub enum Wire {
     /// With blocks that a stock peer skips: both sides learn how and when the conversation begins, lives and
-    /// ends. A stock peer is served too, and told about as far as its own wire can tell. Needs an
-    /// [`mtu`](Config::mtu) of 128 or more; with less it is [`Classic`](Self::Classic).
+    /// ends. A stock peer is served too, and told about as far as its own wire can tell. Needs a
+    /// [`kcp_mtu`](Config::kcp_mtu) of 128 or more; with less it is [`Classic`](Self::Classic).
     #[default]
     Extended,
     /// Packet for packet what kcp-go does with its acknowledgements undelayed: an echo is exactly four datagrams.
@@ -45,6 +47,16 @@ pub enum ConfigError {
     /// The blocks that are required don't fit.
     #[error("mtu {0}: must be at least 128 bytes with wire required")]
     RequiredMtu(usize),
+    /// What encryption and forward error correction take of each datagram leaves too little for KCP.
+    #[error("mtu {mtu}: must be at least {least} bytes, {overhead} of them for encryption and FEC")]
+    SealedMtu {
+        /// What was given.
+        mtu: usize,
+        /// What would do.
+        least: usize,
+        /// What encryption and forward error correction take.
+        overhead: usize,
+    },
     /// The send window is out of range.
     #[error("send window {0}: must be 1 to 32768 segments")]
     SendWindow(u32),
@@ -98,6 +110,9 @@ pub struct Config {
     prove: bool,
     mode: Mode,
     mtu: usize,
+    crypt: Crypt,
+    fec: Option<Fec>,
+    fec_auto: bool,
     send_window: u32,
     recv_window: u32,
     keep_alive: Option<Option<Duration>>,
@@ -119,6 +134,9 @@ impl Default for Config {
             prove: false,
             mode: Mode::default(),
             mtu: 1_400,
+            crypt: Crypt::null(),
+            fec: None,
+            fec_auto: false,
             send_window: 1_024,
             recv_window: 1_024,
             keep_alive: None,
@@ -175,13 +193,12 @@ impl Config {
 
     /// What may be put on the wire. Default: [`Wire::Extended`].
     ///
-    /// With [`Wire::Required`] an MTU that was set below 128 is raised to 128, so that the blocks fit.
+    /// With [`Wire::Required`] an MTU that was set too small for the blocks is raised: to 128, and what
+    /// encryption takes.
     #[must_use]
     pub fn wire(mut self, wire: Wire) -> Self {
         self.wire = wire;
-        if wire == Wire::Required {
-            self.mtu = self.mtu.max(BLOCK_MTU);
-        }
+        self.mtu = self.mtu.max(self.least_mtu());
         self
     }
 
@@ -207,20 +224,55 @@ impl Config {
         self
     }
 
-    /// The largest datagram sent, in bytes of UDP payload: 50 to 65,507, default 1,400.
-    /// Received ones may be larger.
+    /// The largest datagram sent, in bytes of UDP payload: 50 to 65,507, default 1,400; encryption takes its
+    /// share of it ([`kcp_mtu`](Self::kcp_mtu)). Received ones may be larger.
     ///
     /// # Errors
-    /// [`ConfigError::Mtu`] out of that range; [`ConfigError::RequiredMtu`] below 128 with [`Wire::Required`].
+    /// [`ConfigError::Mtu`] out of that range; [`ConfigError::SealedMtu`] when encryption leaves too little of it;
+    /// [`ConfigError::RequiredMtu`] below 128 with [`Wire::Required`].
     pub fn mtu(mut self, bytes: usize) -> Result<Self, ConfigError> {
-        if !(50..=65_507).contains(&bytes) {
+        if !(MIN_KCP_MTU..=65_507).contains(&bytes) {
             return Err(ConfigError::Mtu(bytes));
         }
-        if self.wire == Wire::Required && bytes < BLOCK_MTU {
+        let (least, overhead) = (self.least_mtu(), self.overhead());
+        if bytes < least && overhead > 0 {
+            return Err(ConfigError::SealedMtu { mtu: bytes, least, overhead });
+        }
+        if bytes < least {
             return Err(ConfigError::RequiredMtu(bytes));
         }
         self.mtu = bytes;
         Ok(self)
+    }
+
+    /// How datagrams are encrypted. Both sides need the same cipher and key; whoever has others isn't heard.
+    /// Default: [`Crypt::null`], not at all. It is the socket's: all connections of an endpoint share it.
+    ///
+    /// Encryption takes 20 bytes of each datagram, AES-GCM 28. An MTU that was set too small for that is raised.
+    #[must_use]
+    pub fn crypt(mut self, crypt: Crypt) -> Self {
+        self.crypt = crypt;
+        self.mtu = self.mtu.max(self.least_mtu());
+        self
+    }
+
+    /// Forward error correction of what is sent: parity shards, from which the peer makes good what was lost. Default:
+    /// none. What is received is decoded in any case, whatever the ratio of the peer. It takes 8 bytes of each datagram.
+    ///
+    /// A stock peer of kcp-go before 5.6.8 must have the same ratio: with another it corrupts what it reads.
+    #[must_use]
+    pub fn fec(mut self, fec: impl Into<Option<Fec>>) -> Self {
+        (self.fec, self.fec_auto) = (fec.into(), false);
+        self.mtu = self.mtu.max(self.least_mtu());
+        self
+    }
+
+    /// The same with as much parity as the losses call for, from none to that of `most`.
+    #[must_use]
+    pub fn fec_auto(mut self, most: Fec) -> Self {
+        self = self.fec(most);
+        self.fec_auto = true;
+        self
     }
 
     /// Segments that may be in flight: 1 to 32,768, default 1,024 (`snd_wnd`).
@@ -325,7 +377,7 @@ impl Config {
 
     /// Whether blocks are sent and believed: with [`Wire::Extended`] and [`Wire::Required`], if the MTU has room.
     pub fn speaks_blocks(&self) -> bool {
-        self.wire != Wire::Classic && self.mtu >= BLOCK_MTU
+        self.wire != Wire::Classic && self.kcp_mtu() >= BLOCK_MTU
     }
 
     pub(crate) fn is_block_required(&self) -> bool {
@@ -347,9 +399,51 @@ impl Config {
         self.mtu
     }
 
-    /// Bytes of data that fit in a segment: the MTU less the header (`mss`).
+    /// See [`crypt`](Self::crypt).
+    pub fn crypt_value(&self) -> &Crypt {
+        &self.crypt
+    }
+
+    /// See [`fec`](Self::fec).
+    pub fn fec_value(&self) -> Option<Fec> {
+        self.fec
+    }
+
+    /// See [`fec_auto`](Self::fec_auto).
+    pub fn is_fec_auto(&self) -> bool {
+        self.fec_auto
+    }
+
+    /// Bytes of each datagram that are not KCP's, in front of its segments and behind them: what encryption
+    /// and forward error correction take. A [`TransmitBuffer`](crate::TransmitBuffer) leaves them free.
+    #[inline]
+    pub fn room_around(&self) -> (usize, usize) {
+        let shard_header = if self.fec.is_some() { FEC_OVERHEAD } else { 0 };
+        (self.crypt.front() + shard_header, self.crypt.back())
+    }
+
+    /// The same, together.
+    #[inline]
+    pub(crate) fn overhead(&self) -> usize {
+        let (front, back) = self.room_around();
+        front + back
+    }
+
+    /// Bytes of each datagram that segments may fill (KCP's own MTU): the [`mtu`](Self::mtu) less what encryption takes.
+    #[inline]
+    pub fn kcp_mtu(&self) -> usize {
+        self.mtu - self.overhead()
+    }
+
+    /// The least MTU that leaves KCP enough.
+    fn least_mtu(&self) -> usize {
+        let kcp = if self.wire == Wire::Required { BLOCK_MTU } else { MIN_KCP_MTU };
+        kcp + self.overhead()
+    }
+
+    /// Bytes of data that fit in a segment: KCP's MTU less the header (`mss`).
     pub fn segment_size(&self) -> usize {
-        self.mtu - HEADER_SIZE
+        self.kcp_mtu() - HEADER_SIZE
     }
 
     /// See [`send_window`](Self::send_window).
@@ -403,6 +497,9 @@ impl Config {
         self.tap.as_ref().map(|tap| &tap.0)
     }
 }
+
+/// The smallest MTU that KCP takes (`ikcp_setmtu`).
+const MIN_KCP_MTU: usize = 50;
 
 /// Room for the largest block in front of a segment that isn't all too small.
 const BLOCK_MTU: usize = 128;

@@ -30,11 +30,13 @@ mod config;
 mod congestion;
 mod connection;
 mod endpoint;
+pub mod fec;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
 mod profile;
 mod random;
+pub mod seal;
 mod seq;
 mod socket;
 mod tap;
@@ -46,8 +48,10 @@ pub use connection::{
     Party, PeerKind, Remains, Role, Silence, TransmitBuffer, code, code_name,
 };
 pub use endpoint::{Answer, DropReason, Endpoint, Lease, Route, RouteStats};
+pub use fec::{Fec, FecError, FecStats};
 pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use random::SeedSource;
+pub use seal::{Cipher, Crypt, CryptError, Key, OpenError, Opener, Sealer};
 pub use seq::{Conv, ParseConvError, SeqNumber, Timestamp};
 pub use socket::SocketOptions;
 pub use tap::{Direction, Tap, TappedDatagram};

@@ -25,10 +25,13 @@ pub struct TappedDatagram<'a> {
     pub peer: SocketAddr,
     /// The UDP payload as it is on the wire.
     pub payload: &'a [u8],
+    /// What it carries once decrypted: the segments. Without a cipher that is the payload itself; `None` when a
+    /// datagram that was received can't be opened.
+    pub opened: Option<&'a [u8]>,
 }
 
 impl<'a> TappedDatagram<'a> {
-    /// For drivers: what is shown to a [`Tap`].
+    /// For drivers: what is shown to a [`Tap`], without a cipher.
     pub fn new(
         at: Instant,
         direction: Direction,
@@ -36,7 +39,13 @@ impl<'a> TappedDatagram<'a> {
         peer: SocketAddr,
         payload: &'a [u8],
     ) -> Self {
-        Self { at, direction, local, peer, payload }
+        Self { at, direction, local, peer, payload, opened: Some(payload) }
+    }
+
+    /// The same with a cipher: what is inside, if it could be opened.
+    #[must_use]
+    pub fn with_opened(self, opened: Option<&'a [u8]>) -> Self {
+        Self { opened, ..self }
     }
 }
 

@@ -70,13 +70,14 @@ pub use framing::{
 };
 pub use listener::KcpListener;
 pub use sendoff_proto::{
-    Backoff, Cause, Config, ConfigError, Congestion, ConnectionStats, Conv, Direction, Ending, Farewell,
-    MessageError, MessageTooLarge, Mode, NoDelay, ParseConvError, Party, PeerKind, Profile, Role, SeqNumber,
-    Silence, SocketOptions, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
+    Backoff, Cause, Cipher, Config, ConfigError, Congestion, ConnectionStats, Conv, Crypt, CryptError,
+    Direction, Ending, Farewell, Fec, FecError, FecStats, Key, MessageError, MessageTooLarge, Mode, NoDelay,
+    OpenError, Opener, ParseConvError, Party, PeerKind, Profile, Role, Sealer, SeqNumber, Silence,
+    SocketOptions, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
 };
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
 pub use transport::{
-    Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpTransport,
-    Link, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats, TcpTransport, Transport,
-    TransportStats, Transports, UdpOptions, WriteSide,
+    Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpLink,
+    KcpTransport, Link, MemoryTransport, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats,
+    TcpTransport, Transport, TransportStats, Transports, UdpOptions, UdpStats, UdpTransport, WriteSide,
 };

@@ -1,5 +1,7 @@
 //! The commands: each turns checked arguments into work, and its result into an outcome.
 
+mod activity;
+mod bench;
 mod connect;
 mod conversation;
 mod demo;
@@ -7,10 +9,14 @@ mod generate;
 mod lines;
 mod listen;
 mod netcat;
+mod open;
 mod ping;
+mod printer;
+
+pub use conversation::Kcp;
 
 use crate::{
-    args::{Args, Command},
+    args::{Args, BenchKind, Command},
     exit::Outcome,
     report::Report,
     signals::Interrupts,
@@ -29,6 +35,9 @@ pub fn run(args: Args, report: Report) -> anyhow::Result<Outcome> {
         Command::Listen(listen) => block_on(|interrupts| listen::run(listen, report, interrupts)),
         Command::Connect(connect) => block_on(|interrupts| connect::run(connect, report, interrupts)),
         Command::Ping(ping) => block_on(|interrupts| ping::run(ping, report, interrupts)),
+        Command::Bench(bench) => match bench.kind {
+            BenchKind::Ciphers(args) => block_on(|interrupts| bench::ciphers::run(args, report, interrupts)),
+        },
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }

@@ -152,6 +152,11 @@ impl Connection {
             return;
         }
         self.believe(now, segment, arrival);
+        self.take_fin(now, segment, (code, reason));
+    }
+
+    /// The end of what the peer sends, from the peer.
+    pub(super) fn take_fin(&mut self, now: Instant, segment: &SegmentView<'_>, (code, reason): (u32, &str)) {
         self.stats.segments_received += 1;
         let sn = segment.sn();
         if self.reading_stopped && self.receive.next.is_before(sn) {

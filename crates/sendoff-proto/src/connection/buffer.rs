@@ -1,5 +1,7 @@
 //! The buffer that datagrams are written into: one batch of equal size, ready for one system call.
 
+use crate::fec::{Gap, Plan};
+
 /// Datagrams of a batch at most: what Linux takes in one GSO send (`UDP_MAX_SEGMENTS` before 6.9).
 pub(crate) const MAX_DATAGRAMS: usize = 64;
 
@@ -46,6 +48,10 @@ pub struct TransmitBuffer {
     max_datagrams: usize,
     front: usize,
     back: usize,
+    /// Where to leave room for parity shards.
+    plan: Option<Plan>,
+    /// A bit for each datagram that is such room.
+    gaps: u64,
 }
 
 impl Default for TransmitBuffer {
@@ -62,7 +68,15 @@ impl TransmitBuffer {
 
     /// The same, with so many bytes left free at the front and back of each datagram.
     pub fn with_room(front: usize, back: usize) -> Self {
-        Self { bytes: Vec::new(), datagram_size: 0, count: 0, max_datagrams: MAX_DATAGRAMS, front, back }
+        let (bytes, max_datagrams) = (Vec::new(), MAX_DATAGRAMS);
+        Self { bytes, datagram_size: 0, count: 0, max_datagrams, front, back, plan: None, gaps: 0 }
+    }
+
+    /// From now on so many bytes are left free at the front and back of each datagram: those of
+    /// [`Config::room_around`](crate::Config::room_around). Forgets the batch.
+    pub fn set_room(&mut self, front: usize, back: usize) {
+        self.clear();
+        (self.front, self.back, self.plan) = (front, back, None);
     }
 
     /// Takes at most `count` datagrams a batch (1 to 64): what the system can send in one call.
@@ -90,7 +104,7 @@ impl TransmitBuffer {
         self.datagram_size
     }
 
-    /// Number of datagrams.
+    /// Number of datagrams, without the room that was left for parity shards.
     pub fn len(&self) -> usize {
         self.count
     }
@@ -100,19 +114,72 @@ impl TransmitBuffer {
         self.bytes.chunks(self.datagram_size.max(1))
     }
 
-    /// How many datagrams of that size a batch may have; none if room is to be left around them,
-    /// so that they must be made here.
-    pub(crate) fn plain_datagrams(&self, size: usize) -> usize {
-        match self.front + self.back {
-            0 => self.max_datagrams.min(MAX_BYTES / size),
-            _ => 0,
+    /// How many datagrams with so many bytes of segments a batch may have.
+    pub(crate) fn datagrams_of(&self, size: usize) -> usize {
+        self.max_datagrams.min(MAX_BYTES / (self.front + size + self.back))
+    }
+
+    /// Whether room for parity is to be left between datagrams.
+    pub(crate) fn has_plan(&self) -> bool {
+        self.plan.is_some()
+    }
+
+    /// Whether room is left around the segments, so that datagrams must be made here.
+    pub(crate) fn has_room_around(&self) -> bool {
+        self.front + self.back > 0
+    }
+
+    /// Makes the batch of segments of that size that lie one behind the other, each in a datagram of its own.
+    pub(crate) fn copy_run(&mut self, run: &[u8], size: usize) {
+        self.clear();
+        self.datagram_size = self.front + size + self.back;
+        for segment in run.chunks_exact(size) {
+            let start = self.bytes.len();
+            self.bytes.resize(start + self.front, 0);
+            self.bytes.extend_from_slice(segment);
+            self.bytes.resize(start + self.datagram_size, 0);
+            self.count += 1;
         }
     }
 
     /// Forgets the batch; the memory stays.
     pub fn clear(&mut self) {
         self.bytes.clear();
-        (self.datagram_size, self.count) = (0, 0);
+        (self.datagram_size, self.count, self.gaps) = (0, 0, 0);
+    }
+
+    /// Bytes left free at the front and back of each datagram.
+    pub(crate) fn room(&self) -> (usize, usize) {
+        (self.front, self.back)
+    }
+
+    /// Where to leave room for parity shards in the next batch.
+    pub(crate) fn set_plan(&mut self, plan: Option<Plan>) {
+        self.plan = plan;
+    }
+
+    /// A bit for each datagram of the batch that is room for a parity shard.
+    pub(crate) fn gaps(&self) -> u64 {
+        self.gaps
+    }
+
+    /// Leaves the room that the plan wants behind a datagram of full size; false if that ends the batch.
+    fn leave_gap(&mut self) -> bool {
+        let size = self.datagram_size;
+        let Some(plan) = &mut self.plan else { return true };
+        match plan.after_datagram(size - self.front - self.back) {
+            Gap::None => true,
+            Gap::Shards(shards) => {
+                let before = self.bytes.len() / size;
+                let fits = before + shards <= self.max_datagrams && (before + shards) * size <= MAX_BYTES;
+                if fits {
+                    self.gaps |= (u64::MAX >> (64 - shards)) << before;
+                    self.bytes.resize((before + shards) * size, 0);
+                }
+                fits
+            }
+            Gap::End => false,
+        }
     }
 
     /// Starts a datagram; `None` when the batch is full. Segments up to the given length may be appended.
@@ -120,7 +187,8 @@ impl TransmitBuffer {
     pub(crate) fn start(&mut self, mtu: usize) -> Option<OpenDatagram<'_>> {
         let size = if self.count == 0 { mtu + self.front + self.back } else { self.datagram_size };
         let start = self.bytes.len();
-        if self.count == self.max_datagrams || (self.count > 0 && start + size > MAX_BYTES) {
+        let datagrams = self.count + self.gaps.count_ones() as usize;
+        if datagrams == self.max_datagrams || (self.count > 0 && start + size > MAX_BYTES) {
             return None;
         }
         self.bytes.resize(start + self.front, 0);
@@ -197,6 +265,6 @@ impl OpenDatagram<'_> {
             buffer.datagram_size = size;
         }
         buffer.count += 1;
-        size == buffer.datagram_size
+        size == buffer.datagram_size && buffer.leave_gap()
     }
 }

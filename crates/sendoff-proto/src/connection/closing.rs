@@ -304,6 +304,8 @@ impl Connection {
             bytes_unsent: self.ring.queued_bytes(),
             lasted: now.saturating_duration_since(self.clock.epoch()),
             silent_for: now.saturating_duration_since(self.last_received),
+            datagrams_unopened: (self.config.crypt_value().overhead() > 0)
+                .then_some(self.stats.failed_to_open),
         }));
         self.unproven = None;
         self.timers.stop_all();
@@ -319,7 +321,7 @@ impl Connection {
     /// What an unproven peer may be sent bounds the RESET and its repetitions too.
     fn limit_last_words(&mut self) {
         let Some(unproven) = &self.unproven else { return };
-        match unproven.credit() / BlockKind::Reset.segment_size() {
+        match unproven.credit() / (BlockKind::Reset.segment_size() + self.config.overhead()) {
             0 => (self.last_words, self.repeats) = (None, 0),
             resets => self.repeats = self.repeats.min(u8::try_from(resets - 1).unwrap_or(u8::MAX)),
         }

@@ -37,6 +37,14 @@ pub(super) struct Arrival {
     /// Something in it was believed.
     pub(super) believed: bool,
     pushed_first: bool,
+    /// It was made good by parity: it may be old.
+    recovered: bool,
+}
+
+impl Arrival {
+    pub(super) fn of_recovered() -> Self {
+        Self { recovered: true, ..Self::default() }
+    }
 }
 
 impl Connection {
@@ -50,7 +58,7 @@ impl Connection {
             return;
         }
         if let Some(unproven) = &mut self.unproven {
-            unproven.received += datagram.len() as u64;
+            unproven.received += (datagram.len() + self.config.overhead()) as u64;
             unproven.may_probe = true;
         }
         let mut arrival = Arrival::default();
@@ -71,14 +79,20 @@ impl Connection {
         self.after_datagram(now, &arrival);
     }
 
-    fn after_datagram(&mut self, now: Instant, arrival: &Arrival) {
+    /// So many datagrams have come from the peer's address that can't be opened: they count for nothing, but for
+    /// what is said of a connection that doesn't open.
+    pub fn handle_unopened(&mut self, datagrams: u64) {
+        self.stats.failed_to_open += datagrams;
+    }
+
+    pub(super) fn after_datagram(&mut self, now: Instant, arrival: &Arrival) {
         if self.phase == Phase::Ended {
             return;
         }
-        if let Some(rtt) = arrival.sample {
+        if let Some(rtt) = arrival.sample.filter(|_| !arrival.recovered) {
             self.rtt.sample(rtt);
         }
-        if self.role == Role::Client && arrival.believed {
+        if self.role == Role::Client && arrival.believed && !arrival.recovered {
             if !arrival.welcomed {
                 // Its WELCOMEs have stopped: it knows that we know it.
                 self.timers.stop(Timer::Greeting);
@@ -143,7 +157,7 @@ impl Connection {
     }
 
     /// A segment of plain KCP.
-    fn handle_plain(&mut self, now: Instant, segment: &SegmentView<'_>, arrival: &mut Arrival) {
+    pub(super) fn handle_plain(&mut self, now: Instant, segment: &SegmentView<'_>, arrival: &mut Arrival) {
         let una = segment.una();
         let una_is_current = self.is_una_current(una);
         let una_is_ours = una_is_current || self.is_old_una(una);
@@ -181,7 +195,10 @@ impl Connection {
             self.note_sign_of_life(now);
             arrival.believed |= segment.command() == Command::Push;
         }
-        arrival.delivered |= self.handle_una(una, segment.window());
+        arrival.delivered |= match arrival.recovered {
+            true => self.handle_una_alone(una),
+            false => self.handle_una(una, segment.window()),
+        };
     }
 
     /// Whether una lies in what is in flight.

@@ -152,6 +152,9 @@ pub struct Ending {
     pub lasted: Duration,
     /// Since the last sign of life from the peer.
     pub silent_for: Duration,
+    /// Datagrams from the peer's address that could not be opened: of another key or cipher, or forged. `None`
+    /// without a cipher.
+    pub datagrams_unopened: Option<u64>,
 }
 
 impl Ending {
@@ -169,12 +172,23 @@ impl Ending {
             bytes_unsent: 0,
             lasted,
             silent_for: Duration::ZERO,
+            datagrams_unopened: None,
         }
     }
 
     /// Whether all that was written is known to have arrived, and nobody broke off.
     pub fn is_clean(&self) -> bool {
         self.cause == Cause::Closed
+    }
+
+    /// What is known of a peer that hasn't answered, in words: with a cipher, the key may be why.
+    pub fn no_answer(&self) -> String {
+        match self.datagrams_unopened {
+            None => "no answer at all".to_owned(),
+            Some(0) => "no answer at all (or another key or cipher there)".to_owned(),
+            Some(1) => "no answer that could be opened: 1 datagram came (wrong key or cipher?)".to_owned(),
+            Some(n) => format!("no answer that could be opened: {n} datagrams came (wrong key or cipher?)"),
+        }
     }
 
     /// Bytes written that were not acknowledged.
@@ -232,7 +246,7 @@ impl fmt::Display for Ending {
                 write!(f, "timed out after {lasted}: ")?;
                 let silent = Words(self.silent_for);
                 match silence {
-                    Silence::Opening => write!(f, "no answer at all")?,
+                    Silence::Opening => f.write_str(&self.no_answer())?,
                     Silence::Unproven => write!(f, "the peer never showed that it hears us")?,
                     Silence::Retransmissions => write!(f, "no answer for {silent}")?,
                     Silence::KeepAlive => write!(f, "3 probes unanswered, silent for {silent}")?,

@@ -11,6 +11,7 @@
 
 use super::send::{SendRing, SlotState};
 use crate::{
+    fec::LossMeter,
     profile::{Backoff, NoDelay},
     seq::{SeqNumber, Timestamp},
 };
@@ -37,6 +38,8 @@ pub(crate) struct LossDetector {
     pub(super) highest_acked: Option<u64>,
     /// Segments in flight that are selectively acknowledged.
     pub(super) marked: u32,
+    /// What was delivered only after it had been sent again counts as lost.
+    pub(super) meter: LossMeter,
 }
 
 /// What an acknowledgement of one segment has shown.
@@ -61,6 +64,7 @@ impl LossDetector {
             highest: BinaryHeap::new(),
             highest_acked: None,
             marked: 0,
+            meter: LossMeter::default(),
         }
     }
 
@@ -131,8 +135,9 @@ impl LossDetector {
 
     /// `una` has moved: frees what it covers; returns the bytes.
     pub(crate) fn on_una(&mut self, ring: &mut SendRing, una: SeqNumber) -> u64 {
-        let marked = &mut self.marked;
+        let (marked, meter) = (&mut self.marked, &mut self.meter);
         let bytes = ring.release_below(una, |slot| {
+            meter.record(slot.transmissions > 1);
             if slot.state == SlotState::Marked {
                 *marked -= 1;
             }

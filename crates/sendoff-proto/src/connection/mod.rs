@@ -18,6 +18,7 @@ mod opening;
 mod pacer;
 mod peering;
 mod receive;
+mod recovered;
 mod rtt;
 mod send;
 mod stats;
@@ -28,6 +29,7 @@ mod transmit;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use buffer::MAX_DATAGRAMS;
 pub use buffer::{Batch, TransmitBuffer};
 pub use closing::Farewell;
 pub(crate) use lifecycle::Rest;
@@ -40,6 +42,7 @@ use crate::wire::Token;
 use crate::{
     config::{Config, MESSAGE_WINDOW, Mode},
     congestion::{Classic, Controller, Unlimited},
+    fec::LossReport,
     profile::{Congestion, Profile},
     random::Random,
     seq::{Clock, Conv, SeqNumber, Timestamp},
@@ -107,6 +110,7 @@ pub struct Connection {
     send_window: u32,
     ring: SendRing,
     loss: LossDetector,
+    reported_loss: LossReport,
     rtt: Rtt,
     congestion: Box<dyn Controller>,
     pacer: Option<Pacer>,
@@ -250,6 +254,7 @@ impl Connection {
             send_window: config.send_window_segments(),
             ring,
             loss: LossDetector::new(first),
+            reported_loss: LossReport::default(),
             rtt: Rtt::new(&profile),
             congestion: controller(&profile, mss),
             pacer: profile.is_paced().then(|| Pacer::new(now)),
@@ -362,6 +367,15 @@ impl Connection {
     /// Whether [`read_message`](Self::read_message) returns something other than `Ok(None)`.
     pub fn has_message(&self) -> bool {
         self.receive.has_message()
+    }
+
+    /// What became of the segments that were delivered since the last call: those that had to be sent again count as
+    /// lost. For [`ParityControl`](crate::fec::ParityControl).
+    pub fn take_loss_report(&mut self) -> LossReport {
+        let report = self.loss.meter.report();
+        let news = report.since(&self.reported_loss);
+        self.reported_loss = report;
+        news
     }
 
     /// Bytes of the next whole message, if there is one.

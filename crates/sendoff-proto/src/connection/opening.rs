@@ -95,7 +95,7 @@ impl Unproven {
         Self { began: now, received: 0, sent: 0, segments: 0, may_probe: false, repeated: 0, lease: None }
     }
 
-    /// Bytes that may still be sent: no more than three for each that came.
+    /// Bytes of datagrams that may still be sent: no more than three for each that came.
     pub(super) fn credit(&self) -> usize {
         usize::try_from((3 * self.received).saturating_sub(self.sent)).unwrap_or(usize::MAX)
     }
@@ -353,17 +353,17 @@ impl Connection {
         }
     }
 
-    /// Bytes that may be sent now.
+    /// Bytes of segments that may be sent now in one datagram.
     pub(super) fn credit(&mut self) -> usize {
         let Some(unproven) = &self.unproven else { return usize::MAX };
-        let credit = unproven.credit();
-        if self.peering.kind() == PeerKind::Stock && credit < self.config.mtu_bytes() {
+        let credit = unproven.credit().saturating_sub(self.config.overhead());
+        if self.peering.kind() == PeerKind::Stock && credit < self.config.kcp_mtu() {
             let first = self.ring.in_flight() == 0 && self.ring.queued() > 0;
             let again = self.peek_lost().is_some_and(|sn| {
                 sn == self.ring.unacked && self.ring.slot(sn).transmissions < UNPROVEN_TRANSMISSIONS
             });
             if first || again {
-                return self.config.mtu_bytes();
+                return self.config.kcp_mtu();
             }
         }
         credit

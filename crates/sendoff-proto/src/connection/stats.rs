@@ -44,8 +44,12 @@ pub struct ConnectionStats {
     pub invalid_una: u64,
     /// Datagrams whose parsing ended at something that is no segment, or one of another conversation.
     pub malformed_datagrams: u64,
+    /// Datagrams from the peer's address that could not be opened: of another key or cipher, or forged.
+    pub failed_to_open: u64,
     /// Datagrams sent.
     pub datagrams_sent: u64,
+    /// Lost datagrams that forward error correction made good.
+    pub datagrams_recovered: u64,
     /// Datagrams received.
     pub datagrams_received: u64,
     /// Window probes (WASK), PINGs and PROBEs sent.

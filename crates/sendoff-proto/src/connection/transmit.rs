@@ -100,7 +100,7 @@ impl Connection {
         self.refill_pacer(now);
         let asked = self.stats.segments_sent + self.stats.probes_sent;
         let mut stamp = self.stamp(now);
-        let mtu = self.config.mtu_bytes();
+        let mtu = self.config.kcp_mtu();
         while let Some(mut datagram) = buffer.start(mtu) {
             if self.unproven.is_some() {
                 datagram.limit(self.credit());
@@ -197,8 +197,7 @@ impl Connection {
 
     /// The RESET that ends the connection.
     fn say_last_words(&mut self, now: Instant, buffer: &mut TransmitBuffer) -> bool {
-        let (Some(words), Some(mut datagram)) =
-            (self.last_words.take(), buffer.start(self.config.mtu_bytes()))
+        let (Some(words), Some(mut datagram)) = (self.last_words.take(), buffer.start(self.config.kcp_mtu()))
         else {
             return false;
         };
@@ -213,16 +212,24 @@ impl Connection {
 
     /// The next batch, without a copy where that can be: full segments leave straight from where
     /// they are kept, everything else is written into `buffer`. `None` when there is nothing to send.
+    ///
+    /// With a buffer that leaves room around the segments, the batch is in `buffer` in any case.
     pub fn poll_batch<'a>(&'a mut self, now: Instant, buffer: &'a mut TransmitBuffer) -> Option<Batch<'a>> {
         if let Some((first, count)) = self.stamp_run(now, buffer) {
-            return Some(Batch::new(self.ring.stamped_run(first, count), self.config.mtu_bytes()));
+            let (run, size) = (self.ring.stamped_run(first, count), self.config.kcp_mtu());
+            if !buffer.has_room_around() {
+                return Some(Batch::new(run, size));
+            }
+            buffer.copy_run(run, size);
+            return Some(Batch::new(buffer.contents(), buffer.datagram_size()));
         }
         self.poll_transmit(now, buffer).then(|| Batch::new(buffer.contents(), buffer.datagram_size()))
     }
 
     /// Takes full segments into flight that lie one behind the other; says where they begin, and how many they are.
     fn stamp_run(&mut self, now: Instant, buffer: &TransmitBuffer) -> Option<(SeqNumber, usize)> {
-        if self.phase == Phase::Ended
+        if buffer.has_plan()
+            || self.phase == Phase::Ended
             || self.peering.front().is_some()
             || self.unproven.is_some()
             || self.answers.welcome
@@ -232,7 +239,7 @@ impl Connection {
             return None;
         }
         self.refill_pacer(now);
-        let most = buffer.plain_datagrams(self.config.mtu_bytes()).min(self.sendable_segments() as usize);
+        let most = buffer.datagrams_of(self.config.kcp_mtu()).min(self.sendable_segments() as usize);
         let count = self.ring.full_run(most);
         if count < 2 || self.next_lost().is_some() {
             return None;
@@ -401,7 +408,7 @@ impl Connection {
             return false;
         }
         let (Some(stranger), Some(mut datagram)) =
-            (self.answers.reset.take(), buffer.start(self.config.mtu_bytes()))
+            (self.answers.reset.take(), buffer.start(self.config.kcp_mtu()))
         else {
             return false;
         };
@@ -419,7 +426,7 @@ impl Connection {
         datagram.finish();
         self.stats.datagrams_sent += 1;
         if let Some(unproven) = &mut self.unproven {
-            unproven.sent += RESET_SIZE as u64;
+            unproven.sent += buffer.contents().len() as u64;
         }
         true
     }

@@ -9,13 +9,16 @@
 //!
 //! A turn's work is bounded; when there is more, the task yields and goes on.
 
-use super::{now, shared::EndpointShared, timers::DeadlineHeap, transmit::Sent};
+use super::{now, shards::Decoders, shared::EndpointShared, timers::DeadlineHeap, transmit::Sent};
 use crate::{
     stream::{ConnectionShared, ConnectionState, Wakers},
     udp::{Batch, IcmpError, IcmpKind, RecvBuffers},
 };
-use sendoff_proto::{Answer, Connection, Direction, Opening, Role, Route, TappedDatagram, code};
+use sendoff_proto::{
+    Answer, Connection, Direction, Opening, Role, Route, TappedDatagram, code, fec::is_shard,
+};
 use std::{
+    cell::Cell,
     collections::VecDeque,
     future::Future,
     io,
@@ -51,7 +54,7 @@ const WINDOW_GROWTH: Duration = Duration::from_millis(50);
 type Connections = VecDeque<Arc<ConnectionShared>>;
 
 pub(super) struct Driver {
-    shared: Arc<EndpointShared>,
+    pub(super) shared: Arc<EndpointShared>,
     deadlines: DeadlineHeap,
     sleep: Pin<Box<Sleep>>,
     /// Connections with something to look at, first come, first served; one batch each.
@@ -63,6 +66,7 @@ pub(super) struct Driver {
     /// The last turn has left time to tokio to look at the socket.
     looked_again: bool,
     growth: WindowGrowth,
+    pub(super) decoders: Decoders,
 }
 
 /// Whether the socket's buffer has room for larger windows.
@@ -86,6 +90,7 @@ impl Driver {
             postponed: 0,
             looked_again: false,
             growth,
+            decoders: Decoders::default(),
         }
     }
 
@@ -143,15 +148,25 @@ impl Driver {
     /// Hands the datagrams of one sender to their connections.
     fn dispatch(&mut self, now: Instant, batch: Batch<'_>, last: &mut Option<Arc<ConnectionShared>>) {
         let (source, local) = (batch.source, batch.local);
-        let mut datagrams = batch.datagrams().peekable();
+        let (opened, failed) = (Cell::new(0), Cell::new(0));
+        let shared = self.shared.clone();
+        let open = |datagram| {
+            let inside = open(&shared, now, source, datagram);
+            let count = if inside.is_some() { &opened } else { &failed };
+            count.set(count.get() + 1);
+            inside
+        };
+        let mut datagrams = batch.datagrams().filter_map(open).peekable();
         while let Some(datagram) = datagrams.next() {
-            self.show_received(now, source, datagram);
+            if is_shard(datagram) {
+                self.take_shard(now, source, local, datagram, last);
+                continue;
+            }
             let Some(connection) = self.route(now, source, local, datagram, last) else { continue };
             let conv = connection.conv().value().to_le_bytes();
             let mut state = connection.lock();
             state.connection.handle_datagram(now, datagram);
-            while let Some(datagram) = datagrams.next_if(|d| d.starts_with(&conv)) {
-                self.show_received(now, source, datagram);
+            while let Some(datagram) = datagrams.next_if(|d| d.starts_with(&conv) && !is_shard(d)) {
                 state.connection.handle_datagram(now, datagram);
             }
             if local.is_some() {
@@ -159,12 +174,34 @@ impl Driver {
             }
             self.list(&mut state, &connection);
         }
+        drop(datagrams);
+        shared.envelope.count(opened.get(), failed.get());
+        if failed.get() > 0 {
+            self.note_unopened(source, failed.get());
+        }
     }
 
-    fn show_received(&self, now: Instant, peer: SocketAddr, payload: &[u8]) {
-        if let Some(tap) = self.shared.config.tap_value() {
-            let local = self.shared.local_addr;
-            tap.datagram(&TappedDatagram::new(now, Direction::Received, local, peer, payload));
+    /// Lets a connection take something that came.
+    pub(super) fn hand_over(
+        &mut self,
+        connection: &Arc<ConnectionShared>,
+        local: Option<IpAddr>,
+        take: impl FnOnce(&mut Connection),
+    ) {
+        let mut state = connection.lock();
+        take(&mut state.connection);
+        if local.is_some() {
+            state.source = local;
+        }
+        self.list(&mut state, connection);
+    }
+
+    /// Datagrams came that can't be opened: who waits for an answer from there should learn it.
+    fn note_unopened(&self, source: SocketAddr, datagrams: u64) {
+        tracing::debug!(peer = %source, datagrams, "datagrams of another key or cipher, or forged: dropped");
+        let concerned: Vec<_> = self.shared.table().with_remote(source).cloned().collect();
+        for connection in concerned {
+            connection.lock().connection.handle_unopened(datagrams);
         }
     }
 
@@ -176,7 +213,7 @@ impl Driver {
     }
 
     /// The connection of a datagram: mostly that of the one before.
-    fn route(
+    pub(super) fn route(
         &mut self,
         now: Instant,
         source: SocketAddr,
@@ -219,6 +256,7 @@ impl Driver {
             self.shared.count_backlog_drop();
             return None;
         }
+        self.forget_shards(source);
         let seed = self.shared.seeds().next_seed();
         let config = self.shared.config.clone();
         let mut connection = Connection::new(config, conv, opening, now, seed);
@@ -241,8 +279,7 @@ impl Driver {
         if self.is_blocked() {
             return;
         }
-        self.shared.show_sent(now, to, answer, answer.len());
-        self.shared.send(to, local, answer, answer.len(), &mut self.icmp);
+        self.shared.send_small(now, to, local, answer, &mut self.icmp);
     }
 
     /// RESETs that are to be repeated, and the end of a stay.
@@ -277,9 +314,11 @@ impl Driver {
             if error.kind != IcmpKind::PortUnreachable {
                 continue;
             }
-            // What it quotes tells the conversation; some systems quote too little.
-            let quoted = error.quoted().first_chunk::<4>().map(|conv| u32::from_le_bytes(*conv));
             let concerned: Vec<_> = self.shared.table().with_remote(error.peer).cloned().collect();
+            let quoted = self.quoted_conv(&error);
+            if !self.shared.envelope.is_null() && concerned.len() > 1 && self.shared.io.peer().is_none() {
+                continue; // it can't be told which one
+            }
             for connection in concerned {
                 if quoted.is_none_or(|conv| conv == connection.conv().value()) {
                     let mut state = connection.lock();
@@ -288,6 +327,13 @@ impl Driver {
                 }
             }
         }
+    }
+
+    /// What it quotes tells the conversation. Some systems quote too little; and what was sealed says nothing, so
+    /// that the address has to do.
+    fn quoted_conv(&self, error: &IcmpError) -> Option<u32> {
+        let conv = error.quoted().first_chunk::<4>().filter(|_| self.shared.envelope.is_null())?;
+        Some(u32::from_le_bytes(*conv))
     }
 
     fn meet_deadlines(&mut self, now: Instant) {
@@ -384,6 +430,9 @@ impl Driver {
         ready.into_iter().for_each(Wakers::wake);
         if ended {
             self.shared.remove(now, connection);
+            if !self.shared.has_remote(connection.peer) {
+                self.forget_shards(connection.peer);
+            }
         }
         sent
     }
@@ -423,6 +472,22 @@ impl Driver {
         }
         self.sleep.as_mut().poll(cx)
     }
+}
+
+/// What is in a datagram that came, if it can be opened; the tap sees it in any case.
+fn open<'a>(
+    shared: &EndpointShared,
+    now: Instant,
+    peer: SocketAddr,
+    datagram: &'a mut [u8],
+) -> Option<&'a mut [u8]> {
+    let Some(tap) = shared.config.tap_value() else { return shared.envelope.open(datagram) };
+    // It is opened in place.
+    let payload = datagram.to_vec();
+    let inside = shared.envelope.open(datagram);
+    let shown = TappedDatagram::new(now, Direction::Received, shared.local_addr, peer, &payload);
+    tap.datagram(&shown.with_opened(inside.as_deref()));
+    inside
 }
 
 impl Future for Driver {

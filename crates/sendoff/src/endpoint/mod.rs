@@ -1,7 +1,9 @@
 //! One UDP socket and all its connections.
 
 mod driver;
+mod envelope;
 mod inbox;
+mod shards;
 mod shared;
 mod stats;
 mod timers;
@@ -12,7 +14,11 @@ pub use stats::EndpointStats;
 pub(crate) use shared::EndpointShared;
 pub(crate) use transmit::Urgency;
 
-use crate::{Config, KcpStream, stream::ConnectionShared, udp};
+use crate::{
+    Config, KcpStream,
+    stream::ConnectionShared,
+    udp::{self, canonical},
+};
 use driver::Driver;
 use sendoff_proto::Opening;
 use shared::Guard;
@@ -20,7 +26,7 @@ use std::{
     fmt,
     future::poll_fn,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -63,7 +69,7 @@ impl KcpEndpoint {
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
     pub async fn bind_with(addr: impl ToSocketAddrs, config: Config) -> io::Result<Self> {
-        let options = udp::Options { buffer: config.socket_buffer_bytes(), ..Default::default() };
+        let options = socket_options(&config);
         let mut failed = None;
         for addr in lookup_host(addr).await? {
             match udp::UdpIo::bind(addr, &options) {
@@ -82,7 +88,7 @@ impl KcpEndpoint {
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
     pub fn from_socket(socket: std::net::UdpSocket, config: Config) -> io::Result<Self> {
-        let options = udp::Options { buffer: config.socket_buffer_bytes(), ..Default::default() };
+        let options = socket_options(&config);
         Self::start(udp::UdpIo::from_std(socket, &options)?, config, true)
     }
 
@@ -102,7 +108,7 @@ impl KcpEndpoint {
         self.connect_shared(addr, config).await
     }
 
-    /// Opens a connection from this socket with settings of its own.
+    /// Opens a connection from this socket with settings of its own; the cipher is the endpoint's.
     ///
     /// Returns once the peer has answered, as [`KcpStream::connect_with`] does. A further connection to the
     /// same address shares the socket if that peer is sendoff too; otherwise it gets one of its own, because
@@ -110,7 +116,7 @@ impl KcpEndpoint {
     ///
     /// # Errors
     /// As `KcpStream::connect_with`; `AddrInUse` when `conv` was set and is in use, or was within the last
-    /// 10 s; when the endpoint is closed.
+    /// 10 s; `InvalidInput` when a cipher or key was set that isn't the endpoint's; when the endpoint is closed.
     pub async fn connect_with(&self, addr: impl ToSocketAddrs, config: Config) -> io::Result<KcpStream> {
         self.connect_shared(addr, Arc::new(config)).await
     }
@@ -139,6 +145,7 @@ impl KcpEndpoint {
         config: Arc<Config>,
         opening: Opening,
     ) -> io::Result<KcpStream> {
+        let config = self.with_own_cipher(config)?;
         let remote = resolve(addr, |a| self.shared.can_reach(a)).await?;
         if config.conv_value().is_some_and(|conv| self.shared.is_taken(remote, conv)) {
             let text = format!("conversation with {remote}: this id is in use");
@@ -152,18 +159,35 @@ impl KcpEndpoint {
         self.open(remote, config, opening)
     }
 
+    /// One socket has one cipher: a datagram is opened before its connection is known.
+    fn with_own_cipher(&self, config: Arc<Config>) -> io::Result<Arc<Config>> {
+        let (own, asked) = (self.shared.config.crypt_value(), config.crypt_value());
+        if asked.overhead() == 0 {
+            return Ok(if own.overhead() == 0 {
+                config
+            } else {
+                Arc::new(Config::clone(&config).crypt(own.clone()))
+            });
+        }
+        if self.shared.envelope.is_of(asked)? {
+            return Ok(config);
+        }
+        let (own, asked) = (own.cipher(), asked.cipher());
+        let text = match own == asked {
+            true => format!("{asked} with another key than the endpoint's: one socket has one key"),
+            false => format!("{asked} where the endpoint has {own}: one socket has one cipher"),
+        };
+        Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+    }
+
     /// A connection with a connected socket of its own, which the system tells of refusals.
     pub(crate) fn connect_alone(
         remote: SocketAddr,
         config: Arc<Config>,
         opening: Opening,
     ) -> io::Result<(KcpStream, KcpEndpoint)> {
-        let any: IpAddr = match remote {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let options = udp::Options { buffer: config.socket_buffer_bytes(), ..Default::default() };
-        let io = udp::UdpIo::bind(SocketAddr::new(any, 0), &options)?;
+        let options = socket_options(&config);
+        let io = udp::UdpIo::bind(crate::socket::local_for(remote, &options.socket)?, &options)?;
         io.connect(remote)?;
         let endpoint = Self::start(io, Config::clone(&config), false)?;
         Ok((endpoint.open(remote, config, opening)?, endpoint))
@@ -229,6 +253,11 @@ impl KcpEndpoint {
     }
 }
 
+fn socket_options(config: &Config) -> udp::Options {
+    let socket = config.socket_options_value().clone();
+    udp::Options { buffer: config.socket_buffer_bytes(), socket, ..Default::default() }
+}
+
 /// How long a peer's own end is waited for, once it has ours.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -257,7 +286,7 @@ pub(crate) async fn resolve(
 ) -> io::Result<SocketAddr> {
     let mut unusable = None;
     for addr in lookup_host(addr).await? {
-        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let addr = canonical(addr);
         if addr.port() == 0 {
             unusable = Some(io::Error::new(
                 io::ErrorKind::InvalidInput,

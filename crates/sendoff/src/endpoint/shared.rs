@@ -1,6 +1,6 @@
 //! What the driver and all handles of one socket share.
 
-use super::{EndpointStats, inbox::Inbox, transmit::Blocked};
+use super::{EndpointStats, envelope::Envelope, inbox::Inbox, shards::Shards, transmit::Blocked};
 use crate::{
     Config, KcpStream,
     stream::{ConnectionShared, Wakers},
@@ -30,6 +30,8 @@ pub(crate) struct EndpointShared {
     pub(super) io: UdpIo,
     pub(super) config: Arc<Config>,
     pub(super) local_addr: SocketAddr,
+    pub(super) envelope: Envelope,
+    pub(super) shards: Shards,
     pub(super) inbox: Inbox,
     table: Mutex<Endpoint<Arc<ConnectionShared>>>,
     lobby: Mutex<Lobby>,
@@ -83,6 +85,8 @@ impl EndpointShared {
         let config = Arc::new(config);
         let shared = Arc::new(Self {
             local_addr: io.local_addr()?,
+            envelope: Envelope::new(&config)?,
+            shards: Shards::new(&config),
             io,
             inbox: Inbox::default(),
             table: Mutex::new(Endpoint::new(config.clone(), listening)),
@@ -137,8 +141,21 @@ impl EndpointShared {
     /// Whether a connection to that peer may share this socket: a stock listener, and one that hasn't
     /// answered may be one, ends the first conversation of an address for the second.
     pub(super) fn may_share(&self, remote: SocketAddr) -> bool {
+        if self.shards.encodes() {
+            // A parity shard has no conversation id: it belongs to an address.
+            return false;
+        }
         let there: Vec<_> = self.table().with_remote(remote).cloned().collect();
         there.iter().all(|connection| connection.peer_kind() == PeerKind::Extended)
+    }
+
+    /// Whether there is any connection with that address.
+    pub(super) fn has_remote(&self, remote: SocketAddr) -> bool {
+        self.table().with_remote(remote).next().is_some()
+    }
+
+    pub(super) fn connection(&self, remote: SocketAddr, conv: u32) -> Option<Arc<ConnectionShared>> {
+        self.table().get(remote, Conv::new(conv)?).cloned()
     }
 
     pub(super) fn is_taken(&self, remote: SocketAddr, conv: Conv) -> bool {
@@ -449,7 +466,7 @@ impl EndpointShared {
             (table.stats(), table.connections(), table.unproven(), table.tombstones())
         };
         let io = self.io.counters();
-        EndpointStats {
+        let mut stats = EndpointStats {
             connections,
             connections_opened: self.opened.load(Ordering::Relaxed),
             connections_accepted: self.accepted.load(Ordering::Relaxed),
@@ -476,6 +493,10 @@ impl EndpointShared {
             socket_drops: self.io.socket_drops(),
             recv_buffer: self.io.recv_buffer(),
             send_buffer: self.io.send_buffer(),
-        }
+            ..EndpointStats::default()
+        };
+        self.envelope.add_to(&mut stats);
+        stats.fec = self.shards.stats();
+        stats
     }
 }

@@ -1,5 +1,7 @@
 //! What an endpoint has counted.
 
+use crate::FecStats;
+
 /// A snapshot of one socket and its connections. Counters start at 0 and never go back.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -26,6 +28,16 @@ pub struct EndpointStats {
     pub gso_fallbacks: u64,
     /// Datagrams that the system would not send: too large for the path, no route, filtered.
     pub send_failures: u64,
+    /// Datagrams encrypted before they were sent; 0 without a cipher.
+    pub datagrams_sealed: u64,
+    /// Datagrams received and decrypted; 0 without a cipher.
+    pub datagrams_opened: u64,
+    /// Datagrams dropped: they could not be decrypted. Of another key or cipher, damaged, or forged.
+    pub failed_to_open: u64,
+    /// Bytes that encryption has added to what was sent.
+    pub overhead_bytes: u64,
+    /// What forward error correction has done.
+    pub fec: FecStats,
     /// ICMP errors that were about one of our peers.
     pub icmp_errors: u64,
     /// Datagrams dropped: no segment at their front.

@@ -1,6 +1,6 @@
 //! From a connection to the socket: by the driver, or by a handle that sends its own.
 
-use super::shared::EndpointShared;
+use super::{envelope::MAX_SMALL, shared::EndpointShared};
 use crate::{
     stream::ConnectionState,
     udp::{IcmpError, MAX_DATAGRAM_BYTES, SendError, Transmit},
@@ -88,14 +88,15 @@ impl EndpointShared {
         state: &mut ConnectionState,
         icmp: &mut Vec<IcmpError>,
     ) -> Sent {
-        if self.blocked.load(Ordering::Acquire) {
+        if self.is_blocked() {
             return Sent::Blocked;
         }
         BUFFER.with_borrow_mut(|buffer| {
             buffer.set_max_datagrams(self.io.max_batch());
-            let Some(batch) = state.connection.poll_batch(now, buffer) else { return Sent::Nothing };
-            self.show_sent(now, peer, batch.contents(), batch.datagram_size());
-            let sent = self.send(peer, state.source, batch.contents(), batch.datagram_size(), icmp);
+            let sent = match self.shards.sender(peer, state.connection.peer_kind()) {
+                Some(sender) => self.transmit_shards(now, peer, state, (&sender, buffer), icmp),
+                None => self.transmit_plain(now, peer, state, buffer, icmp),
+            };
             if sent == Sent::Unreachable {
                 // Our address may have gone: the system chooses another for the next.
                 state.source = None;
@@ -104,11 +105,103 @@ impl EndpointShared {
         })
     }
 
-    pub(super) fn show_sent(&self, now: Instant, peer: SocketAddr, contents: &[u8], datagram_size: usize) {
-        if let Some(tap) = self.config.tap_value() {
-            for payload in contents.chunks(datagram_size.max(1)) {
-                tap.datagram(&TappedDatagram::new(now, Direction::Sent, self.local_addr, peer, payload));
-            }
+    /// Without FEC.
+    fn transmit_plain(
+        &self,
+        now: Instant,
+        peer: SocketAddr,
+        state: &mut ConnectionState,
+        buffer: &mut TransmitBuffer,
+        icmp: &mut Vec<IcmpError>,
+    ) -> Sent {
+        buffer.set_room(self.envelope.front, self.envelope.back);
+        let Some(batch) = state.connection.poll_batch(now, buffer) else { return Sent::Nothing };
+        if !self.envelope.is_null() {
+            // Room was left, so it is in the buffer.
+            return self.send_prepared(now, peer, state.source, buffer, icmp);
+        }
+        let size = batch.datagram_size();
+        self.show_sent(now, peer, batch.contents(), size, None);
+        self.send(peer, state.source, batch.contents(), size, icmp)
+    }
+
+    /// Seals the batch that is in the buffer, and sends it.
+    pub(super) fn send_prepared(
+        &self,
+        now: Instant,
+        peer: SocketAddr,
+        source: Option<IpAddr>,
+        buffer: &mut TransmitBuffer,
+        icmp: &mut Vec<IcmpError>,
+    ) -> Sent {
+        let size = buffer.datagram_size();
+        let contents = buffer.contents_mut();
+        self.seal(now, peer, contents, size);
+        self.send(peer, source, contents, size, icmp)
+    }
+
+    /// Sends a datagram that belongs to no connection.
+    pub(super) fn send_small(
+        &self,
+        now: Instant,
+        to: SocketAddr,
+        source: Option<IpAddr>,
+        segments: &[u8],
+        icmp: &mut Vec<IcmpError>,
+    ) {
+        let (front, back) = (self.envelope.front, self.envelope.back);
+        let mut bytes = [0; MAX_SMALL];
+        let size = front + segments.len() + back;
+        debug_assert!(size <= MAX_SMALL);
+        let Some(datagram) = bytes.get_mut(..size) else { return };
+        datagram[front..size - back].copy_from_slice(segments);
+        self.send_sealed(now, to, source, datagram, icmp);
+    }
+
+    /// Seals one datagram, which has the room for it, and sends it.
+    pub(super) fn send_sealed(
+        &self,
+        now: Instant,
+        to: SocketAddr,
+        source: Option<IpAddr>,
+        datagram: &mut [u8],
+        icmp: &mut Vec<IcmpError>,
+    ) {
+        let size = datagram.len();
+        self.seal(now, to, datagram, size);
+        self.send(to, source, datagram, size, icmp);
+    }
+
+    pub(super) fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::Acquire)
+    }
+
+    /// Seals a batch in place, and shows it to the tap.
+    fn seal(&self, now: Instant, peer: SocketAddr, contents: &mut [u8], size: usize) {
+        let written = self.config.tap_value().is_some().then(|| contents.to_vec());
+        self.envelope.seal(contents, size);
+        if let Some(written) = written {
+            self.show_sent(now, peer, contents, size, Some(&written));
+        }
+    }
+
+    /// Shows what leaves to the tap; `written` is the same before it was sealed, if it was.
+    fn show_sent(
+        &self,
+        now: Instant,
+        peer: SocketAddr,
+        contents: &[u8],
+        size: usize,
+        written: Option<&[u8]>,
+    ) {
+        let Some(tap) = self.config.tap_value() else { return };
+        let size = size.max(1);
+        let mut written = written.unwrap_or(contents).chunks(size);
+        for payload in contents.chunks(size) {
+            let inside =
+                written.next().and_then(|w| w.get(self.envelope.front..w.len() - self.envelope.back));
+            let shown = TappedDatagram::new(now, Direction::Sent, self.local_addr, peer, payload);
+            tap.datagram(&shown.with_opened(inside));
         }
     }
 

@@ -4,11 +4,14 @@
 //! Public for the command only; programs set typed options ([`Options`](crate::Options)).
 
 mod duration;
+mod secret;
 mod table;
 
 pub use duration::{Bare, parse_duration, parse_duration_above_zero, parse_duration_as};
+pub use secret::from_environment;
 
 use crate::{Address, AddressError, Options};
+use std::fmt;
 
 /// Who can use a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +62,16 @@ impl Setting {
         if self.subject.is_empty() { self.name } else { self.subject }
     }
 
+    /// Whether it is about encryption: the cipher, or where the key comes from.
+    pub fn is_about_encryption(&self) -> bool {
+        self.name == "crypt" || self.subject() == secret::SECRET
+    }
+
+    /// Whether its value is a secret itself: it must be given as a flag, if at all, and isn't printed.
+    pub fn is_secret(&self) -> bool {
+        self.name == "key"
+    }
+
     fn goes_by(&self, name: &str) -> bool {
         self.name == name || self.flag() == name || self.aliases.contains(&name)
     }
@@ -66,11 +79,11 @@ impl Setting {
 
 /// All settings, in the order in which they are applied.
 pub fn all() -> &'static [Setting] {
-    &table::TABLE
+    table::TABLE
 }
 
 /// A setting and its value, as typed.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Given {
     /// Where the setting stands in [`all`].
     pub row: usize,
@@ -78,6 +91,13 @@ pub struct Given {
     pub value: String,
     /// How the user wrote it: `--mtu 10`, or `mtu=10 in the address`.
     pub typed: String,
+}
+
+/// Without the value where that is a secret.
+impl fmt::Debug for Given {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.typed)
+    }
 }
 
 /// Lays the settings of an address, and others that were given, over `options`.
@@ -102,6 +122,10 @@ pub fn apply(
     }
     refuse_repeated(&given)?;
     given.sort_by_key(|given| given.row);
+    let mut options = options;
+    if let Some(crypt) = secret::crypt(&given)? {
+        options.kcp = options.kcp.crypt(crypt);
+    }
     given.iter().try_fold(options, |mut options, given| {
         (table[given.row].apply)(&mut options, address.scheme(), &given.value)
             .map_err(|problem| format!("{}: {problem}", given.typed))?;
@@ -126,10 +150,12 @@ fn in_address(name: &str, value: Option<&str>, connect: bool) -> Result<Given, S
     };
     let refuse = |problem: String| Err(format!("{typed}: {problem}"));
     if name == "key" {
-        return Err("key= in the address: refused, because addresses get printed".into());
+        return Err("key= in the address: refused, because addresses get printed; key-file= or key-env= \
+                    say where it is"
+            .into());
     }
     let Some(row) = all().iter().position(|setting| setting.goes_by(name)) else {
-        let names: Vec<_> = all().iter().map(|setting| setting.name).collect();
+        let names: Vec<_> = all().iter().filter(|s| !s.is_secret()).map(|s| s.name).collect();
         return refuse(format!("unknown setting; there are {}", names.join(", ")));
     };
     let setting = &all()[row];

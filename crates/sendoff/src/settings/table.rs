@@ -3,8 +3,9 @@
 use super::{
     Setting, Side,
     duration::{Bare, parse_duration, parse_duration_above_zero, parse_duration_as},
+    secret::SECRET,
 };
-use crate::{Config, ConfigError, Congestion, Mode, Options, Profile, SocketOptions};
+use crate::{Config, ConfigError, Congestion, Fec, Mode, Options, Profile, SocketOptions};
 use std::{fmt, str::FromStr, time::Duration};
 
 const KCP: &[&str] = &["kcp"];
@@ -27,7 +28,7 @@ const ROW: Setting = Setting {
 
 /// In the order in which they are applied: a field of the profile after the profile, a window after
 /// the mode that bounds it.
-pub(super) static TABLE: [Setting; 26] = [
+pub(super) static TABLE: &[Setting] = &[
     Setting {
         name: "profile",
         aliases: &["mode"],
@@ -112,6 +113,34 @@ pub(super) static TABLE: [Setting; 26] = [
         apply: |options, _, _| kcp(options, |config| Ok(config.mode(Mode::Stream))),
         ..ROW
     },
+    // The cipher is put together with its key before all others are applied: see `secret`.
+    Setting {
+        name: "crypt",
+        value: Some("CIPHER"),
+        help: "aes-128-gcm (default with a key), aes, aes-192, aes-128, salsa20 … none, null [null]",
+        ..ROW
+    },
+    Setting {
+        name: "key-file",
+        value: Some("FILE"),
+        subject: SECRET,
+        help: "The secret that the key is made from: what is in this file",
+        ..ROW
+    },
+    Setting {
+        name: "key-env",
+        value: Some("NAME"),
+        subject: SECRET,
+        help: "The same, from a variable of the environment [the command: SENDOFF_KEY]",
+        ..ROW
+    },
+    Setting {
+        name: "key",
+        value: Some("SECRET"),
+        subject: SECRET,
+        help: "The same, here: everybody on this machine can see it",
+        ..ROW
+    },
     Setting {
         name: "mtu",
         value: Some("BYTES"),
@@ -119,6 +148,26 @@ pub(super) static TABLE: [Setting; 26] = [
         apply: |options, _, value| {
             let bytes = number(value, "50 to 65507 bytes")?;
             kcp(options, |config| config.mtu(bytes))
+        },
+        ..ROW
+    },
+    Setting {
+        name: "fec",
+        value: Some("DATA/PARITY|auto|off"),
+        help: "Parity shards for data shards, as 10/3; auto: as losses call for, up to 10/5 or as auto:10/3 [off]",
+        apply: |options, _, value| {
+            let ratio = |text: &str| Fec::parse_optional(text).map_err(requirement);
+            match value.strip_prefix("auto") {
+                Some("") => fec_auto(options, ratio(FEC_AUTO)?),
+                Some(rest) => match rest.strip_prefix(':') {
+                    Some(most) => fec_auto(options, ratio(most)?),
+                    None => Err("must be data/parity such as 10/3, auto or off".into()),
+                },
+                None => {
+                    let fec = ratio(value)?;
+                    kcp(options, |config| Ok(config.fec(fec)))
+                }
+            }
         },
         ..ROW
     },
@@ -335,6 +384,14 @@ fn switch(value: &str) -> Result<bool, String> {
         "1" => Ok(true),
         _ => Err("must be 0 or 1".into()),
     }
+}
+
+/// The most parity that `fec=auto` takes by itself.
+const FEC_AUTO: &str = "10/5";
+
+fn fec_auto(options: &mut Options, most: Option<Fec>) -> Result<(), String> {
+    let most = most.ok_or("must be data/parity such as auto:10/3")?;
+    kcp(options, |config| Ok(config.fec_auto(most)))
 }
 
 fn keep_alive(value: &str) -> Result<Option<Duration>, String> {

@@ -2,6 +2,7 @@
 
 mod halves;
 mod messages;
+mod out_of_band;
 mod state;
 mod wakers;
 

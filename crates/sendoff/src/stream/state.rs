@@ -1,11 +1,11 @@
 //! What the driver and the handles of one connection share, behind one short lock.
 
-use super::wakers::Wakers;
+use super::{out_of_band::OutOfBand, wakers::Wakers};
 use crate::{
     ConfigError, ConnectionStats, Conv, Ending, Farewell, KcpEndpoint, Profile,
     endpoint::{EndpointShared, Urgency, now},
 };
-use sendoff_proto::{Cause, Connection, PeerKind};
+use sendoff_proto::{Cause, Connection, PeerKind, fec::OUT_OF_BAND_OVERHEAD};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
@@ -39,6 +39,8 @@ pub(crate) struct ConnectionState {
     pub(crate) writers: Wakers,
     /// Those who wait for the end, or until all is delivered.
     pub(crate) watchers: Wakers,
+    /// Made when one has come, or is waited for.
+    pub(crate) out_of_band: Option<Box<OutOfBand>>,
     /// Someone waits until it is open.
     opening: bool,
     /// It has been handed to those who accept.
@@ -55,9 +57,12 @@ pub(crate) struct ConnectionState {
 
 impl ConnectionState {
     /// Takes out who has something to do now.
-    pub(crate) fn take_ready(&mut self) -> [Wakers; 3] {
+    pub(crate) fn take_ready(&mut self) -> [Wakers; 4] {
         let ended = self.connection.ending().is_some();
-        let mut ready = [Wakers::default(), Wakers::default(), Wakers::default()];
+        let mut ready = [Wakers::default(), Wakers::default(), Wakers::default(), Wakers::default()];
+        if let Some(beside) = self.out_of_band.as_mut().filter(|_| ended) {
+            ready[3] = beside.take_readers();
+        }
         if !self.readers.is_empty() && (ended || self.has_input()) {
             ready[0] = self.readers.take();
         }
@@ -134,6 +139,7 @@ impl ConnectionShared {
                 readers: Wakers::default(),
                 writers: Wakers::default(),
                 watchers: Wakers::default(),
+                out_of_band: None,
                 opening: false,
                 announced: false,
                 accepted: false,
@@ -199,6 +205,29 @@ impl ConnectionShared {
             drop(state);
             self.mark_dirty();
         }
+    }
+
+    pub(crate) fn max_out_of_band(&self) -> usize {
+        self.lock().connection.config().kcp_mtu().saturating_sub(OUT_OF_BAND_OVERHEAD)
+    }
+
+    pub(crate) fn send_out_of_band(&self, payload: &[u8]) -> io::Result<()> {
+        let most = self.max_out_of_band();
+        if payload.len() > most {
+            let text = format!("{} bytes beside the stream: must be at most {most}", payload.len());
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        let state = self.lock();
+        if let Some(ending) = state.ending() {
+            return Err(ending.into());
+        }
+        if !state.connection.is_established() {
+            // To a stock listener it would be the opening.
+            let text = "nothing can go beside a stream that the peer hasn't answered yet";
+            return Err(io::Error::new(io::ErrorKind::NotConnected, text));
+        }
+        self.endpoint.send_out_of_band(now(), self.peer, state.source, self.conv(), payload);
+        Ok(())
     }
 
     fn command(self: &Arc<Self>, act: impl FnOnce(&mut ConnectionState, Instant)) {

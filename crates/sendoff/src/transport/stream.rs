@@ -7,6 +7,7 @@ use super::{
 use crate::{Ending, Farewell, IntoAddress};
 use bytes::Bytes;
 use std::{
+    any::Any,
     error::Error,
     fmt,
     future::{Future, poll_fn},
@@ -92,6 +93,12 @@ macro_rules! common {
             pub fn closed(&self) -> impl Future<Output = Ending> + Send + 'static + use<> {
                 self.link.closed()
             }
+
+            /// What only its transport knows: see [`AnyStream::link`].
+            pub fn link<L: Link>(&self) -> Option<&L> {
+                let link: &dyn Any = &*self.link;
+                link.downcast_ref()
+            }
         }
 
         impl fmt::Debug for $half {
@@ -176,6 +183,11 @@ impl AnyStream {
         self.read.closed()
     }
 
+    /// What only its transport knows, if the connection is of that one: `stream.link::<KcpLink>()`.
+    pub fn link<L: Link>(&self) -> Option<&L> {
+        self.read.link()
+    }
+
     /// How long a read may take from now on: see [`AnyReadHalf::read_timeout`].
     pub fn read_timeout(&mut self, timeout: impl Into<Option<Duration>>) {
         self.read.read_timeout(timeout);
@@ -250,6 +262,7 @@ impl AnyReadHalf {
     ///
     /// # Errors
     /// Both halves back, when they are of different streams.
+    #[allow(clippy::result_large_err, reason = "who fails gets both halves back")]
     pub fn reunite(self, write: AnyWriteHalf) -> Result<AnyStream, AnyReuniteError> {
         if Arc::ptr_eq(&self.link, &write.link) {
             Ok(AnyStream { read: self, write })

@@ -15,6 +15,8 @@ pub struct Seen {
     pub local: SocketAddr,
     pub peer: SocketAddr,
     pub payload: Vec<u8>,
+    /// What is inside, where it could be opened.
+    pub opened: Option<Vec<u8>>,
 }
 
 #[derive(Default)]
@@ -42,7 +44,8 @@ impl fmt::Display for Seen {
             Direction::Sent => "sent ",
             Direction::Received => "received ",
         })?;
-        for (n, segment) in segments(&self.payload).enumerate() {
+        let Some(opened) = &self.opened else { return f.write_str("what can't be opened") };
+        for (n, segment) in segments(opened).enumerate() {
             let segment = segment.expect("a segment");
             let (command, sn, una, data) = (segment.command(), segment.sn(), segment.una(), segment.data());
             f.write_str(if n > 0 { " + " } else { "" })?;
@@ -75,6 +78,7 @@ impl Tap for Recorder {
             local: datagram.local,
             peer: datagram.peer,
             payload: datagram.payload.to_vec(),
+            opened: datagram.opened.map(<[u8]>::to_vec),
         });
     }
 }

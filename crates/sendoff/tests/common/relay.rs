@@ -63,6 +63,8 @@ pub struct Gate {
     /// What the client has sent through it.
     passed: Mutex<Vec<Vec<u8>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Towards the server.
+    server: Mutex<Option<Arc<UdpSocket>>>,
 }
 
 #[derive(Clone, Copy)]
@@ -77,7 +79,8 @@ impl Gate {
         let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
         back.connect(server).await.unwrap();
         let (addr, seen) = (front.local_addr().ok(), back.local_addr().ok());
-        let gate = Arc::new(Self { addr, back: seen, ..Self::default() });
+        let server = Mutex::new(Some(back.clone()));
+        let gate = Arc::new(Self { addr, back: seen, server, ..Self::default() });
         let client = Arc::new(Mutex::new(None));
         let there = tokio::spawn({
             let (gate, front, back, client) = (gate.clone(), front.clone(), back.clone(), client.clone());
@@ -110,11 +113,18 @@ impl Gate {
 
     /// Its sockets are closed without a word: to both sides, the other's process has died.
     pub async fn vanish(&self) {
+        *self.server.lock().unwrap() = None;
         let tasks = std::mem::take(&mut *self.tasks.lock().unwrap());
         for task in tasks {
             task.abort();
             _ = task.await;
         }
+    }
+
+    /// Sends the server a datagram that the client hasn't sent, from where it sees its client.
+    pub async fn forge(&self, datagram: &[u8]) {
+        let server = self.server.lock().unwrap().clone().expect("it hasn't vanished");
+        server.send(datagram).await.unwrap();
     }
 
     pub fn addr(&self) -> SocketAddr {

@@ -1,6 +1,7 @@
 //! `ping`: is a KCP server there, and how far away?
 
 mod probes;
+mod seal;
 mod tally;
 
 use crate::{
@@ -8,12 +9,12 @@ use crate::{
     exit::{Outcome, Usage},
     net,
     report::{Event, Report, milliseconds},
-    settings::SettingFlags,
     signals::Interrupts,
     units,
 };
 use anyhow::{Context, anyhow};
 use probes::{Answer, Probes, Server};
+use seal::Seal;
 use sendoff::Address;
 use serde_json::json;
 use std::{
@@ -34,7 +35,13 @@ const TICK: &str = "a stock server: a time may include its flush interval, 0 to 
 pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> anyhow::Result<Outcome> {
     let address: Address = args.address.parse().map_err(Usage::from)?;
     let (host, port) = address.destination().map_err(Usage::from)?;
-    SettingFlags::<true>::default().options(&address)?;
+    if let scheme @ ("tcp" | "udp") = address.scheme() {
+        return Err(Usage(format!("{address}: {scheme}:// has no ping: only kcp://")).into());
+    }
+    let crypt = args.settings.options(&address)?.kcp.crypt_value().clone();
+    if args.settings.shows_secret() {
+        report.event(&Event::SecretShown);
+    }
     let peer = tokio::select! {
         peer = net::resolve(host, port) => peer?,
         () = interrupts.first() => return Ok(Outcome::Interrupted),
@@ -42,6 +49,7 @@ pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> 
     let name = net::describe(host, peer);
     let socket = connect(peer).await.with_context(|| format!("cannot reach {name}"))?;
     let pinger = Pinger {
+        seal: Seal::new(&crypt)?,
         probes: Probes::new(args.timeout),
         tally: Tally::default(),
         started: Instant::now(),
@@ -67,6 +75,7 @@ async fn connect(peer: SocketAddr) -> io::Result<UdpSocket> {
 struct Pinger {
     socket: UdpSocket,
     peer: SocketAddr,
+    seal: Seal,
     probes: Probes,
     tally: Tally,
     started: Instant,
@@ -84,7 +93,11 @@ impl Pinger {
         mut interrupts: Interrupts,
     ) -> anyhow::Result<Outcome> {
         if !self.report.json() {
-            self.report.line(&format!("PING {address} ({}): probes of 56 bytes", self.peer)).await?;
+            let (bytes, cipher) = (56 + self.seal.crypt().overhead(), self.seal.crypt().cipher());
+            let sealed = if bytes > 56 { format!(", {cipher}") } else { String::new() };
+            self.report
+                .line(&format!("PING {address} ({}): probes of {bytes} bytes{sealed}", self.peer))
+                .await?;
         }
         let mut next_probe = Instant::now();
         let mut buffer = vec![0; 65_536];
@@ -102,7 +115,9 @@ impl Pinger {
                 () = until(self.probes.next_timeout()) => self.give_up(args.timeout).await?,
                 received = self.socket.recv(&mut buffer) => match received {
                     Ok(len) => {
-                        if let Some(answer) = self.probes.receive(&buffer[..len], Instant::now()) {
+                        let now = Instant::now();
+                        let Some(inside) = self.seal.open(&mut buffer[..len]) else { continue };
+                        if let Some(answer) = self.probes.receive(inside, now) {
                             self.answered(answer).await?;
                         }
                     }
@@ -120,7 +135,7 @@ impl Pinger {
         if let Ok(Some(error)) = self.socket.take_error() {
             self.failed(&error).await?;
         }
-        let datagram = self.probes.send(self.tally.sent, Instant::now());
+        let datagram = self.seal.seal(&self.probes.send(self.tally.sent, Instant::now()));
         match self.socket.send(&datagram).await {
             Ok(_) => Ok(()),
             Err(error) => self.failed(&error).await,
@@ -211,10 +226,15 @@ impl Pinger {
         }
         match (sent, answered, unreachable) {
             (0, ..) => Ok(Outcome::Interrupted),
+            (_, 0, 0) if self.seal.failed() > 0 => Err(anyhow!(
+                "{name}: nothing that came could be opened: {} (wrong key or cipher?)",
+                units::plural(self.seal.failed(), "datagram")
+            )),
             (_, 0, 0) => Err(anyhow!(
-                "{name} has not answered: {}, {} of waiting",
+                "{name} has not answered: {}, {} of waiting{}",
                 units::plural(sent, "probe"),
-                units::duration(took)
+                units::duration(took),
+                if self.seal.crypt().overhead() > 0 { "; it may have another key or cipher" } else { "" }
             )),
             (_, 0, _) => Err(anyhow!("{name} has not answered: port unreachable")),
             _ => Ok(Outcome::Well),

@@ -1,0 +1,3 @@
+//! `bench`: what this machine can do.
+
+pub mod ciphers;
