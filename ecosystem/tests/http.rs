@@ -52,7 +52,7 @@ async fn get_and_post_with_bodies_of_all_sizes_over_kcp() {
         let (mut client, _) = server.client().await;
         assert_eq!(client.get("/").await, "hello");
         for size in [0, 1, 1_376, 100_000, 4 << 20] {
-            let body: Vec<u8> = (0..size).map(|n: usize| (n * n >> 7) as u8).collect();
+            let body: Vec<u8> = (0..size).map(|n: usize| ((n * n) >> 7) as u8).collect();
             assert!(client.post("/echo", body.clone()).await == body, "{size} bytes");
         }
     })
@@ -147,8 +147,9 @@ async fn a_graceful_shutdown_lets_a_request_come_to_its_end() {
 
 /// Runs curl; `None`, with the reason on standard error, where it isn't installed.
 async fn curl(arguments: &[&str]) -> Option<String> {
-    let output = Command::new("curl").args(["--silent", "--show-error", "--fail"]).args(arguments);
-    match { output }.stdin(Stdio::null()).output().await {
+    let mut command = Command::new("curl");
+    command.args(["--silent", "--show-error", "--fail"]).args(arguments).stdin(Stdio::null());
+    match command.output().await {
         Ok(output) => {
             assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
             Some(String::from_utf8(output.stdout).unwrap())

@@ -25,6 +25,14 @@
 //! code and a reason, and a peer that breaks off or dies is an error that holds an [`Ending`]: who, why, and
 //! how many bytes of how many were acknowledged. Plain KCP can't say goodbye; towards such a stock peer
 //! everything is told that its own wire can tell, and keep-alive (on by default) finds one that has gone.
+//!
+//! # Features
+//! None is on by default.
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `axum` | `axum::serve(listener, app)` over [`KcpListener`] and [`AnyListener`]; `ConnectInfo<Peer>` tells who asks |
+//! | `tonic` | gRPC servers over [`KcpListener::incoming`] and [`AnyListener::incoming`]; `remote_addr` is known |
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]

@@ -58,6 +58,7 @@ impl FrameCodec {
     }
 
     /// Takes the first message out of the buffer, if it is there.
+    #[inline]
     pub(super) fn step(&mut self, from: &mut BytesMut) -> Result<Step, FrameError> {
         if from.is_empty() {
             return Ok(Step::Missing(1));
@@ -83,6 +84,7 @@ impl FrameCodec {
         Ok(Step::Message(message.freeze()))
     }
 
+    #[inline]
     fn prefixed(&self, kind: Kind, from: &mut BytesMut) -> Result<Step, FrameError> {
         let Some((prefix, len)) = self.announced(kind, from)? else {
             return Ok(Step::Missing(1));
@@ -131,6 +133,7 @@ impl FrameCodec {
     }
 
     /// Whether a message can be sent.
+    #[inline]
     pub(super) fn check(&self, message: &[u8]) -> Result<(), FrameError> {
         let limit = self.limit;
         if message.len() > limit {
@@ -150,10 +153,11 @@ impl FrameCodec {
     }
 
     /// Appends the whole frame of a message that passes [`check`](Self::check).
+    #[inline]
     pub(super) fn put(&self, message: &[u8], into: &mut BytesMut) {
-        into.reserve(message.len() + 10);
+        into.reserve(message.len() + 11);
         self.put_head(message.len(), into);
-        into.extend_from_slice(message);
+        into.put_slice(message);
         if self.has_foot() {
             into.put_u8(b'\n');
         }

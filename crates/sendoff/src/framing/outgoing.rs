@@ -92,10 +92,6 @@ impl<W: 'static> Outgoing<W> {
         self.codec.put(message, &mut self.buffer);
         self.buffer.split().freeze()
     }
-
-    fn is_empty(&self) -> bool {
-        !self.waiting && self.written == self.buffer.len() && self.tail.is_empty()
-    }
 }
 
 impl<W: AsyncWrite + Unpin + 'static> Outgoing<W> {
@@ -156,14 +152,19 @@ impl<W: AsyncWrite + Unpin + 'static> Outgoing<W> {
             }
             sent?;
         }
-        while !self.is_empty() {
+        while self.tail.is_empty() && self.written < self.buffer.len() {
+            ready!(self.poll_write_once(stream, cx, &[]))?;
+        }
+        while !self.tail.is_empty() {
             let tail = std::mem::take(&mut self.tail);
             let written = self.poll_write_once(stream, cx, &tail);
             self.tail = tail;
             self.tail.advance(ready!(written)?);
+            if self.tail.is_empty() {
+                // Its bytes need no owner any more.
+                self.tail = Bytes::new();
+            }
         }
-        // With nothing left, a tail needs no owner either.
-        self.tail = Bytes::new();
         Poll::Ready(Ok(()))
     }
 

@@ -305,3 +305,63 @@ async fn a_read_deadline_of_any_stream_loses_nothing_of_a_message() {
     })
     .await;
 }
+
+/// A pair over UDP, after an empty message, which opened the flow.
+async fn udp_pair(framing: Framing) -> (Messages<AnyStream>, Messages<AnyStream>) {
+    let listener = AnyListener::bind("udp://127.0.0.1:0").await.unwrap();
+    let client = AnyStream::connect(format!("udp://{}", listener.local())).await.unwrap();
+    let mut client = Messages::new(client, framing);
+    client.send("").await.unwrap();
+    let mut server = Messages::new(listener.accept().await.unwrap().0, framing);
+    assert_eq!(server.try_next().await.unwrap().unwrap(), "");
+    (client, server)
+}
+
+#[tokio::test]
+async fn datagrams_are_messages_empty_ones_too_and_need_no_codec() {
+    watched(async {
+        let (mut client, mut server) = udp_pair(Framing::none().limit(60_000)).await;
+        for size in [0, 1, 26, 0, 1_472, 60_000, 0] {
+            client.send(payload(size, 1)).await.unwrap();
+            assert!(server.try_next().await.unwrap().unwrap() == payload(size, 1), "{size}");
+            SinkExt::send(&mut server, Bytes::from(payload(size, 2))).await.unwrap();
+            assert!(client.next().await.unwrap().unwrap() == payload(size, 2), "{size}");
+        }
+        for _ in 0..20 {
+            client.feed(HELLO).await.unwrap();
+        }
+        for _ in 0..20 {
+            assert_eq!(server.try_next().await.unwrap().unwrap(), HELLO);
+        }
+        assert_eq!(client.send(payload(60_001, 1)).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+        let mut unlimited = Messages::new(client.into_parts().stream, Framing::none());
+        assert_eq!(unlimited.send(payload(65_508, 1)).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+        let refused = SinkExt::send(&mut unlimited, Bytes::from(payload(65_508, 1))).await;
+        assert_eq!(refused.unwrap_err().kind(), ErrorKind::InvalidInput);
+        unlimited.send(payload(60_001, 1)).await.unwrap();
+        unlimited.send("next").await.unwrap();
+        assert_eq!(server.try_next().await.unwrap_err().kind(), ErrorKind::InvalidData);
+        assert_eq!(server.try_next().await.unwrap().unwrap(), "next");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn frames_over_udp_travel_in_a_datagram_each_and_an_empty_datagram_is_no_end() {
+    watched(async {
+        let (mut client, mut server) = udp_pair(Framing::le32()).await;
+        for size in [0, 1, 65_503, 0] {
+            client.feed(payload(size, 1)).await.unwrap();
+            client.send(payload(size, 2)).await.unwrap();
+            assert!(server.try_next().await.unwrap().unwrap() == payload(size, 1), "{size}");
+            assert!(server.try_next().await.unwrap().unwrap() == payload(size, 2), "{size}");
+        }
+        client.stream_mut().send("").await.unwrap();
+        client.send("after an empty datagram").await.unwrap();
+        assert_eq!(server.try_next().await.unwrap().unwrap(), "after an empty datagram");
+        assert_eq!(client.send(payload(65_504, 1)).await.unwrap_err().kind(), ErrorKind::InvalidInput);
+        client.send("next").await.unwrap();
+        assert_eq!(server.try_next().await.unwrap().unwrap(), "next");
+    })
+    .await;
+}
