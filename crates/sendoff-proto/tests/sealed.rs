@@ -47,13 +47,13 @@ fn an_mtu_that_a_cipher_leaves_too_little_of_is_refused_or_raised() {
     let (mtu, least, overhead) = (77, 78, 28);
     let error = refused(Config::new().crypt(gcm()), 77);
     assert_eq!(error, ConfigError::SealedMtu { mtu, least, overhead });
-    assert_eq!(error.to_string(), "mtu 77: must be at least 78 bytes, 28 of them for encryption");
+    assert_eq!(error.to_string(), "mtu 77: must be at least 78 bytes, 28 of them for encryption and FEC");
     assert_eq!(Config::new().crypt(gcm()).mtu(78).unwrap().kcp_mtu(), 50);
     assert_eq!(Config::new().mtu(50).unwrap().crypt(aes()).mtu_bytes(), 70);
     let required = Config::new().wire(Wire::Required);
     assert_eq!(
         refused(required.clone().crypt(gcm()), 155).to_string(),
-        "mtu 155: must be at least 156 bytes, 28 of them for encryption"
+        "mtu 155: must be at least 156 bytes, 28 of them for encryption and FEC"
     );
     assert_eq!(required.mtu(128).unwrap().crypt(gcm()).mtu_bytes(), 156);
     assert_eq!(refused(Config::new().crypt(gcm()), 49), ConfigError::Mtu(49));

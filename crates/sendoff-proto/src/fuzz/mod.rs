@@ -2,6 +2,7 @@
 //! corpus and over inputs drawn at random.
 
 mod datagram;
+mod fec;
 mod input;
 mod operations;
 mod seal;
@@ -10,6 +11,7 @@ mod seal;
 mod tests;
 
 pub use datagram::datagram;
+pub use fec::fec;
 pub use operations::operations;
 pub use seal::seal;
 

@@ -64,6 +64,16 @@ fn random_operations_deliver_every_byte_once() {
 }
 
 #[test]
+fn shards_of_the_corpus_recover_nothing_that_was_not_sent() {
+    run_corpus("fec", fec);
+}
+
+#[test]
+fn random_shards_recover_nothing_that_was_not_sent() {
+    run_random(0..1_000, fec);
+}
+
+#[test]
 fn datagrams_of_the_corpus_open_only_as_they_were_sealed() {
     run_corpus("seal", seal);
 }

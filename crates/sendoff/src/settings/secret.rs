@@ -200,7 +200,7 @@ mod tests {
         let file = scratch("mtu", b"s");
         assert_eq!(
             refused(&format!("mtu=60,key-file={file}")),
-            "mtu=60 in the address: must be at least 78 bytes, 28 of them for encryption"
+            "mtu=60 in the address: must be at least 78 bytes, 28 of them for encryption and FEC"
         );
         std::fs::remove_file(file).unwrap();
     }
