@@ -310,7 +310,7 @@ impl Driver {
             }
             let concerned: Vec<_> = self.shared.table().with_remote(error.peer).cloned().collect();
             let quoted = self.quoted_conv(&error);
-            if !self.shared.envelope.is_null() && concerned.len() > 1 && self.shared.io.peer().is_none() {
+            if !self.shared.envelope.is_null() && concerned.len() > 1 && !self.shared.io.is_connected() {
                 continue; // it can't be told which one
             }
             for connection in concerned {

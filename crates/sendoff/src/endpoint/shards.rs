@@ -192,10 +192,10 @@ impl Driver {
         }
         let mut decoder = self.decoders.by_remote.remove(&source).unwrap_or_default();
         let before = decoder.stats();
-        if let Received::OutOfBand(message) = decoder.handle_datagram(datagram) {
-            if let Some(connection) = self.shared.connection(source, message.conv) {
-                connection.take_out_of_band(message.payload);
-            }
+        if let Received::OutOfBand(message) = decoder.handle_datagram(datagram)
+            && let Some(connection) = self.shared.connection(source, message.conv)
+        {
+            connection.take_out_of_band(message.payload);
         }
         while let Some(recovered) = decoder.poll_recovered() {
             if let Some(connection) = self.connection_of(source, recovered, last.as_ref()) {

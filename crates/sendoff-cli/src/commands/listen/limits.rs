@@ -36,11 +36,10 @@ fn raise() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     // It fails where the system has a bound of its own (macOS): then the old one stands.
-    let current = match setrlimit(Resource::Nofile, raised) {
+    match setrlimit(Resource::Nofile, raised) {
         Ok(()) => limit.maximum,
         Err(_) => limit.current,
-    };
-    current
+    }
 }
 
 #[cfg(not(unix))]

@@ -3,7 +3,6 @@
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::*;
-use socket2::{Domain, Protocol, Socket, Type};
 
 #[tokio::test]
 async fn the_largest_datagram_arrives_whole() {
