@@ -194,7 +194,7 @@ fn name(segment: &SegmentView<'_>) -> String {
 fn quote(data: &[u8], arrows: Arrows) -> String {
     match data.len() {
         ..=QUOTE => format!("\"{}\"", escape(data)),
-        _ => format!("\"{} {}\"", escape(&data[..QUOTE]), arrows.ellipsis),
+        _ => format!("\"{} {}\"", escape(&data[..QUOTE]).trim_end(), arrows.ellipsis),
     }
 }
 
