@@ -148,7 +148,7 @@ where
     B: BlockCipherEncBackend<BlockSize = N>,
 {
     let at_a_time = B::ParBlocksSize::USIZE;
-    if count > 1 && at_a_time > 1 && LANES % at_a_time == 0 {
+    if count > 1 && at_a_time > 1 && LANES.is_multiple_of(at_a_time) {
         let (several, _) =
             ParBlocks::<B>::slice_as_chunks_mut(&mut blocks[..count.next_multiple_of(at_a_time)]);
         several.iter_mut().for_each(|several| backend.encrypt_par_blocks_inplace(several));

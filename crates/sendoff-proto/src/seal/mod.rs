@@ -68,6 +68,10 @@ pub use key::Key;
 #[cfg(all(test, feature = "crypt"))]
 mod tests;
 
+#[cfg(all(doctest, feature = "crypt"))]
+#[doc = include_str!("../../../../docs/ciphers.md")]
+struct Page;
+
 use crypt::Engine;
 use std::fmt;
 

@@ -78,11 +78,9 @@ fn blocks(input: &[u32; 16], first: u64, stream: &mut [u8; STREAM]) {
 
 fn portable_blocks(input: &[u32; 16], first: u64, stream: &mut [u8; STREAM]) {
     let mut start = input.map(|word| [word; LANES]);
-    for lane in 0..LANES {
-        let n = first.wrapping_add(lane as u64);
-        start[8][lane] = n as u32;
-        start[9][lane] = (n >> 32) as u32;
-    }
+    let counter: [u64; LANES] = std::array::from_fn(|lane| first.wrapping_add(lane as u64));
+    start[8] = counter.map(|n| n as u32);
+    start[9] = counter.map(|n| (n >> 32) as u32);
     let mut state = start;
     for _ in 0..DOUBLE_ROUNDS {
         for [a, b, c, d] in QUARTERS {

@@ -9,6 +9,16 @@ const _: () = is_shared::<Sealer>();
 const _: () = is_shared::<crate::seal::Opener>();
 const _: () = is_shared::<Crypt>();
 
+const fn is_wiped_when_dropped<T: zeroize::ZeroizeOnDrop>() {}
+const _: () = is_wiped_when_dropped::<aes::Aes128Enc>();
+const _: () = is_wiped_when_dropped::<aes::Aes256Enc>();
+#[cfg(feature = "legacy-ciphers")]
+const _: () = {
+    is_wiped_when_dropped::<blowfish::Blowfish>();
+    is_wiped_when_dropped::<cast5::Cast5>();
+    is_wiped_when_dropped::<sm4::Sm4>();
+};
+
 /// The nonces of a batch, as they are on the wire.
 fn nonces(sealer: &Sealer, count: usize) -> Vec<Vec<u8>> {
     let crypt = sealer.crypt();
@@ -29,10 +39,10 @@ fn threads_that_seal_at_once_never_draw_the_same_nonce() {
         });
         assert_eq!(sealer.nonces_used(), drawn.len() as u64);
         // Salsa20 uses 8 bytes, ciphers with 8-byte blocks the last 8.
-        let parts = if crypt.cipher().is_aead() { vec![0..12] } else { vec![0..8, 8..16] };
-        for part in parts {
-            let different: HashSet<_> = drawn.iter().map(|nonce| &nonce[part.clone()]).collect();
-            assert_eq!(different.len(), drawn.len(), "{crypt:?}, bytes {part:?}");
+        let size = if crypt.cipher().is_aead() { 12 } else { 8 };
+        for at in (0..drawn[0].len()).step_by(size) {
+            let different: HashSet<_> = drawn.iter().map(|nonce| &nonce[at..at + size]).collect();
+            assert_eq!(different.len(), drawn.len(), "{crypt:?}, from byte {at}");
         }
     }
 }
