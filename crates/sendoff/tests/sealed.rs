@@ -6,8 +6,8 @@ mod common;
 
 use common::*;
 use sendoff::{
-    Cause, Cipher, Config, Crypt, Direction, KcpEndpoint, KcpListener, KcpStream, Key, Party, PeerKind,
-    Silence, code,
+    AnyStream, Cause, Cipher, Config, Crypt, Direction, KcpEndpoint, KcpListener, KcpStream, Key, Party,
+    PeerKind, Silence, code,
 };
 use std::{
     io::ErrorKind,
@@ -299,6 +299,26 @@ async fn a_tap_sees_what_is_on_the_wire_and_what_is_inside() {
             let stray: Vec<_> = came.iter().filter(|s| s.opened.is_none()).collect();
             assert_eq!(stray.iter().map(|s| &s.payload[..]).collect::<Vec<_>>(), [b"not sealed"]);
         }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_cipher_and_the_file_with_its_secret_stand_in_an_address() {
+    watched(async {
+        let file = std::env::temp_dir().join(format!("sendoff-sealed-{}", std::process::id()));
+        std::fs::write(&file, format!("{SECRET}\n")).unwrap();
+        let settings = format!("crypt=aes-128-gcm,key-file={}", file.display());
+        let listener = KcpListener::bind_with("127.0.0.1:0", gcm(SECRET)).await.unwrap();
+        let address = format!("kcp://{}?{settings}", listener.local_addr());
+        let connecting = AnyStream::connect(&address);
+        let (client, accepted) = tokio::join!(connecting, listener.accept());
+        std::fs::remove_file(file).unwrap();
+        let (mut client, mut server) = (client.unwrap(), accepted.unwrap().0);
+        client.write_all(b"four").await.unwrap();
+        assert_eq!(read_exactly(&mut server, 4).await, b"four");
+        let printed = AnyStream::connect("kcp://127.0.0.1:1?key=hunter2").await.unwrap_err().to_string();
+        assert!(printed.contains("refused") && !printed.contains("hunter2"), "{printed}");
     })
     .await;
 }
