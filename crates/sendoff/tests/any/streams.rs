@@ -147,7 +147,7 @@ async fn a_write_of_many_slices_arrives_in_order(kind: Kind) {
     let slices = [b"one".as_slice(), b"", b" two", b" three"].map(std::io::IoSlice::new);
     let n = client.write_vectored(&slices).await.unwrap();
     assert!(n >= 3);
-    let mut got = vec![0; 100];
+    let mut got = [0; 100];
     let mut filled = 0;
     while filled < n {
         filled += server.read(&mut got[filled..]).await.unwrap();
