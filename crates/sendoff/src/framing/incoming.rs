@@ -146,7 +146,10 @@ impl<R: AsyncRead + Unpin + 'static> Incoming<R> {
                 // Who waits may wait for long, and many may: no large buffer for that.
                 self.buffer = BytesMut::new();
             }
-            Poll::Ready(Ok(n)) if n == room => self.read_size = (2 * self.read_size).min(READ_MOST),
+            // What filled the little room behind a part of a frame says nothing.
+            Poll::Ready(Ok(n)) if n == room && 2 * n >= self.read_size => {
+                self.read_size = (2 * self.read_size).min(READ_MOST)
+            }
             _ => {}
         }
         read.map_ok(|n| n > 0)
