@@ -109,8 +109,8 @@ Without --echo, --once and COMMAND each line that comes is printed with the numb
 message (--frame, --message-mode, udp://) with its sender, transport and size; control characters are escaped. A line
 longer than 64 KiB is cut, and that is said. --once alone ends when the peer has finished or is gone; a stock KCP
 peer and UDP can't say so: --read-timeout.
-COMMAND runs for each connection, without a shell: its stdin is what comes, its stdout goes to the peer, its stderr
-is ours. In its environment: SENDOFF_PEER, SENDOFF_LOCAL, SENDOFF_TRANSPORT. When its stdout ends, the peer is told: over KCP with
+COMMAND runs for each connection, without a shell: its stdin is what comes, its stdout goes to the peer (each message
+a line, unless --stdio raw), its stderr is ours. In its environment: SENDOFF_PEER, SENDOFF_LOCAL, SENDOFF_TRANSPORT. When its stdout ends, the peer is told: over KCP with
 code 0, or 256 + its exit status (384 + N: killed by signal N; 383: could not be started). When the peer is gone, its stdin
 ends; after 2 s it gets SIGTERM, 2 s later SIGKILL.
 SIGINT or SIGTERM ends gracefully: what is under way is delivered first; a second one ends at once.

@@ -193,3 +193,17 @@ fn events_of_every_transport_carry_it() {
         assert_eq!((&line["transport"], &line["text"]), (&scheme.into(), &"hi".into()));
     }
 }
+
+#[test]
+fn a_port_alone_listens_on_all_addresses() {
+    for scheme in ["tcp", "udp"] {
+        let mut listener = Running::start(&["listen", &format!("{scheme}://:0"), "--echo"]);
+        let line = listener.event(&format!("listening on {scheme}://"));
+        let port = line.split(' ').nth(2).unwrap().rsplit(':').next().unwrap();
+        let args = ["connect", &format!("{scheme}://127.0.0.1:{port}"), "--quit-after", "300ms", "-q"];
+        let output = run(&args, b"over IPv4\n");
+        assert_eq!((output.code, output.text().as_str()), (0, "over IPv4\n"), "{scheme}: {}", output.stderr);
+        let opened = listener.event("opened");
+        assert!(opened.contains(" 127.0.0.1:"), "{opened}");
+    }
+}

@@ -14,7 +14,7 @@ const MESSAGE: &str = "Hello, Hello. How are you?";
 const TIMES: usize = 20;
 
 /// Bytes of what came that are shown.
-const QUOTE: usize = 40;
+const QUOTE: usize = 39;
 
 /// One way to send them.
 struct Way {
