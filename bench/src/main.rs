@@ -12,6 +12,7 @@ use serde_json::json;
 
 mod child;
 mod ciphers;
+mod fec;
 mod load;
 mod machine;
 mod meter;
@@ -47,6 +48,11 @@ enum Task {
     /// One measurement of one cipher; `ciphers` starts it
     #[command(hide = true)]
     Cipher(ciphers::Single),
+    /// Compare FEC with kcp-go's: needs the `go` command
+    Fec(fec::Arguments),
+    /// One measurement of FEC; `fec` starts it
+    #[command(hide = true)]
+    FecOnce(fec::Single),
     /// One side of a run; `run` starts it and talks to it over standard input and output
     #[command(hide = true)]
     Server {
@@ -143,6 +149,8 @@ fn main() -> Result<ExitCode> {
         Task::Run(arguments) => compare(&arguments),
         Task::Ciphers(arguments) => ciphers::compare(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Cipher(arguments) => ciphers::single(&arguments).map(|()| ExitCode::SUCCESS),
+        Task::Fec(arguments) => fec::compare(&arguments).map(|()| ExitCode::SUCCESS),
+        Task::FecOnce(arguments) => fec::single(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Server { peer, scenario, settings } => {
             let meter = Meter::start();
             play(&settings, peers::server(peer, scenario, &settings, meter))

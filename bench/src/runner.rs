@@ -199,6 +199,11 @@ pub fn build_kcp_go_ciphers() -> Result<PathBuf> {
     build("./ciphers", "kcp-go-ciphers")
 }
 
+/// Builds the program that measures kcp-go's FEC.
+pub fn build_kcp_go_fec() -> Result<PathBuf> {
+    build("./fec", "kcp-go-fec")
+}
+
 fn build(package: &str, name: &str) -> Result<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let program = here.join("target").join(name);

@@ -152,11 +152,7 @@ fn a_change_that_is_asked_for_while_room_is_left_for_parity_waits_for_the_next_b
     let mut sender = Sender::new(fec(2, 1));
     let all = pushes(vec![100; 12]);
     sender.encoder.prepare(sender.now, &mut sender.buffer);
-    for segments in &all {
-        let mut datagram = sender.buffer.start(100).unwrap();
-        datagram.append(segments, &[]);
-        datagram.finish();
-    }
+    assert!(all.iter().all(|segments| sender.buffer.push(segments)));
     sender.encoder.change(fec(3, 1));
     sender.encoder.encode(sender.now, &mut sender.buffer);
     let mut sent = Vec::new();
