@@ -1,10 +1,10 @@
 // A kcp-go peer for the interoperability tests: a server that echoes or sinks, and a client that
 // sends a seeded payload and checks its echo. It is built twice, once per version of kcp-go
-// (go.mod and v561.mod), from this one file. Plain KCP: no cipher, no FEC.
+// (go.mod and v561.mod), from this file and coding.go; what only one of them can is in v5672.go and v561.go.
 //
 // The first line on stdout of a server is "listening on ADDR"; all else on stdout is one JSON
-// object per line. A line "close" on stdin closes every session that is open; the process ends with
-// its stdin, so that a dead harness leaves none behind.
+// object per line. A line "close" on stdin closes every session that is open, and "shards" tells what FEC has counted;
+// the process ends with its stdin, so that a dead harness leaves none behind.
 package main
 
 import (
@@ -39,6 +39,9 @@ type options struct {
 	idle, lifetime, deadline int
 	closeAfter, pause        int
 	sendFor, rate            int
+	crypt                    string
+	data, parity             int
+	outOfBand                bool
 }
 
 func parse() (role string, o options) {
@@ -65,6 +68,10 @@ func parse() (role string, o options) {
 	f.IntVar(&o.deadline, "deadline-ms", 120000, "client: time for all of it")
 	f.IntVar(&o.idle, "idle-ms", 0, "server: report a connection that was silent for so long; 0: never")
 	f.IntVar(&o.closeAfter, "close-after-ms", -1, "server: close a connection so long after its bytes; -1: never")
+	f.StringVar(&o.crypt, "crypt", "null", "cipher, by kcptun's name: "+strings.Join(ciphers, ", "))
+	f.IntVar(&o.data, "data-shards", 0, "FEC: data shards of a group; 0: no FEC")
+	f.IntVar(&o.parity, "parity-shards", 0, "FEC: parity shards of a group")
+	f.BoolVar(&o.outOfBand, "out-of-band", false, "send back what comes beside the stream")
 	_ = f.Parse(os.Args[2:])
 	return role, o
 }
@@ -166,10 +173,14 @@ func closeAll() {
 // obey follows the commands on stdin until its end, and then ends the process.
 func obey() {
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		if lines.Text() != "close" {
+		switch lines.Text() {
+		case "close":
+			closeAll()
+		case "shards":
+			emitShards()
+		default:
 			log.Fatalf("bad command %q", lines.Text())
 		}
-		closeAll()
 	}
 	os.Exit(3)
 }
@@ -193,10 +204,13 @@ func configure(s *kcp.UDPSession, o options) {
 	if o.mtu > 0 && !s.SetMtu(o.mtu) {
 		log.Fatalf("mtu %d refused", o.mtu)
 	}
+	if o.outOfBand {
+		echoOutOfBand(s)
+	}
 }
 
 func server(o options) {
-	listener, err := kcp.ListenWithOptions(o.address, nil, 0, 0)
+	listener, err := kcp.ListenWithOptions(o.address, block(o), o.data, o.parity)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -255,7 +269,7 @@ func sumHex(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
 func client(o options) {
 	started := time.Now()
-	s, err := kcp.DialWithOptions(o.address, nil, 0, 0)
+	s, err := kcp.DialWithOptions(o.address, block(o), o.data, o.parity)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -291,6 +305,9 @@ func client(o options) {
 		time.Sleep(time.Duration(o.lifetime) * time.Millisecond)
 	}
 	_ = s.Close()
+	if o.data > 0 || kcp.DefaultSnmp.Copy().FECParityShards > 0 {
+		emitShards()
+	}
 	emit(result)
 }
 
