@@ -21,6 +21,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What counts of losses in a row at most, for the account of them: longer than parity reaches.
+const MOST_IN_A_RUN: u64 = 16;
+
 #[derive(Clone, Debug)]
 pub(crate) struct LossDetector {
     /// Number of the next transmission.
@@ -66,7 +69,7 @@ impl LossDetector {
             highest: BinaryHeap::new(),
             highest_acked: None,
             marked: 0,
-            meter: LossMeter::default(),
+            meter: LossMeter::bounded(MOST_IN_A_RUN),
             latest_answered: None,
         }
     }
