@@ -199,7 +199,7 @@ impl Decoder {
             return;
         }
         let (start, place) = fec.place(shard.seqid);
-        let known = (shard.seqid < fec.wrap()).then(|| self.group(fec, start, place)).flatten();
+        let known = fec.has(shard.seqid).then(|| self.group(fec, start, place)).flatten();
         let Some(at) = known else {
             self.stats.refused += 1;
             return;
@@ -236,7 +236,7 @@ impl Decoder {
     /// The ratio, if it is known and the shard fits; else what the shard tells about it.
     fn ratio(&mut self, seqid: u32, is_data: bool) -> Option<Fec> {
         if let Some(fec) = self.fec {
-            if seqid >= fec.wrap() || (fec.place(seqid).1 < fec.data()) == is_data {
+            if !fec.has(seqid) || (fec.place(seqid).1 < fec.data()) == is_data {
                 return Some(fec);
             }
             self.forget_ratio();
@@ -262,12 +262,15 @@ impl Decoder {
 
     /// Where the group that begins with `start` stands, made if it is a new one; `None` if it is too old.
     fn group(&mut self, fec: Fec, start: u32, place: usize) -> Option<usize> {
-        let (wrap, size) = (u64::from(fec.wrap()), fec.group() as u64);
         let Some(newest) = self.groups.back() else {
             let group = if self.gone_by { Group::joined(start, place) } else { Group::first(start) };
             self.groups.push_back(group);
             return Some(0);
         };
+        if newest.start == start {
+            return Some(self.groups.len() - 1);
+        }
+        let (wrap, size) = (u64::from(fec.wrap()), fec.group() as u64);
         let ahead = (u64::from(start) + wrap - u64::from(newest.start)) % wrap;
         if ahead <= wrap / 2 {
             self.advance(fec, start, ahead / size);

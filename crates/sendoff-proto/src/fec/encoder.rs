@@ -257,11 +257,12 @@ impl Encoder {
         gap: usize,
     ) {
         self.give_up_pending();
+        let wrap = self.fec.wrap();
         for at in at..at + run {
             let (start, end) = layout.coded(at);
             let header = bytes[start + SIZE_FIELD - FEC_OVERHEAD..].first_chunk_mut();
             write_data_header(header.expect("room for it"), self.next, end - start - SIZE_FIELD);
-            self.next = (self.next + 1) % self.fec.wrap();
+            self.next = if self.next + 1 == wrap { 0 } else { self.next + 1 };
         }
         self.stats.data_sent += run as u64;
         self.stats.overhead_bytes += (run * FEC_OVERHEAD) as u64;

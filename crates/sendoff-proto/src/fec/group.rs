@@ -246,7 +246,9 @@ impl Group {
             return true;
         }
         // The longest first: those that reach to some place are then the first ones.
-        self.kept.sort_unstable_by_key(|kept| Reverse(kept.coded.len()));
+        if !self.kept.is_sorted_by_key(|kept| Reverse(kept.coded.len())) {
+            self.kept.sort_unstable_by_key(|kept| Reverse(kept.coded.len()));
+        }
         let longest = self.kept[0].coded.len();
         let is_parity = |kept: &Kept| usize::from(kept.place) >= fec.data();
         if !self.kept.iter().all(|kept| !is_parity(kept) || kept.coded.len() == longest) {

@@ -5,10 +5,7 @@
 //! group has been seen twice: that needs no run without a loss, and no choice of losses makes a wrong ratio
 //! the only one.
 
-use super::Fec;
-
-/// Seqids from here on lie past the wrap of some ratio.
-const PAST_ANY_WRAP: u32 = 0xffff_ff00;
+use super::{Fec, setting::PAST_ANY_WRAP};
 
 /// Shards that are remembered. If they don't tell, it is begun anew.
 const MAX_SEEN: usize = 1_024;

@@ -5,6 +5,9 @@ use std::{fmt, num::NonZeroU8, str::FromStr};
 /// Shards of a group at most: what kcp-go 5.6.72 takes over from its peer by itself.
 const MAX_GROUP: usize = 255;
 
+/// Seqids from here on lie past the wrap of some ratio.
+pub(super) const PAST_ANY_WRAP: u32 = 0xffff_ff00;
+
 /// How many data shards make a group, and how many parity shards are added to them.
 ///
 /// Any `parity` datagrams of a group of `data + parity` may be lost. Prints and parses as `10/3`. "None" is no `Fec`:
@@ -68,6 +71,12 @@ impl Fec {
     /// Where seqids wrap to 0: the largest multiple of a group below 2³² (kcp-go's `paws`).
     pub(crate) fn wrap(self) -> u32 {
         u32::MAX - u32::MAX % self.group() as u32
+    }
+
+    /// Whether a seqid lies before the wrap. Mostly that is plain without a division.
+    #[inline]
+    pub(crate) fn has(self, seqid: u32) -> bool {
+        seqid < PAST_ANY_WRAP || seqid < self.wrap()
     }
 
     /// The first seqid of the group, and the place in it.

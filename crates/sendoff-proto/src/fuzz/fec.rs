@@ -77,7 +77,7 @@ impl World {
             5 => self.forge(kind / 8, input),
             6 => {
                 let raw = input.byte();
-                self.receive(&input.bytes(raw.into()).to_vec(), false);
+                self.receive(input.bytes(raw.into()), false);
             }
             _ => self.settings(kind / 8, input),
         }

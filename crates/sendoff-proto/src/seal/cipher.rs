@@ -18,7 +18,7 @@ pub enum Cipher {
     /// `aes-128`: AES-128 in CFB mode under a CRC-32. Not authenticated.
     #[cfg(feature = "crypt")]
     Aes128,
-    /// `aes-128-gcm`: AES-128 in GCM, authenticated. kcp-go from 5.6.60 on.
+    /// `aes-128-gcm`: AES-128 in GCM, authenticated. kcp-go has it since December 2025.
     #[cfg(feature = "crypt")]
     Aes128Gcm,
     /// `aes-192-gcm`: AES-192 in GCM, authenticated. kcp-go has it, kcptun has no name for it.

@@ -65,8 +65,12 @@ pub use cipher::Cipher;
 pub use crypt::{Crypt, CryptError};
 pub use key::Key;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "crypt"))]
 mod tests;
+
+#[cfg(all(doctest, feature = "crypt"))]
+#[doc = include_str!("../../../../docs/ciphers.md")]
+struct Page;
 
 use crypt::Engine;
 use std::fmt;
