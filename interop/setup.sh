@@ -20,9 +20,9 @@ fi
 mkdir -p target/peers
 (
     cd go
-    # Both are the same source; -trimpath and no VCS stamp, so that nothing but the version differs.
+    # Both are the same source but for what 5.6.1 has not; -trimpath and no VCS stamp, so that nothing but the version differs.
     go build -trimpath -buildvcs=false -o ../target/peers/kcp-go-5.6.72 .
-    go build -trimpath -buildvcs=false -tags=v561 -modfile=v561.mod -o ../target/peers/kcp-go-5.6.1 .
+    go build -trimpath -buildvcs=false -modfile=v561.mod -tags v561 -o ../target/peers/kcp-go-5.6.1 .
     go build -trimpath -buildvcs=false -o ../target/peers/fecvectors ./fecvectors
 )
 cargo build --release --quiet -p ikcp-peer -p tokio-kcp-peer -p kcp-tokio-peer

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::JoinSet;
 
 use crate::meter::{Event, Meter, emit, fail};
-use crate::plan::{ECHO, PING, Scenario};
+use crate::plan::{BATCH, ECHO, MESSAGE, PING, Scenario};
 
 /// Connections that are being opened at the same time.
 const OPENING: usize = 64;
@@ -47,7 +47,7 @@ pub trait Connect: Send + Sync + 'static {
 }
 
 /// The byte at a position of the bulk stream: it repeats with each chunk, so one buffer serves for all.
-fn pattern(position: u64, chunk: usize) -> u8 {
+pub fn pattern(position: u64, chunk: usize) -> u8 {
     (position % chunk as u64 % 251) as u8
 }
 
@@ -65,6 +65,9 @@ pub async fn serve(
         let meter = Arc::clone(&meter);
         match scenario {
             Scenario::Bulk => _ = tokio::spawn(async move { report(sink(stream, chunk, &meter).await) }),
+            Scenario::Messages | Scenario::Batches => {
+                _ = tokio::spawn(async move { report(sink(stream, BATCH, &meter).await) });
+            }
             Scenario::Echo => _ = tokio::spawn(async move { report(echo(stream, ECHO, &meter).await) }),
             Scenario::PingPong | Scenario::Open => {
                 _ = tokio::spawn(async move { report(echo(stream, PING, &meter).await) });
@@ -75,7 +78,7 @@ pub async fn serve(
 }
 
 /// A connection's error goes to standard error: the runner shows it if the run yields no figures.
-fn report(served: Result<()>) {
+pub fn report(served: Result<()>) {
     if let Err(error) = served {
         eprintln!("connection: {error:#}");
     }
@@ -130,7 +133,9 @@ pub async fn drive(
     meter: Arc<Meter>,
 ) -> Result<()> {
     match scenario {
-        Scenario::Bulk => pour(connector.connect().await.context("connect")?, chunk).await,
+        Scenario::Bulk => pour(connector.connect().await.context("connect")?, chunk, chunk).await,
+        Scenario::Messages => pour(connector.connect().await.context("connect")?, BATCH, MESSAGE).await,
+        Scenario::Batches => pour(connector.connect().await.context("connect")?, BATCH, BATCH).await,
         Scenario::Echo => bounce(connector.connect().await.context("connect")?, ECHO, &meter).await,
         Scenario::PingPong => bounce(connector.connect().await.context("connect")?, PING, &meter).await,
         Scenario::Open => converse(connector, &meter).await,
@@ -138,11 +143,18 @@ pub async fn drive(
     }
 }
 
-async fn pour(mut stream: impl Stream, chunk: usize) -> Result<()> {
-    let data: Vec<u8> = (0..chunk as u64).map(|position| pattern(position, chunk)).collect();
+/// The bytes that repeat in the bulk stream.
+pub fn repeated(chunk: usize) -> Vec<u8> {
+    (0..chunk as u64).map(|position| pattern(position, chunk)).collect()
+}
+
+async fn pour(mut stream: impl Stream, chunk: usize, at_once: usize) -> Result<()> {
+    let data = repeated(chunk);
     emit(&Event::Ready);
     loop {
-        stream.write_all(&data).await.context("write")?;
+        for piece in data.chunks(at_once) {
+            stream.write_all(piece).await.context("write")?;
+        }
     }
 }
 

@@ -13,6 +13,8 @@ use serde_json::json;
 mod child;
 mod ciphers;
 mod fec;
+#[cfg(feature = "sendoff")]
+mod framed;
 mod load;
 mod machine;
 mod meter;
@@ -269,10 +271,12 @@ fn contestants(arguments: &RunArguments) -> Result<Vec<Contestant>> {
                 }
                 Err(error) => return Err(error.context("kcp-go")),
             },
-            Peer::Sendoff if cfg!(not(feature = "sendoff")) => match arguments.peers.is_empty() {
-                true => continue,
-                false => bail!("built without the feature sendoff"),
-            },
+            Peer::Sendoff | Peer::TcpFramed | Peer::SendoffFramed if cfg!(not(feature = "sendoff")) => {
+                match arguments.peers.is_empty() {
+                    true => continue,
+                    false => bail!("built without the feature sendoff"),
+                }
+            }
             _ => this.clone(),
         };
         contestants.push(Contestant { label: name(peer), peer, program });

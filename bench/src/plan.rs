@@ -16,6 +16,12 @@ pub const PING: usize = 64;
 /// Bytes that the echo scenario sends before it waits for all of them to come back.
 pub const ECHO: usize = 64 << 10;
 
+/// Bytes of a message.
+pub const MESSAGE: usize = 1 << 10;
+
+/// Bytes of messages that are sent together in the batches scenario, and that a read takes at most in both.
+pub const BATCH: usize = 64 << 10;
+
 /// One of the implementations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Peer {
@@ -32,6 +38,10 @@ pub enum Peer {
     /// tokio_kcp 0.9.
     #[value(name = "tokio_kcp", alias = "tokio-kcp")]
     TokioKcp,
+    /// TCP, with messages framed as `le32` by sendoff.
+    TcpFramed,
+    /// sendoff, with messages framed as `le32`.
+    SendoffFramed,
     /// quinn 0.11: QUIC, so encrypted, which can't be turned off.
     Quinn,
 }
@@ -39,10 +49,13 @@ pub enum Peer {
 impl Peer {
     /// Whether this peer takes part in a scenario.
     pub fn plays(self, scenario: Scenario) -> bool {
+        let messages = matches!(scenario, Scenario::Messages | Scenario::Batches);
         match self {
             Peer::Raw => matches!(scenario, Scenario::Bulk | Scenario::Echo),
             Peer::Udp => scenario == Scenario::PingPong,
             Peer::Tcp | Peer::Sendoff => true,
+            Peer::TcpFramed | Peer::SendoffFramed => messages,
+            _ if messages => false,
             // The others can't say goodbye, or have a handshake of another kind.
             _ => scenario != Scenario::Open,
         }
@@ -60,6 +73,10 @@ pub enum Scenario {
     PingPong,
     /// A connection is opened, echoes 64 bytes, and both sides end it, and so on; each timed as a whole.
     Open,
+    /// The client sends 1 KiB a call, the server reads up to 64 KiB: what framing costs, a message a call.
+    Messages,
+    /// The same with 64 KiB a call, which are 64 messages where they are framed.
+    Batches,
     /// Many connections are opened, used once, and then left alone with a parked reader.
     Idle,
 }
@@ -102,7 +119,7 @@ impl Scenario {
     /// The figures of one run, in the order in which the runner computes them.
     pub fn metrics(self) -> &'static [Metric] {
         match self {
-            Scenario::Bulk | Scenario::Echo => TRANSFER,
+            Scenario::Bulk | Scenario::Echo | Scenario::Messages | Scenario::Batches => TRANSFER,
             Scenario::PingPong => ROUND_TRIP,
             Scenario::Open => CONVERSATION,
             Scenario::Idle => IDLENESS,
@@ -113,6 +130,7 @@ impl Scenario {
     pub fn yardsticks(self) -> &'static [Peer] {
         match self {
             Scenario::PingPong => &[Peer::Udp, Peer::Tcp, Peer::TokioKcp, Peer::KcpGo],
+            Scenario::Messages | Scenario::Batches => &[Peer::Tcp, Peer::Sendoff],
             _ => &[Peer::Raw, Peer::Tcp, Peer::TokioKcp, Peer::KcpGo],
         }
     }

@@ -170,7 +170,8 @@ impl Spans {
 
     fn traffic(&self, scenario: Scenario) -> Result<Vec<f64>> {
         // Bulk data has arrived when the server's application has read it, an echo when the client's has.
-        let receiver = if scenario == Scenario::Bulk { &self.server } else { &self.client };
+        let one_way = matches!(scenario, Scenario::Bulk | Scenario::Messages | Scenario::Batches);
+        let receiver = if one_way { &self.server } else { &self.client };
         ensure!(receiver.delivered() > 0.0, "nothing was delivered");
         let bytes_per_second = receiver.delivered() / receiver.seconds();
         Ok(match scenario {

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The peers that need nothing but this program.
-const PEERS: &str = "raw,udp,tcp,sendoff,tokio_kcp,quinn";
+const PEERS: &str = "raw,udp,tcp,sendoff,tokio_kcp,tcp-framed,sendoff-framed,quinn";
 
 fn run(arguments: &[&str]) -> Value {
     let output = Command::new(env!("CARGO_BIN_EXE_bench"))
@@ -27,7 +27,15 @@ fn every_peer_yields_every_figure_of_every_scenario() {
         .iter()
         .map(|case| (case["scenario"].to_string(), case["peers"].as_array().expect("peers").len()))
         .collect();
-    let expected = [("bulk", 5), ("echo", 5), ("ping-pong", 5), ("idle", 4)];
+    let expected = [
+        ("bulk", 5),
+        ("echo", 5),
+        ("ping-pong", 5),
+        ("open", 2),
+        ("messages", 4),
+        ("batches", 4),
+        ("idle", 4),
+    ];
     assert_eq!(seen, expected.map(|(scenario, peers)| (format!("{scenario:?}"), peers)));
     for case in report["cases"].as_array().expect("cases") {
         for peer in case["peers"].as_array().expect("peers") {

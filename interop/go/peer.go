@@ -1,6 +1,6 @@
 // A kcp-go peer for the interoperability tests: a server that echoes or sinks, and a client that
 // sends a seeded payload and checks its echo. It is built twice, once per version of kcp-go
-// (go.mod and v561.mod), from this file and coding.go; what only one of them can is in v5672.go and v561.go.
+// (go.mod and v561.mod), from this file, cipher.go and shards.go; what only one of them can is in files of their own.
 //
 // The first line on stdout of a server is "listening on ADDR"; all else on stdout is one JSON
 // object per line. A line "close" on stdin closes every session that is open, and "shards" tells what FEC has counted;
@@ -38,8 +38,8 @@ type options struct {
 	ackNoDelay, echo         bool
 	idle, lifetime, deadline int
 	closeAfter, pause        int
+	crypt, secret            string
 	sendFor, rate            int
-	crypt                    string
 	data, parity             int
 	outOfBand                bool
 }
@@ -68,7 +68,8 @@ func parse() (role string, o options) {
 	f.IntVar(&o.deadline, "deadline-ms", 120000, "client: time for all of it")
 	f.IntVar(&o.idle, "idle-ms", 0, "server: report a connection that was silent for so long; 0: never")
 	f.IntVar(&o.closeAfter, "close-after-ms", -1, "server: close a connection so long after its bytes; -1: never")
-	f.StringVar(&o.crypt, "crypt", "null", "cipher, by kcptun's name: "+strings.Join(ciphers, ", "))
+	f.StringVar(&o.crypt, "crypt", "null", "cipher, by kcptun's name")
+	f.StringVar(&o.secret, "secret", "it's a secrect", "what kcptun's key is made from")
 	f.IntVar(&o.data, "data-shards", 0, "FEC: data shards of a group; 0: no FEC")
 	f.IntVar(&o.parity, "parity-shards", 0, "FEC: parity shards of a group")
 	f.BoolVar(&o.outOfBand, "out-of-band", false, "send back what comes beside the stream")
@@ -210,7 +211,7 @@ func configure(s *kcp.UDPSession, o options) {
 }
 
 func server(o options) {
-	listener, err := kcp.ListenWithOptions(o.address, block(o), o.data, o.parity)
+	listener, err := kcp.ListenWithOptions(o.address, cipher(o), o.data, o.parity)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -269,7 +270,7 @@ func sumHex(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
 func client(o options) {
 	started := time.Now()
-	s, err := kcp.DialWithOptions(o.address, block(o), o.data, o.parity)
+	s, err := kcp.DialWithOptions(o.address, cipher(o), o.data, o.parity)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use interop_plan::{Checker, Chunks, Payload};
-use sendoff::{Config, EndpointStats, KcpEndpoint, KcpListener, KcpStream, Mode, PeerKind, ReadHalf, WriteHalf};
+use interop_plan::{Checker, Chunks, Payload, SECRET};
+use sendoff::{
+    Config, Crypt, EndpointStats, KcpEndpoint, KcpListener, KcpStream, Mode, PeerKind, ReadHalf, WriteHalf,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -34,6 +36,7 @@ pub fn config(settings: &Settings) -> Result<Config, String> {
     Config::new()
         .profile(profile)
         .mode(mode)
+        .crypt(Crypt::kcptun(settings.crypt, SECRET))
         .mtu(settings.mtu)
         .and_then(|config| config.send_window(window))
         .and_then(|config| config.recv_window(window.max(least)))

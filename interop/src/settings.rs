@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-/// Bytes of the KCP header: the largest segment's data is the MTU less this.
+use sendoff::Cipher;
+
+/// Bytes of the KCP header: the largest segment's data is the MTU less this and what the cipher takes.
 const HEADER: usize = 24;
 
 /// A profile by the names that kcptun gave them, and the default of each library.
@@ -56,18 +58,20 @@ pub struct Settings {
     pub window: u16,
     /// Datagram bytes.
     pub mtu: usize,
+    /// The cipher of both sides, with kcptun's key of the default secret.
+    pub crypt: Cipher,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { message: false, profile: Profile::Fast3, window: 256, mtu: 1_400 }
+        Self { message: false, profile: Profile::Fast3, window: 256, mtu: 1_400, crypt: Cipher::Null }
     }
 }
 
 impl Settings {
     /// Data bytes of the largest segment.
     pub fn segment_data(&self) -> usize {
-        self.mtu - HEADER
+        self.mtu - self.crypt.overhead() - HEADER
     }
 
     /// Sizes of the writes (stream mode), or of messages of at most `fragments` segments.
@@ -86,8 +90,10 @@ impl Settings {
 
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { message, profile, window, mtu } = self;
+        let Self { message, profile, window, mtu, crypt } = self;
         let mode = if *message { "message" } else { "stream" };
-        write!(f, "mode={mode} profile={profile} window={window} mtu={mtu}")
+        write!(f, "mode={mode} profile={profile} window={window} mtu={mtu}")?;
+        // Not without one: the losses of a trial hang on its name.
+        if *crypt == Cipher::Null { Ok(()) } else { write!(f, " crypt={crypt}") }
     }
 }

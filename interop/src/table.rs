@@ -97,6 +97,7 @@ pub fn trial(row: &Row) -> Trial {
         profile: PROFILES[profile],
         window: WINDOWS[window],
         mtu: MTUS[mtu],
+        ..Settings::default()
     };
     let link = LINKS[link];
     let bytes = if settings.window >= 256 && link.is_none() { 16 << 20 } else { 512 << 10 };

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use interop_plan::Options;
+use sendoff::Cipher;
 
 use crate::{Link, Peer, Relay, Server, Settings, ours, peer};
 
@@ -124,6 +125,7 @@ impl Trial {
             profile: self.settings.profile.numbers(),
             window: Some(self.settings.window),
             mtu: Some(self.settings.mtu),
+            crypt: (self.settings.crypt != Cipher::Null).then(|| self.settings.crypt.to_string()),
             seed: self.seed(),
             bytes: self.bytes,
             sizes: self.sizes(),

@@ -24,7 +24,7 @@ async fn streams_and_messages_of_up_to_100_fragments_echo_right_with_ikcp_and_to
                         (Profile::Fast3, 256, 1_400),
                         (Profile::Fast, 32, 512),
                     ] {
-                        let settings = Settings { message, profile, window, mtu };
+                        let settings = Settings { message, profile, window, mtu, ..Settings::default() };
                         trials.push(Trial { client, server, settings, link, bytes, dice: 0 });
                     }
                 }

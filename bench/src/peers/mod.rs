@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
+#[cfg(feature = "sendoff")]
+use crate::framed;
 use crate::load::{drive, serve};
 use crate::meter::Meter;
 use crate::plan::{Peer, Scenario, Settings};
@@ -28,8 +30,12 @@ pub async fn server(peer: Peer, scenario: Scenario, settings: &Settings, meter: 
         Peer::Quinn => serve(quinn::listen()?, scenario, chunk, meter).await,
         #[cfg(feature = "sendoff")]
         Peer::Sendoff => serve(sendoff::listen(settings).await?, scenario, chunk, meter).await,
+        #[cfg(feature = "sendoff")]
+        Peer::TcpFramed => framed::serve(tcp::listen().await?, meter).await,
+        #[cfg(feature = "sendoff")]
+        Peer::SendoffFramed => framed::serve(sendoff::listen(settings).await?, meter).await,
         #[cfg(not(feature = "sendoff"))]
-        Peer::Sendoff => bail!("built without the feature sendoff"),
+        Peer::Sendoff | Peer::TcpFramed | Peer::SendoffFramed => bail!("built without the feature sendoff"),
         Peer::KcpGo => bail!("kcp-go is a program of its own"),
     }
 }
@@ -58,8 +64,14 @@ pub async fn client(
             let connector = sendoff::connector(address, scenario, settings).await?;
             drive(connector, scenario, chunk, connections, meter).await
         }
+        #[cfg(feature = "sendoff")]
+        Peer::TcpFramed => framed::drive(tcp::Connector(address), scenario).await,
+        #[cfg(feature = "sendoff")]
+        Peer::SendoffFramed => {
+            framed::drive(sendoff::connector(address, scenario, settings).await?, scenario).await
+        }
         #[cfg(not(feature = "sendoff"))]
-        Peer::Sendoff => bail!("built without the feature sendoff"),
+        Peer::Sendoff | Peer::TcpFramed | Peer::SendoffFramed => bail!("built without the feature sendoff"),
         Peer::KcpGo => bail!("kcp-go is a program of its own"),
     }
 }

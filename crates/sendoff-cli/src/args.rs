@@ -1,10 +1,10 @@
 //! The command line.
 
-use crate::{report::ColorWhen, settings::SettingFlags};
+use crate::{messages::MessageArgs, report::ColorWhen, settings::SettingFlags};
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 use sendoff::settings::{parse_duration, parse_duration_above_zero};
-use std::time::Duration;
+use std::{ffi::OsString, time::Duration};
 
 const TEMPLATE: &str = "\
 {about}
@@ -14,16 +14,18 @@ Commands:
 {subcommands}{after-help}";
 
 const ADDRESSES: &str = "\
-Addresses: kcp://HOST:PORT (default scheme); :PORT alone listens on all; IPv6 in brackets
-Settings:  --crypt aes-128-gcm --key-file F --profile fast3 --wire classic --mtu 1350 …
+Addresses: kcp://HOST:PORT (default scheme), tcp://, udp://; :PORT alone listens on all; IPv6 in brackets
+Settings:  --crypt aes-128-gcm --key-file F --fec 10/3 --profile fast3 --wire classic …
            or in the address, quoted: 'kcp://host:29900?profile=fast3,key-file=F'
            (all of them: sendoff connect -h)
+Messages:  --frame le32 --format hex …
 More:      sendoff man, sendoff completions SHELL
 Options:   -v, -q, --json, --color WHEN, -h, -V
 Exit:      0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted";
 
-/// What a caller can rely on.
-const EXIT_CODES: &str = "\
+const CONNECT_HELP: &str = "\
+Where there are messages (--frame, --message-mode, udp://) each line of stdin is one, without its end, and each
+that comes is a line of stdout. Without, bytes pass as they are.
 SIGINT or SIGTERM ends gracefully: what was read is delivered first; a second one ends at once.
 Exit: 0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted.";
 
@@ -32,7 +34,7 @@ Exit: 0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted.";
 #[command(
     name = "sendoff",
     version,
-    about = "Reliable UDP (KCP) that says goodbye, and works with every KCP peer",
+    about = "Reliable UDP (KCP) that says goodbye, and works with every KCP peer; TCP and UDP too",
     override_usage = "sendoff <COMMAND> [OPTIONS]",
     help_template = TEMPLATE,
     after_help = ADDRESSES,
@@ -80,11 +82,11 @@ pub enum Command {
     /// See it work on this machine, in a few seconds
     #[command(after_help = "Exit: 0 all went as it says, 1 something differed, 130 interrupted.")]
     Demo,
-    /// Accept connections: print, --echo or --once
+    /// Accept connections: print, --echo, --once, or -- COMMAND
     #[command(after_help = LISTEN_HELP)]
     Listen(ListenArgs),
     /// stdin to the peer, the peer to stdout
-    #[command(after_help = EXIT_CODES)]
+    #[command(after_help = CONNECT_HELP)]
     Connect(ConnectArgs),
     /// Is a KCP server there, and how far away?
     #[command(after_help = PING_HELP)]
@@ -103,15 +105,21 @@ pub enum Command {
 }
 
 const LISTEN_HELP: &str = "\
-Without --echo and --once each line that comes is printed with the number of its connection;
-control characters are escaped. A line longer than 64 KiB is cut, and that is said.
---once alone ends when the peer has finished or is gone; a stock KCP peer can't say so: --read-timeout.
+Without --echo, --once and COMMAND each line that comes is printed with the number of its connection, and each
+message (--frame, --message-mode, udp://) with its sender, transport and size; control characters are escaped. A line
+longer than 64 KiB is cut, and that is said. --once alone ends when the peer has finished or is gone; a stock KCP
+peer and UDP can't say so: --read-timeout.
+COMMAND runs for each connection, without a shell: its stdin is what comes, its stdout goes to the peer, its stderr
+is ours. In its environment: SENDOFF_PEER, SENDOFF_LOCAL, SENDOFF_TRANSPORT. When its stdout ends, the peer is told: over KCP with
+code 0, or 256 + its exit status (384 + N: killed by signal N; 383: could not be started). When the peer is gone, its stdin
+ends; after 2 s it gets SIGTERM, 2 s later SIGKILL.
 SIGINT or SIGTERM ends gracefully: what is under way is delivered first; a second one ends at once.
 Exit: 0 interrupted, and all connections ended; 1 the socket failed; 2 usage; 130 interrupted twice.
 With --once: 1 refused, reset or timed out; 130 interrupted before the end.";
 
 /// `listen`.
 #[derive(Debug, clap::Args)]
+#[command(override_usage = "sendoff listen [OPTIONS] <ADDR> [-- COMMAND [ARGS]...]")]
 pub struct ListenArgs {
     /// Where to listen: HOST:PORT, or :PORT for all addresses; port 0 takes a free one
     #[arg(value_name = "ADDR")]
@@ -119,21 +127,37 @@ pub struct ListenArgs {
     /// Send back what comes
     #[arg(long)]
     pub echo: bool,
-    /// Print the lines that come, with --echo or --once too
+    /// Print what comes, with --echo or --once too
     #[arg(long)]
     pub print: bool,
     /// One connection, then exit; alone: stdin to the peer and the peer to stdout, raw
     #[arg(long)]
     pub once: bool,
-    /// Close a connection that has been silent for so long
+    /// Run this for each connection, as its stdin and stdout
+    #[arg(value_name = "COMMAND", last = true, conflicts_with_all = ["echo", "print", "code", "reason"])]
+    pub command: Vec<OsString>,
+    /// Close a connection from which nothing has come for so long
     #[arg(long, value_name = "TIME", value_parser = parse_duration_above_zero, allow_hyphen_values = true)]
     pub read_timeout: Option<Duration>,
+    /// Close a connection on which nothing has moved for so long, in either direction
+    #[arg(long, value_name = "TIME", value_parser = parse_duration_above_zero, allow_hyphen_values = true)]
+    pub idle_timeout: Option<Duration>,
+    /// Connections at a time; further ones are refused
+    #[arg(long, value_name = "N", value_parser = parse_connections, allow_hyphen_values = true)]
+    pub max_connections: Option<usize>,
+    /// Where messages begin and end.
+    #[command(flatten)]
+    pub messages: MessageArgs,
     /// What is said at the end.
     #[command(flatten)]
     pub farewell: FarewellArgs,
     /// Settings of the connections.
     #[command(flatten)]
     pub settings: SettingFlags<false>,
+}
+
+fn parse_connections(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "must be 1 or more".into())
 }
 
 /// `connect`.
@@ -146,13 +170,13 @@ pub struct ConnectArgs {
     #[arg(long, conflicts_with = "quit_after")]
     pub send_only: bool,
     /// Leave after so long a silence, once stdin has ended and all is delivered; or off [2s towards stock
-    /// peers, which can't say that they have finished]
+    /// KCP and UDP, which can't say that they have finished]
     #[arg(long, value_name = "TIME", value_parser = parse_quit_after, allow_hyphen_values = true)]
     pub quit_after: Option<QuitAfter>,
     /// What is said at the end
     #[command(flatten)]
     pub farewell: FarewellArgs,
-    /// Let the first data ride with the opening: a round trip less, for what may safely come twice
+    /// Let the first data ride with the opening: a round trip less, for what may safely come twice (KCP)
     #[arg(long)]
     pub early: bool,
     /// Send this instead of stdin
@@ -161,18 +185,21 @@ pub struct ConnectArgs {
     /// Send the message so many times
     #[arg(long, value_name = "N", default_value_t = 1, requires = "message", value_parser = parse_repeat, allow_hyphen_values = true)]
     pub repeat: u64,
+    /// Where messages begin and end.
+    #[command(flatten)]
+    pub messages: MessageArgs,
     /// Settings of the connection.
     #[command(flatten)]
     pub settings: SettingFlags<true>,
 }
 
-/// What an extended peer is told when we finish.
+/// What an extended KCP peer is told when we finish.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct FarewellArgs {
-    /// Code that the peer gets when we finish: 0, or one of yours from 16 on
+    /// Code that the peer gets when we finish: 0, or one of yours from 16 on (KCP)
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = parse_code, allow_hyphen_values = true)]
     pub code: u32,
-    /// Reason that goes with it, up to 256 bytes
+    /// Reason that goes with it, up to 256 bytes (KCP)
     #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true, value_parser = parse_reason, allow_hyphen_values = true)]
     pub reason: String,
 }
@@ -296,6 +323,15 @@ mod tests {
     }
 
     #[test]
+    fn a_command_has_options_of_its_own() {
+        let args =
+            Args::try_parse_from("sendoff listen :1 --once -- grep --line-buffered x".split(' ')).unwrap();
+        let Command::Listen(listen) = args.command else { panic!("no listen") };
+        assert_eq!((listen.address.as_str(), listen.once), (":1", true));
+        assert_eq!(listen.command, ["grep", "--line-buffered", "x"]);
+    }
+
+    #[test]
     fn what_contradicts_itself_is_refused() {
         for line in [
             "sendoff",
@@ -315,6 +351,14 @@ mod tests {
             "sendoff ping h:1 -i 1ms",
             "sendoff listen :1 --read-timeout 0",
             "sendoff listen :1 --connect-timeout 1s",
+            "sendoff listen :1 --idle-timeout 0",
+            "sendoff listen :1 --max-connections 0",
+            "sendoff listen :1 --echo -- cat",
+            "sendoff listen :1 --code 17 -- cat",
+            "sendoff listen :1 --frame le31",
+            "sendoff listen :1 --frame-limit 5",
+            "sendoff listen :1 --format xml",
+            "sendoff connect h:1 -- cat",
         ] {
             let error = Args::try_parse_from(line.split(' ')).unwrap_err();
             assert_eq!(error.exit_code(), 2, "{line}");

@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod exit;
 mod ladder;
+mod messages;
 mod net;
 mod report;
 mod settings;

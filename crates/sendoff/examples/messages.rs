@@ -1,30 +1,30 @@
-//! Whole messages, however the transport cuts the bytes; and KCP in message mode, which needs no framing.
-//! Runs by itself.
+//! Whole messages, whatever the transport does to them: framed over TCP and KCP; KCP in message mode keeps boundaries
+//! by itself. Runs by itself.
 
-use sendoff::{Config, Framing, KcpListener, KcpStream, Messages, Mode};
+use sendoff::{AnyListener, AnyStream, Framing, Messages};
 use tokio::io;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> io::Result<()> {
-    // Any stream of bytes will do: KCP in its default mode, a TcpStream, TLS.
-    exchange(Config::new(), Framing::le32().limit(1 << 20)).await?;
-    // KCP in message mode keeps boundaries by itself; both sides must agree.
-    exchange(Config::new().mode(Mode::Message), Framing::none()).await
+    exchange("tcp://127.0.0.1:0", "", Framing::le32().limit(1 << 20)).await?;
+    exchange("kcp://127.0.0.1:0", "", Framing::le32().limit(1 << 20)).await?;
+    exchange("kcp://127.0.0.1:0", "?message", Framing::none()).await
 }
 
-async fn exchange(config: Config, framing: Framing) -> io::Result<()> {
-    println!("framing {framing}, mode {}:", config.mode_value());
-    let listener = KcpListener::bind_with("127.0.0.1:0", config.clone()).await?;
-    let stream = KcpStream::connect_with(listener.local_addr(), config).await?;
+async fn exchange(address: &str, settings: &str, framing: Framing) -> io::Result<()> {
+    println!("{address}{settings}, framing {framing}:");
+    let listener = AnyListener::bind(format!("{address}{settings}")).await?;
+    let scheme = listener.local().transport();
+    let stream = AnyStream::connect(format!("{scheme}://{}{settings}", listener.local())).await?;
     let mut client = Messages::new(stream, framing);
     client.send("Hello, Hello. How are you?").await?;
     client.send(vec![0; 100_000]).await?;
     client.finish().await?; // the server's try_next comes to its end
 
-    let (stream, _peer) = listener.accept().await?;
+    let (stream, peer) = listener.accept().await?;
     let mut server = Messages::new(stream, framing);
     while let Some(message) = server.try_next().await? {
-        println!("  a message of {} bytes", message.len());
+        println!("  a message of {} bytes from {peer}", message.len());
     }
     Ok(())
 }

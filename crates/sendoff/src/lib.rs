@@ -30,7 +30,8 @@
 #[doc = include_str!("../../../README.md")]
 struct Readme;
 
-#[cfg(doctest)]
+// It shows encryption too.
+#[cfg(all(doctest, feature = "crypt"))]
 #[doc = include_str!("../../../docs/guide.md")]
 struct Guide;
 
@@ -43,6 +44,7 @@ struct Endings;
 struct Messaging;
 
 mod address;
+mod ecosystem;
 mod endpoint;
 mod framing;
 mod listener;
@@ -54,6 +56,7 @@ mod transport;
 mod udp;
 
 pub use address::{Address, AddressError, Host, IntoAddress, Place};
+pub use ecosystem::Incoming;
 pub use endpoint::{EndpointStats, KcpEndpoint};
 pub use framing::{
     FrameCodec, FrameError, Framing, Half, MessageReader, MessageWriter, Messages, ParseFramingError, Parts,
@@ -67,7 +70,7 @@ pub use sendoff_proto::{
 };
 pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
 pub use transport::{
-    Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpTransport,
-    Link, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats, TcpTransport, Transport,
-    TransportStats, Transports, UdpOptions, WriteSide,
+    Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpLink,
+    KcpTransport, Link, MemoryTransport, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats,
+    TcpTransport, Transport, TransportStats, Transports, UdpOptions, UdpStats, UdpTransport, WriteSide,
 };

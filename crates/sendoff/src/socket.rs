@@ -1,18 +1,48 @@
 //! The options that every kind of socket takes.
 
 use crate::SocketOptions;
-use socket2::SockRef;
-use std::{io, net::SocketAddr};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use std::{
+    io,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
+};
+
+/// A socket of UDP with its options, bound. An IPv6 wildcard address serves IPv4 too, unless that is refused.
+pub(crate) fn bind_udp(addr: SocketAddr, options: &SocketOptions) -> io::Result<UdpSocket> {
+    let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+    set(&SockRef::from(&socket), addr, options)?;
+    socket.bind(&addr.into())?;
+    Ok(socket.into())
+}
+
+/// Where a socket is bound that is to be connected to `peer`.
+pub(crate) fn local_for(peer: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr> {
+    let any: IpAddr = match peer {
+        SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+        SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+    };
+    let ip = options.local_ip_value().unwrap_or(any);
+    if ip.is_ipv4() != peer.is_ipv4() {
+        let text = format!("{peer} can't be reached from {ip}: another address family");
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    Ok(SocketAddr::new(ip, 0))
+}
 
 /// Sets them on a socket that isn't bound yet and will be of the family of `addr`.
 pub(crate) fn set(socket: &SockRef<'_>, addr: SocketAddr, options: &SocketOptions) -> io::Result<()> {
-    let named = |what: &str| {
-        let what = what.to_owned();
-        move |error: io::Error| io::Error::new(error.kind(), format!("{what}: {error}"))
-    };
-    if addr.is_ipv6() && addr.ip().is_unspecified() && socket.set_only_v6(options.is_only_v6()).is_err() {
+    if addr.is_ipv6() && addr.ip().is_unspecified() {
         // Not every system has sockets for both; then this one is for IPv6 alone.
+        _ = socket.set_only_v6(options.is_only_v6());
     }
+    if options.reuses_port() {
+        set_reuse_port(socket).map_err(named("reuse-port"))?;
+    }
+    set_bound(socket, addr, options)
+}
+
+/// Sets those that can be set on a socket that somebody else has bound.
+pub(crate) fn set_bound(socket: &SockRef<'_>, addr: SocketAddr, options: &SocketOptions) -> io::Result<()> {
     if let Some(bytes) = options.send_buffer_bytes() {
         socket.set_send_buffer_size(bytes).map_err(named("send buffer"))?;
     }
@@ -22,13 +52,15 @@ pub(crate) fn set(socket: &SockRef<'_>, addr: SocketAddr, options: &SocketOption
     if let Some(dscp) = options.dscp_value() {
         set_dscp(socket, addr, u32::from(dscp) << 2).map_err(named("dscp"))?;
     }
-    if options.reuses_port() {
-        set_reuse_port(socket).map_err(named("reuse-port"))?;
-    }
     if let Some(name) = options.interface_name() {
         bind_interface(socket, name).map_err(named(&format!("interface {name}")))?;
     }
     Ok(())
+}
+
+fn named(what: &str) -> impl FnOnce(io::Error) -> io::Error {
+    let what = what.to_owned();
+    move |error| io::Error::new(error.kind(), format!("{what}: {error}"))
 }
 
 #[cfg(not(windows))]

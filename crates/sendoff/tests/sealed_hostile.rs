@@ -70,11 +70,11 @@ impl Scene {
     /// Client's and server's tokens: an attacker who knows all but the key.
     fn tokens(&self) -> (Option<Token>, Option<Token>) {
         let pings = self.tap.take().into_iter().filter(|s| s.direction == Direction::Sent);
-        let blocks = pings.filter_map(|s| {
+        let mut blocks = pings.filter_map(|s| {
             let opened = s.opened.unwrap();
             segments(&opened).flatten().find_map(|s| Block::parse(&s).map(|b| (b.from, b.to)))
         });
-        blocks.last().expect("a block")
+        blocks.next_back().expect("a block")
     }
 
     /// Datagrams that would end or falsify the conversation, if they were believed.

@@ -133,9 +133,6 @@ pub const CLOSE: &str = "close";
 /// The command on stdin to tell what FEC has counted; kcp-go only.
 pub const SHARDS: &str = "shards";
 
-/// What kcp-go peers and those they talk to make their key from, as kcptun does.
-pub const SECRET: &str = "interoperability has no secrets";
-
 /// Calls `close` for every line on stdin that says so. Ends this process when its stdin ends, so that a
 /// dead harness leaves no peer behind.
 pub fn obey_stdin(mut close: impl FnMut() + Send + 'static) {

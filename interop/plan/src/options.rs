@@ -20,6 +20,9 @@ pub enum Serve {
     Sink,
 }
 
+/// What keys are made from where nothing else is said: the word that kcptun has for it, as it spells it.
+pub const SECRET: &str = "it's a secrect";
+
 /// The flags of a peer program, with its defaults.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -53,14 +56,16 @@ pub struct Options {
     pub send_for: Option<Duration>,
     /// kcp-go client only, with `send_for`: bytes per second to write at most.
     pub rate: Option<usize>,
+    /// kcp-go only: the cipher, by kcptun's name. `None`: no encryption.
+    pub crypt: Option<String>,
+    /// kcp-go only: what kcptun's key is made from. Default: kcptun's.
+    pub secret: String,
     /// kcp-go only: acknowledge at once.
     pub ack_no_delay: bool,
     /// kcp-go server only: report a connection that was silent for so long.
     pub idle: Option<Duration>,
     /// kcp-go server only: close a connection so long after its bytes.
     pub close_after: Option<Duration>,
-    /// kcp-go only: the cipher, by kcptun's name, with the key of the peers' [secret](crate::SECRET).
-    pub crypt: Option<String>,
     /// kcp-go only: data and parity shards of a group of FEC.
     pub fec: Option<[usize; 2]>,
     /// kcp-go 5.6.72 with FEC only: send back what comes beside the stream.
@@ -85,10 +90,11 @@ impl Default for Options {
             pause: None,
             send_for: None,
             rate: None,
+            crypt: None,
+            secret: SECRET.into(),
             ack_no_delay: false,
             idle: None,
             close_after: None,
-            crypt: None,
             fec: None,
             out_of_band: false,
         }
@@ -115,10 +121,13 @@ impl Options {
         flags.extend(self.pause.map(|pause| format!("--pause-ms={}", pause.as_millis())));
         flags.extend(self.send_for.map(|time| format!("--send-ms={}", time.as_millis())));
         flags.extend(self.rate.map(|rate| format!("--rate={rate}")));
+        flags.extend(self.crypt.as_ref().map(|cipher| format!("--crypt={cipher}")));
+        if self.secret != SECRET {
+            flags.push(format!("--secret={}", self.secret));
+        }
         flags.extend(self.ack_no_delay.then(|| "--ack-no-delay=true".into()));
         flags.extend(self.idle.map(|idle| format!("--idle-ms={}", idle.as_millis())));
         flags.extend(self.close_after.map(|after| format!("--close-after-ms={}", after.as_millis())));
-        flags.extend(self.crypt.as_ref().map(|cipher| format!("--crypt={cipher}")));
         if let Some([data, parity]) = self.fec {
             flags.extend([format!("--data-shards={data}"), format!("--parity-shards={parity}")]);
         }
@@ -159,10 +168,11 @@ impl Options {
             "--pause-ms" => self.pause = Some(milliseconds()?),
             "--send-ms" => self.send_for = Some(milliseconds()?),
             "--rate" => self.rate = Some(value.parse().ok()?),
+            "--crypt" => self.crypt = Some(value.into()),
+            "--secret" => self.secret = value.into(),
             "--ack-no-delay" => self.ack_no_delay = value.parse().ok()?,
             "--idle-ms" => self.idle = Some(milliseconds()?),
             "--close-after-ms" => self.close_after = Some(milliseconds()?),
-            "--crypt" => self.crypt = Some(value.into()),
             "--data-shards" => self.fec.get_or_insert_default()[0] = value.parse().ok()?,
             "--parity-shards" => self.fec.get_or_insert_default()[1] = value.parse().ok()?,
             "--out-of-band" => self.out_of_band = value.parse().ok()?,
@@ -202,10 +212,11 @@ mod tests {
             pause: Some(Duration::from_millis(7)),
             send_for: Some(Duration::from_secs(12)),
             rate: Some(1_000_000),
+            crypt: Some("aes".into()),
+            secret: "another".into(),
             ack_no_delay: true,
             idle: Some(Duration::from_secs(1)),
             close_after: Some(Duration::from_millis(5)),
-            crypt: Some("aes-128".into()),
             fec: Some([10, 3]),
             out_of_band: true,
         };

@@ -2,19 +2,22 @@
 
 use super::{
     conversation,
-    netcat::{self, Failure, Leave, Over, Source},
+    netcat::{self, Failure, Leave, Over, Pipes, Source},
+    open,
+    printer::Printer,
 };
 use crate::{
-    args::{ConnectArgs, QuitAfter},
+    args::{ConnectArgs, FarewellArgs, QuitAfter},
     exit::{Outcome, Usage},
+    messages::{Cut, Format},
     net,
     report::{Event, Report, after_failure},
     signals::Interrupts,
 };
-use sendoff::{Address, KcpStream};
+use sendoff::{Address, AnyStream};
 use std::time::Duration;
 
-/// How long a stock peer, which can't say that it has finished, may be silent.
+/// How long a peer that can't say that it has finished may be silent.
 const QUIT_AFTER: Duration = Duration::from_secs(2);
 
 /// Runs the command.
@@ -23,29 +26,23 @@ const QUIT_AFTER: Duration = Duration::from_secs(2);
 /// A usage error, a name without address, or how the connection failed.
 pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) -> anyhow::Result<Outcome> {
     let address: Address = args.address.parse().map_err(Usage::from)?;
-    let (host, port) = address.destination().map_err(Usage::from)?;
-    let config = args.settings.options(&address)?.kcp;
+    let (host, _) = address.destination().map_err(Usage::from)?;
+    let options = args.settings.options(&address)?;
+    only_of_kcp(&address, "--early", args.early)?;
+    check_farewell(&address, &args.farewell)?;
+    let cut = Cut::new(&args.messages, &address, &options)?;
+    let format = Format::chosen(&args.messages, &report)?;
     if args.settings.shows_secret() {
         report.event(&Event::SecretShown);
     }
-    let mode = config.mode_value();
-    let peer = tokio::select! {
-        peer = net::resolve(host, port) => peer?,
-        () = interrupts.first() => return Ok(Outcome::Interrupted),
-    };
-    let name = net::describe(host, peer);
-    let opened = async {
-        match args.early {
-            true => KcpStream::connect_early_with(peer, config).await,
-            false => KcpStream::connect_with(peer, config).await,
-        }
-    };
     let stream = tokio::select! {
-        opened = opened => opened.map_err(|error| after_failure(&name, error))?,
+        stream = open::connect(&address, options, args.early) => stream?,
         () = interrupts.first() => return Ok(Outcome::Interrupted),
     };
-    let endpoint = stream.endpoint();
-    let (mut incoming, mut outgoing) = conversation::split(stream, mode, args.farewell.into());
+    let name = describe(host, &stream);
+    let endpoint = conversation::endpoint(&stream);
+    let printer = format.map(|format| Printer::new(None, stream.peer(), &cut, Some(format), &report));
+    let (mut incoming, mut outgoing) = conversation::split(stream, &cut, args.farewell.into());
 
     let source = match args.message {
         Some(text) => Source::Message { text, repeat: args.repeat },
@@ -55,23 +52,53 @@ pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) 
         _ if args.send_only => Leave::Delivered,
         Some(QuitAfter(Some(silence))) => Leave::SilentAfterDelivery(silence),
         Some(QuitAfter(None)) => Leave::Never,
-        None => Leave::SilentStockPeer(QUIT_AFTER),
+        None => Leave::SilentMutePeer(QUIT_AFTER),
     };
-    let over = netcat::run(source, &mut incoming, &mut outgoing, leave, &report, interrupts).await;
-    let (stats, kind) = (outgoing.stats(), outgoing.peer_kind());
+    let pipes = Pipes { source, cut, printer };
+    let over = netcat::run(pipes, &mut incoming, &mut outgoing, leave, &report, interrupts).await;
+    let (stats, goodbye, kcp) = (outgoing.stats(), outgoing.says_goodbye(), outgoing.kcp());
     drop((incoming, outgoing));
     match over {
         Ok(over) => {
-            if let (Over::Silence, Leave::SilentAfterDelivery(silence) | Leave::SilentStockPeer(silence)) =
+            if let (Over::Silence, Leave::SilentAfterDelivery(silence) | Leave::SilentMutePeer(silence)) =
                 (over, leave)
             {
                 let exchanged = stats.bytes_sent + stats.bytes_received > 0;
-                report.event(&Event::LeftSilentPeer { silence, exchanged, kind });
+                let scheme = address.scheme().to_owned();
+                report.event(&Event::LeftSilentPeer { silence, exchanged, goodbye, scheme, kcp });
             }
-            endpoint.wait_idle().await;
+            if let Some(endpoint) = endpoint {
+                endpoint.wait_idle().await;
+            }
             Ok(over.into())
         }
         Err(Failure::Connection(error)) => Err(after_failure(&name, error)),
         Err(Failure::Here(error)) => Err(error),
+    }
+}
+
+/// The peer in messages: the name as typed, where there was one, and the address that it stands for.
+fn describe(host: &str, stream: &AnyStream) -> String {
+    match stream.peer().socket_addr() {
+        Some(addr) => net::describe(host, addr),
+        None => stream.peer().to_string(),
+    }
+}
+
+/// Code and reason have a place on the wire of KCP alone.
+///
+/// # Errors
+/// When they are given for another transport.
+pub fn check_farewell(address: &Address, farewell: &FarewellArgs) -> Result<(), Usage> {
+    only_of_kcp(address, &format!("--code {}", farewell.code), farewell.code != 0)?;
+    only_of_kcp(address, "--reason", !farewell.reason.is_empty())
+}
+
+fn only_of_kcp(address: &Address, flag: &str, given: bool) -> Result<(), Usage> {
+    match address.scheme() {
+        scheme @ ("tcp" | "udp") if given => {
+            Err(Usage(format!("{flag}: {scheme}:// has no such thing: only kcp://")))
+        }
+        _ => Ok(()),
     }
 }

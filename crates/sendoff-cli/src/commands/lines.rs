@@ -1,7 +1,7 @@
 //! What one client sends, as lines for a person or a program.
 
 use crate::report::{escape, json_text};
-use serde_json::json;
+use serde_json::Value;
 
 /// A line longer than this is cut.
 pub const LINE_LIMIT: usize = 64 * 1024;
@@ -86,20 +86,14 @@ impl Lines {
 }
 
 impl Line {
-    /// A message is a line of its own, however long it is.
-    pub fn of_message(message: &[u8]) -> Self {
-        Self { bytes: message.to_owned(), continued: false, end: End::Whole }
-    }
-
-    /// For a person: with the connection's number; the rest of a line that was begun before starts with the ellipsis.
-    pub fn to_text(&self, number: u64, ellipsis: &str) -> String {
+    /// For a person; the rest of a line that was begun before starts with the ellipsis.
+    pub fn to_text(&self, ellipsis: &str) -> String {
         let continued = if self.continued { ellipsis } else { "" };
-        format!("#{number} {continued}{}\n", escape(&self.bytes))
+        format!("{continued}{}\n", escape(&self.bytes))
     }
 
-    /// For a program.
-    pub fn to_json(&self, number: u64, peer: std::net::SocketAddr) -> String {
-        let mut object = json!({"report": "line", "connection": number, "peer": peer});
+    /// For a program: laid over what is said of every line.
+    pub fn to_json(&self, mut object: Value) -> String {
         for (name, value) in json_text(&self.bytes) {
             object[name] = value;
         }
@@ -112,6 +106,7 @@ impl Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn fed(lines: &mut Lines, bytes: &[u8]) -> Vec<Line> {
         let mut out = Vec::new();
@@ -181,14 +176,11 @@ mod tests {
     }
 
     #[test]
-    fn lines_print_with_their_number_and_escaped() {
-        assert_eq!(line("a\x1bb", false, End::Whole).to_text(3, "…"), "#3 a\\u{1b}b\n");
-        assert_eq!(line("rest", true, End::Whole).to_text(3, "…"), "#3 …rest\n");
-        let json = line("a\x1bb", false, End::Whole).to_json(3, "127.0.0.1:1".parse().unwrap());
-        let value: serde_json::Value = serde_json::from_str(&json).unwrap();
-        assert_eq!(
-            value,
-            json!({"report": "line", "connection": 3, "peer": "127.0.0.1:1", "text": "a\u{1b}b", "continued": false, "whole": true})
-        );
+    fn lines_print_escaped() {
+        assert_eq!(line("a\x1bb", false, End::Whole).to_text("…"), "a\\u{1b}b\n");
+        assert_eq!(line("rest", true, End::Whole).to_text("…"), "…rest\n");
+        let json = line("a\x1bb", false, End::Whole).to_json(json!({"report": "line"}));
+        let value: Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(value, json!({"report": "line", "text": "a\u{1b}b", "continued": false, "whole": true}));
     }
 }

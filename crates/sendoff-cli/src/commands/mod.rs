@@ -1,5 +1,6 @@
 //! The commands: each turns checked arguments into work, and its result into an outcome.
 
+mod activity;
 mod bench;
 mod connect;
 mod conversation;
@@ -8,7 +9,11 @@ mod generate;
 mod lines;
 mod listen;
 mod netcat;
+mod open;
 mod ping;
+mod printer;
+
+pub use conversation::Kcp;
 
 use crate::{
     args::{Args, BenchKind, Command},

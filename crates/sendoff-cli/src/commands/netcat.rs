@@ -1,25 +1,32 @@
-//! One connection, raw both ways: stdin to the peer, the peer to stdout. Shared by `connect` and `listen --once`.
+//! One connection, both ways: stdin to the peer, the peer to stdout. Shared by `connect` and `listen --once`.
 
-use super::conversation::{Incoming, Outgoing};
+use super::{
+    activity::Activity,
+    conversation::{Incoming, Outgoing},
+    printer::{PAUSE, Printer},
+};
 use crate::{
     exit::Outcome,
+    messages::Cut,
     report::{Event, Report},
     signals::Interrupts,
 };
 use anyhow::Context;
-use sendoff::{Mode, PeerKind};
 use std::{cell::Cell, future::Future, io, pin::pin, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt, AsyncReadExt, BufReader},
-    time::{Instant, sleep_until},
+    time::timeout,
 };
 
 /// Most bytes taken from stdin at a time.
 const CHUNK: usize = 256 * 1024;
 
+/// Most bytes taken from stdin for a datagram of UDP: it fits every path of today.
+const DATAGRAM: usize = 1_200;
+
 /// What goes to the peer.
 pub enum Source {
-    /// Bytes as they come; in message mode each line is a message.
+    /// Bytes as they come, or messages.
     Stdin,
     /// A text, some times.
     Message {
@@ -30,6 +37,16 @@ pub enum Source {
     },
 }
 
+/// How the two pipes are used.
+pub struct Pipes {
+    /// What goes to the peer.
+    pub source: Source,
+    /// What is a message.
+    pub cut: Cut,
+    /// What comes is printed by it; without one it goes to stdout as it is.
+    pub printer: Option<Printer>,
+}
+
 /// When it is time to leave a peer that can't say that it has finished.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Leave {
@@ -37,8 +54,8 @@ pub enum Leave {
     Delivered,
     /// After so long a silence, once all is delivered.
     SilentAfterDelivery(Duration),
-    /// The same, but an extended peer is waited for: it says when it has finished.
-    SilentStockPeer(Duration),
+    /// The same, but a peer that can say when it has finished is waited for.
+    SilentMutePeer(Duration),
     /// After so long a silence in both directions, whether our side has ended or not.
     Silent(Duration),
     /// When the peer has gone.
@@ -79,22 +96,23 @@ pub enum Failure {
 /// # Errors
 /// A [`Failure`] as soon as one direction fails.
 pub async fn run(
-    source: Source,
+    pipes: Pipes,
     incoming: &mut Incoming,
     outgoing: &mut Outgoing,
     leave: Leave,
     report: &Report,
     mut interrupts: Interrupts,
 ) -> Result<Over, Failure> {
-    let activity = Activity::now();
-    let stock = outgoing.peer_kind() != PeerKind::Extended;
-    let mut upload = pin!(upload(source, outgoing, &activity, interrupts.clone()));
-    let mut download = pin!(download(incoming, report, &activity));
+    let activity = outgoing.activity();
+    let Pipes { source, cut, printer } = pipes;
+    let goodbye = Cell::new(outgoing.says_goodbye());
+    let mut upload = pin!(upload(source, cut, outgoing, &goodbye, &activity, interrupts.clone()));
+    let mut download = pin!(download(incoming, cut, printer, report, &activity));
     let (mut delivered, mut finished, mut interrupted) = (false, false, false);
     loop {
         let silence = match leave {
             Leave::SilentAfterDelivery(time) if delivered => Some(time),
-            Leave::SilentStockPeer(time) if delivered && stock => Some(time),
+            Leave::SilentMutePeer(time) if delivered && !goodbye.get() => Some(time),
             Leave::Silent(time) => Some(time),
             _ => None,
         };
@@ -122,55 +140,17 @@ pub async fn run(
     }
 }
 
-/// When something last happened.
-struct Activity {
-    last: Cell<Instant>,
-    /// Sends and prints under way: as long as one waits, it isn't silence.
-    busy: Cell<u32>,
-}
-
-impl Activity {
-    fn now() -> Self {
-        Self { last: Cell::new(Instant::now()), busy: Cell::new(0) }
-    }
-
-    fn touch(&self) {
-        self.last.set(Instant::now());
-    }
-
-    async fn during<T>(&self, work: impl Future<Output = T>) -> T {
-        self.busy.update(|n| n + 1);
-        let result = work.await;
-        self.busy.update(|n| n - 1);
-        self.touch();
-        result
-    }
-
-    /// Returns once nothing has happened for `time`.
-    async fn silence(&self, time: Option<Duration>) {
-        let Some(time) = time else { return std::future::pending().await };
-        loop {
-            let now = Instant::now();
-            let since = if self.busy.get() > 0 { now } else { self.last.get() };
-            if since + time <= now {
-                return;
-            }
-            sleep_until(since + time).await;
-        }
-    }
-}
-
 async fn upload(
     source: Source,
+    cut: Cut,
     outgoing: &mut Outgoing,
+    goodbye: &Cell<bool>,
     activity: &Activity,
     interrupts: Interrupts,
 ) -> Result<(), Failure> {
     match source {
-        Source::Stdin if outgoing.mode() == Mode::Message => {
-            send_lines(outgoing, activity, interrupts).await?;
-        }
-        Source::Stdin => send_bytes(outgoing, activity, interrupts).await?,
+        Source::Stdin if cut.lines => send_lines(cut, outgoing, activity, interrupts).await?,
+        Source::Stdin => send_bytes(cut, outgoing, activity, interrupts).await?,
         Source::Message { text, repeat } => {
             for _ in 0..repeat {
                 if interrupts.came() {
@@ -180,16 +160,20 @@ async fn upload(
             }
         }
     }
-    activity.during(outgoing.deliver()).await.map_err(Failure::Connection)
+    let delivered = activity.during(outgoing.deliver()).await.map_err(Failure::Connection);
+    // By now it is known.
+    goodbye.set(outgoing.says_goodbye());
+    delivered
 }
 
 async fn send_bytes(
+    cut: Cut,
     outgoing: &mut Outgoing,
     activity: &Activity,
     mut interrupts: Interrupts,
 ) -> Result<(), Failure> {
     let mut stdin = tokio::io::stdin();
-    let mut chunk = vec![0; CHUNK];
+    let mut chunk = vec![0; chunk_size(&cut, outgoing)];
     while let Some(len) = unless_interrupted(&mut interrupts, stdin.read(&mut chunk)).await? {
         if len == 0 {
             break;
@@ -199,7 +183,20 @@ async fn send_bytes(
     Ok(())
 }
 
+/// Where reads become messages, each must fit.
+pub fn chunk_size(cut: &Cut, outgoing: &Outgoing) -> usize {
+    // A length is at most 10 bytes.
+    let own = match outgoing.max_message() {
+        Some(_) if outgoing.peer().transport() == "udp" => DATAGRAM,
+        Some(max) => max.saturating_sub(10).max(1),
+        None => CHUNK,
+    };
+    let framed = if cut.framing.is_none() { CHUNK } else { cut.framing.limit_bytes() };
+    CHUNK.min(own).min(framed)
+}
+
 async fn send_lines(
+    cut: Cut,
     outgoing: &mut Outgoing,
     activity: &Activity,
     mut interrupts: Interrupts,
@@ -211,8 +208,7 @@ async fn send_lines(
             break;
         }
         let text = line.strip_suffix(b"\n").unwrap_or(&line);
-        // KCP has no message of no bytes: one would block a stock peer's reader.
-        if !text.is_empty() {
+        if !(text.is_empty() && cut.skips_empty) {
             activity.during(outgoing.send(text)).await.map_err(Failure::Connection)?;
         }
         line.clear();
@@ -233,57 +229,34 @@ async fn unless_interrupted(
     }
 }
 
-async fn download(incoming: &mut Incoming, report: &Report, activity: &Activity) -> Result<(), Failure> {
-    let messages = incoming.mode() == Mode::Message;
-    while let Some(chunk) = incoming.next().await.map_err(Failure::Connection)? {
-        let printed = if messages {
-            activity.during(report.raw(&[&chunk[..], b"\n"].concat())).await
-        } else {
-            activity.during(report.raw(&chunk)).await
+async fn download(
+    incoming: &mut Incoming,
+    cut: Cut,
+    mut printer: Option<Printer>,
+    report: &Report,
+    activity: &Activity,
+) -> Result<(), Failure> {
+    loop {
+        let pause = printer.as_ref().filter(|printer| printer.is_pending()).map_or(Duration::MAX, |_| PAUSE);
+        let chunk = match timeout(pause, incoming.next()).await {
+            Ok(chunk) => chunk.map_err(Failure::Connection)?,
+            Err(_pause) => {
+                if let Some(printer) = &mut printer {
+                    printer.print_rest(report).await.map_err(Failure::Here)?;
+                }
+                continue;
+            }
+        };
+        let Some(chunk) = chunk else { break };
+        let printed = match &mut printer {
+            Some(printer) => activity.during(printer.print(&chunk, report)).await,
+            None if cut.lines => activity.during(report.raw(&[&chunk[..], b"\n"].concat())).await,
+            None => activity.during(report.raw(&chunk)).await,
         };
         printed.map_err(Failure::Here)?;
     }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use tokio::time::{advance, sleep};
-
-    const TIME: Duration = Duration::from_secs(2);
-
-    #[tokio::test(start_paused = true)]
-    async fn silence_begins_anew_with_all_that_happens() {
-        let (start, activity) = (Instant::now(), Activity::now());
-        tokio::join!(activity.silence(Some(TIME)), async {
-            for _ in 0..3 {
-                sleep(Duration::from_millis(1_500)).await;
-                activity.touch();
-            }
-        });
-        assert_eq!(start.elapsed(), Duration::from_millis(3 * 1_500) + TIME);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_send_or_print_that_waits_is_no_silence() {
-        let (start, activity) = (Instant::now(), Activity::now());
-        let waiting = activity.during(sleep(Duration::from_secs(60)));
-        tokio::join!(activity.silence(Some(TIME)), waiting);
-        let lasted = start.elapsed();
-        assert!(lasted >= Duration::from_secs(60) + TIME, "{lasted:?}");
-        assert!(lasted <= Duration::from_secs(60) + 2 * TIME, "{lasted:?}");
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn without_a_limit_silence_never_ends() {
-        let activity = Activity::now();
-        let mut silence = pin!(activity.silence(None));
-        advance(Duration::from_secs(1_000_000)).await;
-        tokio::select! {
-            biased;
-            () = &mut silence => panic!("it ended"),
-            () = std::future::ready(()) => {}
-        }
+    match &mut printer {
+        Some(printer) => printer.print_rest(report).await.map_err(Failure::Here),
+        None => Ok(()),
     }
 }

@@ -5,8 +5,9 @@ use anyhow::anyhow;
 use sendoff::{Cause, Ending, Party, Silence, code, code_name};
 use std::io;
 
-/// What became of a connection, and what more is to be said: for a log of many.
-pub fn how_it_ended(ending: &Ending) -> (String, Vec<String>) {
+/// What became of a connection, and what more is to be said: for a log of many. `coded` where code and reason have
+/// a place on the wire.
+pub fn how_it_ended(ending: &Ending, coded: bool) -> (String, Vec<String>) {
     let lasted = duration(ending.lasted);
     let silent = || format!("silent for {}", duration(ending.silent_for));
     let said = || said(ending.code, &ending.reason);
@@ -25,6 +26,8 @@ pub fn how_it_ended(ending: &Ending) -> (String, Vec<String>) {
         (Cause::EndpointLost, _) => ("lost", Some("the socket failed".into())),
         _ => ("ended", Some(ending.to_string())),
     };
+    let by_words = ending.by != Party::Network && !matches!(ending.cause, Cause::TimedOut(_));
+    let why = why.filter(|_| coded || !by_words);
     let mut details: Vec<String> = why.into_iter().collect();
     details.push(format!("{} in", bytes(ending.bytes_received)));
     details.push(format!("{} out", bytes(ending.bytes_sent)));
@@ -55,6 +58,11 @@ pub fn after_failure(peer: &str, error: io::Error) -> anyhow::Error {
 /// The same for an end that didn't come as an error.
 pub fn failure(peer: &str, ending: &Ending) -> anyhow::Error {
     let (lasted, silent) = (duration(ending.lasted), duration(ending.silent_for));
+    // Of a transport without codes there is nothing to say.
+    let with_code = |words: String| match (ending.code, ending.reason.as_str()) {
+        (code::NONE, "") => words,
+        (number, reason) => format!("{words}: {}", said(number, reason)),
+    };
     let mut words = match ending.cause {
         Cause::Refused if ending.by == Party::Peer && ending.code == code::NONE => {
             return anyhow!("{peer} is a stock KCP peer, and wire=required wants none");
@@ -63,7 +71,7 @@ pub fn failure(peer: &str, ending: &Ending) -> anyhow::Error {
             return anyhow!("{peer} refused the connection: {}", said(ending.code, &ending.reason));
         }
         Cause::Reset if ending.by == Party::Peer => {
-            format!("{peer} reset the connection after {lasted}: {}", said(ending.code, &ending.reason))
+            with_code(format!("{peer} reset the connection after {lasted}"))
         }
         Cause::Reset if ending.by == Party::Local => {
             format!("broken off after {lasted}: {}", said(ending.code, &ending.reason))

@@ -1,10 +1,13 @@
 //! Events: what goes to stderr while a command runs.
 
-use super::{Paint, how_it_ended};
-use crate::units::{count, duration, setting_duration};
-use sendoff::{Cipher, Conv, Ending, PeerKind, Wire};
+use super::{Paint, escape, how_it_ended};
+use crate::{
+    commands::Kcp,
+    units::{bytes, count, duration, plural, setting_duration},
+};
+use sendoff::{Cipher, Ending, Peer, PeerKind, Wire};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 /// Something that a user wants to know while it happens.
 #[derive(Debug)]
@@ -12,11 +15,13 @@ pub enum Event {
     /// A listener is ready.
     Listening {
         /// Its address; the port is the true one.
-        local: SocketAddr,
-        /// What it speaks.
-        wire: Wire,
+        local: Peer,
+        /// What it speaks, if it is KCP.
+        wire: Option<Wire>,
         /// How it is encrypted.
         cipher: Cipher,
+        /// After how long a silence a peer is forgotten, if it is UDP.
+        idle: Option<Duration>,
     },
     /// Anybody on the way can read and forge what passes.
     NotEncrypted {
@@ -32,25 +37,37 @@ pub enum Event {
         /// Since the start.
         total: u64,
     },
+    /// Fewer connections have room than a user may want.
+    FewFiles {
+        /// Open files that the system allows.
+        limit: u64,
+        /// Connections that have room in it.
+        connections: u64,
+    },
     /// A peer has opened a connection.
     Opened {
         /// Number of the connection in this process.
         number: u64,
         /// Who.
-        peer: SocketAddr,
-        /// Which conversation.
-        conv: Conv,
-        /// Whether the peer can say goodbye.
-        kind: PeerKind,
+        peer: Peer,
+        /// What KCP knows, if it is KCP.
+        kcp: Option<Kcp>,
+    },
+    /// A peer was turned away, the first since there was room.
+    Full {
+        /// Who.
+        peer: Peer,
+        /// Connections that are open.
+        connections: usize,
     },
     /// A connection of a listener has ended.
     Ended(Ended),
     /// A line was too long, and goes on in the next.
     LineCut {
-        /// Number of the connection.
-        number: u64,
+        /// Number of the connection, where there are several.
+        number: Option<u64>,
         /// Whose line.
-        peer: SocketAddr,
+        peer: Peer,
         /// Where it was cut.
         limit: usize,
     },
@@ -61,7 +78,11 @@ pub enum Event {
         /// Whether anything was sent or received.
         exchanged: bool,
         /// Whether it could have said that it has finished.
-        kind: PeerKind,
+        goodbye: bool,
+        /// The transport.
+        scheme: String,
+        /// What KCP knows, if it is KCP.
+        kcp: Option<Kcp>,
     },
     /// The user wants to stop.
     Interrupted {
@@ -78,32 +99,58 @@ pub struct Ended {
     /// Number of the connection.
     pub number: u64,
     /// Who was on the other side.
-    pub peer: SocketAddr,
-    /// Which conversation.
-    pub conv: Conv,
+    pub peer: Peer,
+    /// What KCP knew, if it was KCP.
+    pub kcp: Option<Kcp>,
     /// What is known of the end.
     pub ending: Ending,
     /// Smoothed round trip, if there was one.
     pub rtt: Option<Duration>,
-    /// The silence after which `--read-timeout` closed it.
-    pub read_timeout: Option<Duration>,
+    /// Why we have ended it, if we have and not at the user's wish.
+    pub why: Option<Why>,
+}
+
+/// Why we end a connection.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Nothing came for so long: `--read-timeout`.
+    Silent(Duration),
+    /// Nothing moved for so long: `--idle-timeout`.
+    Idle(Duration),
+    /// What came or was to be sent is no message.
+    BadFrame(String),
+    /// Its command has ended, or couldn't be started: its exit status in words.
+    Command(String),
+}
+
+impl Why {
+    fn to_words(&self) -> String {
+        match self {
+            Self::Silent(time) => format!("nothing came for {} (--read-timeout)", duration(*time)),
+            Self::Idle(time) => format!("nothing moved for {} (--idle-timeout)", duration(*time)),
+            Self::BadFrame(problem) | Self::Command(problem) => escape(problem.as_bytes()),
+        }
+    }
 }
 
 impl Event {
     /// The event as a line for a person.
     pub fn to_line(&self, paint: Paint) -> String {
         match self {
-            Self::Listening { local, wire, cipher } => {
-                let welcome = match wire {
-                    Wire::Classic => "classic: peers can't say goodbye",
-                    Wire::Required => "extended peers only",
-                    _ => "extended; stock peers welcome",
+            Self::Listening { local, wire, cipher, idle } => {
+                let welcome = match (wire, idle) {
+                    (Some(Wire::Classic), _) => Some("classic: peers can't say goodbye".into()),
+                    (Some(Wire::Required), _) => Some("extended peers only".into()),
+                    (Some(_), _) => Some("extended; stock peers welcome".into()),
+                    (None, Some(idle)) => {
+                        Some(format!("a peer is forgotten after {} of silence", setting_duration(*idle)))
+                    }
+                    (None, None) => None,
                 };
-                let sealed = match cipher {
-                    Cipher::Null => String::new(),
-                    cipher => format!("; {cipher}"),
-                };
-                format!("listening on kcp://{local} ({welcome}{sealed})")
+                let sealed = (*cipher != Cipher::Null).then(|| cipher.to_string());
+                let words: Vec<String> = welcome.into_iter().chain(sealed).collect();
+                let words = if words.is_empty() { String::new() } else { format!(" ({})", words.join("; ")) };
+                format!("listening on {}://{local}{words}", local.transport())
             }
             Self::NotEncrypted { cipher } => {
                 let why = match cipher {
@@ -113,6 +160,13 @@ impl Event {
                 };
                 let warning = format!("anybody on the way can read and change what passes: kcp:// {why}");
                 format!("{} {warning}", paint.yellow("warning:"))
+            }
+            Self::FewFiles { limit, connections } => {
+                let files = count(*limit);
+                let room = plural(*connections, "connection");
+                let words =
+                    format!("{files} files may be open (ulimit -Hn): room for about {room} at a time");
+                format!("{} {words}", paint.yellow("warning:"))
             }
             Self::SecretShown => {
                 let warning = "everybody on this machine can see a secret on the command line";
@@ -128,24 +182,33 @@ impl Event {
                 let words = format!("{what} could not be opened (another key or cipher, or forged){total}");
                 format!("{} {words}", paint.yellow("sendoff:"))
             }
-            Self::Opened { number, peer, conv, kind } => {
+            Self::Opened { number, peer, kcp } => {
                 let (number, opened) = (number_of(*number, paint), paint.green("opened"));
-                format!("{number} {peer} conv={conv} {opened}, {}", kind_in_words(*kind))
+                match kcp {
+                    Some(Kcp { conv, kind }) => {
+                        format!("{number} {peer} conv={conv} {opened}, {}", kind_in_words(*kind))
+                    }
+                    None => format!("{number} {peer} {opened}"),
+                }
+            }
+            Self::Full { peer, connections } => {
+                let open = plural(*connections as u64, "connection");
+                format!("{peer} {}: {open} open (--max-connections)", paint.yellow("refused"))
             }
             Self::Ended(ended) => ended.to_line(paint),
             Self::LineCut { number, peer, limit } => {
-                let words = format!("a line of more than {} bytes was cut", count(*limit as u64));
-                format!("{} {peer} {}", number_of(*number, paint), paint.yellow(&words))
+                let words = format!("a line of more than {} was cut", bytes(*limit as u64));
+                let number = number.map(|number| number_of(number, paint) + " ").unwrap_or_default();
+                format!("{number}{peer} {}", paint.yellow(&words))
             }
-            Self::LeftSilentPeer { silence, exchanged, kind } => {
+            Self::LeftSilentPeer { silence, exchanged, goodbye, scheme, .. } => {
                 let silence = setting_duration(*silence);
-                let words = match (exchanged, kind) {
+                let mute = if scheme == "kcp" { "stock KCP" } else { "UDP" };
+                let words = match (exchanged, goodbye) {
                     (false, _) => format!("nothing was sent and nothing came: left after {silence}"),
-                    (true, PeerKind::Extended) => {
-                        format!("the peer has not finished: left after {silence} of silence")
-                    }
-                    (true, _) => {
-                        format!("the peer can't say goodbye (stock KCP): left after {silence} of silence")
+                    (true, true) => format!("the peer has not finished: left after {silence} of silence"),
+                    (true, false) => {
+                        format!("the peer can't say goodbye ({mute}): left after {silence} of silence")
                     }
                 };
                 format!("{} {words} (--quit-after)", paint.dim("sendoff:"))
@@ -168,13 +231,11 @@ impl Event {
 
     fn to_value(&self) -> Value {
         match self {
-            Self::Listening { local, wire, cipher } => {
-                let wire = wire.to_string();
-                json!({
-                    "event": "listening", "scheme": "kcp", "address": local, "port": local.port(), "wire": wire,
-                    "crypt": cipher.name(),
-                })
-            }
+            Self::Listening { local, wire, cipher, idle } => json!({
+                "event": "listening", "scheme": local.transport(), "address": local.to_string(),
+                "port": local.socket_addr().map(|addr| addr.port()), "wire": wire.map(|wire| wire.to_string()),
+                "crypt": wire.map(|_| cipher.name()), "idle_ms": idle.map(milliseconds),
+            }),
             Self::NotEncrypted { cipher } => {
                 json!({"event": "warning", "warning": "not encrypted", "crypt": cipher.name()})
             }
@@ -182,17 +243,24 @@ impl Event {
             Self::CannotOpen { datagrams, total } => {
                 json!({"event": "cannot_open", "datagrams": datagrams, "total": total})
             }
-            Self::Opened { number, peer, conv, kind } => json!({
-                "event": "opened", "connection": number, "peer": peer, "conv": conv.value(),
-                "kind": kind_in_words(*kind),
+            Self::FewFiles { limit, connections } => json!({
+                "event": "warning", "warning": "few files", "limit": limit, "connections": connections,
+            }),
+            Self::Opened { number, peer, kcp } => json!({
+                "event": "opened", "connection": number, "transport": peer.transport(), "peer": peer.to_string(),
+                "conv": kcp.map(|kcp| kcp.conv.value()), "kind": kcp.map(|kcp| kind_in_words(kcp.kind)),
+            }),
+            Self::Full { peer, connections } => json!({
+                "event": "full", "transport": peer.transport(), "peer": peer.to_string(), "connections": connections,
             }),
             Self::Ended(ended) => ended.to_value(),
-            Self::LineCut { number, peer, limit } => {
-                json!({"event": "line_cut", "connection": number, "peer": peer, "limit": limit})
-            }
-            Self::LeftSilentPeer { silence, exchanged, kind } => json!({
-                "event": "left", "silence_ms": milliseconds(*silence), "exchanged": exchanged,
-                "kind": kind_in_words(*kind),
+            Self::LineCut { number, peer, limit } => json!({
+                "event": "line_cut", "connection": number, "transport": peer.transport(),
+                "peer": peer.to_string(), "limit": limit,
+            }),
+            Self::LeftSilentPeer { silence, exchanged, scheme, kcp, .. } => json!({
+                "event": "left", "transport": scheme, "silence_ms": milliseconds(*silence), "exchanged": exchanged,
+                "kind": kcp.map(|kcp| kind_in_words(kcp.kind)),
             }),
             Self::Interrupted { connections } => json!({"event": "interrupted", "connections": connections}),
             Self::OneConversation => json!({"event": "one_conversation"}),
@@ -208,9 +276,9 @@ impl serde::Serialize for Event {
 
 impl Ended {
     fn to_line(&self, paint: Paint) -> String {
-        let (what, mut details) = how_it_ended(&self.ending);
-        if let Some(silence) = self.read_timeout {
-            details.insert(0, format!("nothing came for {} (--read-timeout)", duration(silence)));
+        let (what, mut details) = how_it_ended(&self.ending, self.kcp.is_some());
+        if let Some(why) = &self.why {
+            details.insert(0, why.to_words());
         }
         if let Some(rtt) = self.rtt {
             details.push(format!("rtt {}", duration(rtt)));
@@ -220,12 +288,14 @@ impl Ended {
     }
 
     fn to_value(&self) -> Value {
-        let ending = &self.ending;
-        json!({
+        let Self { ending, why, .. } = self;
+        let time = |time: &Duration| milliseconds(*time);
+        let mut object = json!({
             "event": "ended",
             "connection": self.number,
-            "peer": self.peer,
-            "conv": self.conv.value(),
+            "transport": self.peer.transport(),
+            "peer": self.peer.to_string(),
+            "conv": self.kcp.map(|kcp| kcp.conv.value()),
             "by": word(ending.by),
             "cause": word(ending.cause),
             "clean": ending.is_clean(),
@@ -233,13 +303,21 @@ impl Ended {
             "reason": ending.reason,
             "peer_code": ending.peer.as_ref().map(|said| said.code),
             "peer_reason": ending.peer.as_ref().map(|said| &said.reason),
-            "read_timeout_ms": self.read_timeout.map(milliseconds),
+            "read_timeout_ms": null,
             "bytes_in": ending.bytes_received,
             "bytes_out": ending.bytes_sent,
             "bytes_acknowledged": ending.bytes_acknowledged,
             "lasted_ms": milliseconds(ending.lasted),
             "rtt_ms": self.rtt.map(milliseconds),
-        })
+        });
+        match why {
+            Some(Why::Silent(silence)) => object["read_timeout_ms"] = time(silence).into(),
+            Some(Why::Idle(idle)) => object["idle_timeout_ms"] = time(idle).into(),
+            Some(Why::BadFrame(problem)) => object["problem"] = problem.clone().into(),
+            Some(Why::Command(status)) => object["command"] = status.clone().into(),
+            None => {}
+        }
+        object
     }
 }
 
@@ -283,40 +361,81 @@ mod tests {
         assert_eq!(word(Cause::TimedOut(Silence::KeepAlive)), "timed_out_keep_alive");
     }
 
+    fn peer(transport: &'static str) -> Peer {
+        Peer::new(transport, "127.0.0.1:52114".parse().unwrap())
+    }
+
+    fn line(event: Event) -> String {
+        event.to_line(Paint::PLAIN)
+    }
+
     #[test]
     fn lines_say_who_and_what() {
-        let peer = "127.0.0.1:52114".parse().unwrap();
-        let conv = Conv::new(0x5b1f_03aa).unwrap();
-        let line = |event: Event| event.to_line(Paint::PLAIN);
+        let kcp = Some(Kcp { conv: sendoff::Conv::new(0x5b1f_03aa).unwrap(), kind: PeerKind::Extended });
         assert_eq!(
-            line(Event::Opened { number: 1, peer, conv, kind: PeerKind::Extended }),
+            line(Event::Opened { number: 1, peer: peer("kcp"), kcp }),
             "#1 127.0.0.1:52114 conv=0x5b1f03aa opened, extended"
         );
         assert_eq!(
-            line(Event::LineCut { number: 2, peer, limit: 65_536 }),
+            line(Event::Opened { number: 1, peer: peer("tcp"), kcp: None }),
+            "#1 127.0.0.1:52114 opened"
+        );
+        assert_eq!(
+            line(Event::LineCut { number: Some(2), peer: peer("tcp"), limit: 65_536 }),
             "#2 127.0.0.1:52114 a line of more than 65,536 bytes was cut"
         );
         assert_eq!(
-            line(Event::LeftSilentPeer {
-                silence: Duration::from_secs(2),
-                exchanged: true,
-                kind: PeerKind::Stock
-            }),
-            "sendoff: the peer can't say goodbye (stock KCP): left after 2 s of silence (--quit-after)"
+            line(Event::Full { peer: peer("tcp"), connections: 2 }),
+            "127.0.0.1:52114 refused: 2 connections open (--max-connections)"
+        );
+        assert_eq!(
+            line(Event::FewFiles { limit: 1_024, connections: 992 }),
+            "warning: 1,024 files may be open (ulimit -Hn): room for about 992 connections at a time"
         );
     }
 
     #[test]
+    fn who_is_left_is_told_by_what_it_can_say() {
+        let left = |scheme: &str, goodbye| {
+            let (silence, scheme) = (Duration::from_secs(2), scheme.to_owned());
+            line(Event::LeftSilentPeer { silence, exchanged: true, goodbye, scheme, kcp: None })
+        };
+        let words = "left after 2 s of silence (--quit-after)";
+        assert_eq!(left("kcp", false), format!("sendoff: the peer can't say goodbye (stock KCP): {words}"));
+        assert_eq!(left("udp", false), format!("sendoff: the peer can't say goodbye (UDP): {words}"));
+        assert_eq!(left("tcp", true), format!("sendoff: the peer has not finished: {words}"));
+    }
+
+    #[test]
+    fn an_end_over_tcp_has_no_code() {
+        let ending = Ending::new(Party::Peer, Cause::Closed, Duration::from_millis(12));
+        let ended = |why| {
+            Event::Ended(Ended {
+                number: 1,
+                peer: peer("tcp"),
+                kcp: None,
+                ending: ending.clone(),
+                rtt: None,
+                why,
+            })
+        };
+        let expected = "#1 127.0.0.1:52114 finished by the peer after 12 ms: 0 bytes in, 0 bytes out";
+        assert_eq!(line(ended(None)), expected);
+        let bad = Why::BadFrame("a negative length: -1".into());
+        assert!(line(ended(Some(bad))).contains("after 12 ms: a negative length: -1, 0 bytes in"));
+    }
+
+    #[test]
     fn events_are_objects_with_an_event_member() {
-        let local = "127.0.0.1:8080".parse().unwrap();
-        let (wire, cipher) = (Wire::Extended, Cipher::Aes128Gcm);
-        let value = serde_json::to_value(Event::Listening { local, wire, cipher }).unwrap();
+        let local = Peer::new("kcp", "127.0.0.1:8080".parse().unwrap());
+        let (wire, cipher) = (Some(Wire::Extended), Cipher::Aes128Gcm);
+        let value = serde_json::to_value(Event::Listening { local, wire, cipher, idle: None }).unwrap();
         let address = "127.0.0.1:8080";
         assert_eq!(
             value,
             json!({
                 "event": "listening", "scheme": "kcp", "address": address, "port": 8080, "wire": "extended",
-                "crypt": "aes-128-gcm",
+                "crypt": "aes-128-gcm", "idle_ms": null,
             })
         );
     }

@@ -7,7 +7,7 @@ mod style;
 mod text;
 
 pub use endings::{after_failure, failure, how_it_ended};
-pub use events::{Ended, Event, milliseconds};
+pub use events::{Ended, Event, Why, milliseconds};
 pub use style::{Arrows, ColorWhen, Paint};
 pub use text::{escape, json_text};
 

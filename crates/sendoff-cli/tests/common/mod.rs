@@ -31,6 +31,7 @@ impl Output {
 pub fn command(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sendoff"));
     command.args(args).env("LC_ALL", "C.UTF-8").env_remove("NO_COLOR").env("TERM", "xterm");
+    command.env_remove("SENDOFF_KEY").env_remove("KCPTUN_KEY");
     command
 }
 
@@ -55,7 +56,13 @@ pub struct Running {
 
 impl Running {
     pub fn start(args: &[&str]) -> Self {
+        Self::start_with(args, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(args: &[&str], environment: &[(&str, &str)]) -> Self {
         let mut child = command(args)
+            .envs(environment.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())

@@ -32,14 +32,16 @@ impl ByteRing {
         self.len += data.len();
     }
 
-    /// Moves bytes from the front into `out`; returns how many.
+    /// Takes up to `max` bytes from the front, in at most two pieces; returns how many.
     #[inline]
-    pub(crate) fn pop(&mut self, out: &mut [u8]) -> usize {
-        let n = out.len().min(self.len);
+    pub(crate) fn pop(&mut self, max: usize, mut take: impl FnMut(&[u8])) -> usize {
+        let n = max.min(self.len);
         let (front, back) = self.as_slices();
         let first = n.min(front.len());
-        out[..first].copy_from_slice(&front[..first]);
-        out[first..n].copy_from_slice(&back[..n - first]);
+        take(&front[..first]);
+        if first < n {
+            take(&back[..n - first]);
+        }
         self.len -= n;
         // An empty ring starts over: a reader that keeps up stays in a few cache lines.
         self.head = if self.len == 0 { 0 } else { (self.head + n) & (self.bytes.len() - 1) };
@@ -87,7 +89,7 @@ mod tests {
     fn behaves_as_a_queue_across_wraps_and_growth() {
         let (mut ring, mut model) = (ByteRing::default(), VecDeque::new());
         let mut next = 0u8;
-        let mut out = [0; 700];
+        let mut out = Vec::new();
         for step in 0..5_000usize {
             let chunk: Vec<u8> = (0..step * 7 % 600)
                 .map(|_| {
@@ -97,12 +99,14 @@ mod tests {
                 .collect();
             ring.push(&chunk);
             model.extend(&chunk);
-            let n = ring.pop(&mut out[..step * 11 % 700]);
+            out.clear();
+            let n = ring.pop(step * 11 % 700, |piece| out.extend_from_slice(piece));
+            assert_eq!(n, model.len().min(step * 11 % 700));
             let expected: Vec<u8> = model.drain(..n).collect();
-            assert_eq!(out[..n], expected);
+            assert_eq!(out, expected);
             assert_eq!(ring.len(), model.len());
         }
-        while ring.pop(&mut out) > 0 {}
+        while ring.pop(700, |_| {}) > 0 {}
         ring.release();
         assert_eq!(ring.capacity(), 0);
     }

@@ -452,8 +452,17 @@ impl Connection {
 
     /// Moves bytes in order into `out`; returns how many, 0 when there are none.
     pub fn read(&mut self, out: &mut [u8]) -> usize {
+        let mut filled = 0;
+        self.read_with(out.len(), |piece| {
+            out[filled..filled + piece.len()].copy_from_slice(piece);
+            filled += piece.len();
+        })
+    }
+
+    /// The same for who has a place of another kind: hands out up to `max` bytes, in at most two pieces.
+    pub fn read_with(&mut self, max: usize, take: impl FnMut(&[u8])) -> usize {
         let promised = self.receive.promised();
-        let read = self.receive.read(out);
+        let read = self.receive.read(max, take);
         if read > 0 {
             self.tell_reopened_window(promised);
         }

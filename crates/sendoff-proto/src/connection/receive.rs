@@ -310,9 +310,9 @@ impl ReceiveQueue {
         self.reordering_count
     }
 
-    /// Fills `out` across segments; returns how many bytes.
-    pub(crate) fn read(&mut self, out: &mut [u8]) -> usize {
-        let read = self.ready.pop(out);
+    /// Takes up to `max` bytes across segments; returns how many.
+    pub(crate) fn read(&mut self, max: usize, take: impl FnMut(&[u8])) -> usize {
+        let read = self.ready.pop(max, take);
         self.refusing &= read == 0;
         let mut left = read;
         while left > 0 {
@@ -344,8 +344,8 @@ impl ReceiveQueue {
     /// The next whole message, if it has arrived.
     pub(crate) fn read_message(&mut self) -> Result<Option<Vec<u8>>, MessageError> {
         let Some(len) = self.message_len()? else { return Ok(None) };
-        let mut message = vec![0; len];
-        self.read(&mut message);
+        let mut message = Vec::with_capacity(len);
+        self.read(len, |piece| message.extend_from_slice(piece));
         Ok(Some(message))
     }
 

@@ -36,3 +36,19 @@ impl BlockMode for Xor {
         self.apply(datagram);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_datagram_goes_through_the_table_again() {
+        let xor = Xor::new(b"a key");
+        let mut zeros = vec![0; 2 * TABLE + 100];
+        xor.decrypt(&mut zeros);
+        assert_eq!(zeros[..NONCE], [0; NONCE]);
+        assert_eq!(zeros[NONCE..TABLE], xor.0[NONCE..]);
+        assert_eq!(zeros[TABLE..2 * TABLE], xor.0[..]);
+        assert_eq!(zeros[2 * TABLE..], xor.0[..100]);
+    }
+}

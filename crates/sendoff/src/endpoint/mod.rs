@@ -14,7 +14,11 @@ pub use stats::EndpointStats;
 pub(crate) use shared::EndpointShared;
 pub(crate) use transmit::Urgency;
 
-use crate::{Config, KcpStream, stream::ConnectionShared, udp};
+use crate::{
+    Config, KcpStream,
+    stream::ConnectionShared,
+    udp::{self, canonical},
+};
 use driver::Driver;
 use sendoff_proto::Opening;
 use shared::Guard;
@@ -22,7 +26,7 @@ use std::{
     fmt,
     future::poll_fn,
     io,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    net::SocketAddr,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -65,7 +69,7 @@ impl KcpEndpoint {
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
     pub async fn bind_with(addr: impl ToSocketAddrs, config: Config) -> io::Result<Self> {
-        let options = udp::Options { buffer: config.socket_buffer_bytes(), ..Default::default() };
+        let options = socket_options(&config);
         let mut failed = None;
         for addr in lookup_host(addr).await? {
             match udp::UdpIo::bind(addr, &options) {
@@ -84,7 +88,7 @@ impl KcpEndpoint {
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
     pub fn from_socket(socket: std::net::UdpSocket, config: Config) -> io::Result<Self> {
-        let options = udp::Options { buffer: config.socket_buffer_bytes(), ..Default::default() };
+        let options = socket_options(&config);
         Self::start(udp::UdpIo::from_std(socket, &options)?, config, true)
     }
 
@@ -182,12 +186,8 @@ impl KcpEndpoint {
         config: Arc<Config>,
         opening: Opening,
     ) -> io::Result<(KcpStream, KcpEndpoint)> {
-        let any: IpAddr = match remote {
-            SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
-            SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
-        };
-        let options = udp::Options { buffer: config.socket_buffer_bytes(), ..Default::default() };
-        let io = udp::UdpIo::bind(SocketAddr::new(any, 0), &options)?;
+        let options = socket_options(&config);
+        let io = udp::UdpIo::bind(crate::socket::local_for(remote, &options.socket)?, &options)?;
         io.connect(remote)?;
         let endpoint = Self::start(io, Config::clone(&config), false)?;
         Ok((endpoint.open(remote, config, opening)?, endpoint))
@@ -253,6 +253,11 @@ impl KcpEndpoint {
     }
 }
 
+fn socket_options(config: &Config) -> udp::Options {
+    let socket = config.socket_options_value().clone();
+    udp::Options { buffer: config.socket_buffer_bytes(), socket, ..Default::default() }
+}
+
 /// How long a peer's own end is waited for, once it has ours.
 const LAST_WORDS: Duration = Duration::from_secs(1);
 
@@ -281,7 +286,7 @@ pub(crate) async fn resolve(
 ) -> io::Result<SocketAddr> {
     let mut unusable = None;
     for addr in lookup_host(addr).await? {
-        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let addr = canonical(addr);
         if addr.port() == 0 {
             unusable = Some(io::Error::new(
                 io::ErrorKind::InvalidInput,

@@ -33,6 +33,8 @@ const AHEAD: usize = 8 << 10;
 #[derive(Clone, Debug)]
 pub struct FrameCodec {
     framing: Framing,
+    /// Bytes of the largest message.
+    limit: usize,
     /// Bytes at the front without a line break.
     scanned: usize,
 }
@@ -47,7 +49,7 @@ pub(super) enum Step {
 
 impl FrameCodec {
     pub(super) fn new(framing: Framing) -> Self {
-        Self { framing, scanned: 0 }
+        Self { framing, limit: framing.limit_bytes(), scanned: 0 }
     }
 
     /// How messages are marked.
@@ -62,7 +64,7 @@ impl FrameCodec {
         }
         match self.framing.kind {
             Kind::None => {
-                let len = from.len().min(self.framing.limit_bytes());
+                let len = from.len().min(self.limit);
                 Ok(Step::Message(from.split_to(len).freeze()))
             }
             Kind::Lines => self.line(from),
@@ -71,7 +73,7 @@ impl FrameCodec {
     }
 
     fn line(&mut self, from: &mut BytesMut) -> Result<Step, FrameError> {
-        let Some(line) = lines::find(from, self.scanned, self.framing.limit_bytes())? else {
+        let Some(line) = lines::find(from, self.scanned, self.limit)? else {
             self.scanned = from.len();
             return Ok(Step::Missing(usize::MAX));
         };
@@ -102,7 +104,7 @@ impl FrameCodec {
             let error = FrameError::ShorterThanPrefix { len, prefix: prefix.bytes };
             len = len.checked_sub(prefix.bytes as u64).ok_or(error)?;
         }
-        let limit = self.framing.limit_bytes();
+        let limit = self.limit;
         match usize::try_from(len) {
             Ok(len) if len <= limit => Ok(Some((prefix.bytes, len))),
             _ => Err(FrameError::TooLarge { len, limit }),
@@ -115,7 +117,7 @@ impl FrameCodec {
             _ if from.is_empty() => Ok(None),
             Kind::Lines | Kind::None => {
                 self.scanned = 0;
-                let limit = self.framing.limit_bytes();
+                let limit = self.limit;
                 match from.len() > limit {
                     true => Err(FrameError::LineTooLong { limit }),
                     false => Ok(Some(from.split().freeze())),
@@ -130,7 +132,7 @@ impl FrameCodec {
 
     /// Whether a message can be sent.
     pub(super) fn check(&self, message: &[u8]) -> Result<(), FrameError> {
-        let limit = self.framing.limit_bytes();
+        let limit = self.limit;
         if message.len() > limit {
             return Err(FrameError::TooLarge { len: message.len() as u64, limit });
         }

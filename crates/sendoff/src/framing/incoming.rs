@@ -163,7 +163,7 @@ impl<R: AsyncRead + Unpin + 'static> Incoming<R> {
     /// Room grows with what has come, never with what is announced.
     fn make_room(&mut self, missing: usize) {
         let len = self.buffer.len();
-        let wanted = if len < self.read_size { self.read_size } else { missing.min(len) };
+        let wanted = if len < self.read_size { self.read_size - len } else { missing.min(len) };
         if self.buffer.capacity() - len < wanted.div_ceil(2) {
             self.buffer.reserve(wanted);
         }

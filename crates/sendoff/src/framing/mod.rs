@@ -25,6 +25,5 @@ pub use codec::FrameCodec;
 pub use error::FrameError;
 pub use format::Framing;
 pub use messages::{Messages, Parts};
-pub(crate) use own::{OwnReader, OwnWriter};
 pub use parse::ParseFramingError;
 pub use split::{Half, MessageReader, MessageWriter};

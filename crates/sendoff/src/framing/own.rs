@@ -19,13 +19,13 @@ pub(super) type SendFn<W> = fn(&mut W, &mut Context<'_>, &[u8]) -> Poll<io::Resu
 pub(super) type FinishFn<W> = fn(&mut W) -> io::Result<()>;
 
 /// A reading side of this crate.
-pub(crate) trait OwnReader: 'static {
+trait OwnReader: 'static {
     fn keeps_boundaries(&self) -> bool;
     fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>>;
 }
 
 /// A writing side of this crate.
-pub(crate) trait OwnWriter: 'static {
+trait OwnWriter: 'static {
     fn keeps_boundaries(&self) -> bool;
     fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>>;
     fn finish(&mut self) -> io::Result<()>;
@@ -33,26 +33,26 @@ pub(crate) trait OwnWriter: 'static {
 
 /// How to receive from a stream that keeps boundaries; `None` where it is one of bytes.
 pub(super) fn recv_fn<R: 'static>(stream: &R) -> Option<RecvFn<R>> {
-    recv_of::<KcpStream, R>(stream)
-        .or_else(|| recv_of::<ReadHalf, R>(stream))
-        .or_else(|| recv_of::<AnyStream, R>(stream))
+    recv_of::<AnyStream, R>(stream)
         .or_else(|| recv_of::<AnyReadHalf, R>(stream))
+        .or_else(|| recv_of::<KcpStream, R>(stream))
+        .or_else(|| recv_of::<ReadHalf, R>(stream))
 }
 
 /// The same for sending.
 pub(super) fn send_fn<W: 'static>(stream: &W) -> Option<SendFn<W>> {
-    send_of::<KcpStream, W>(stream)
-        .or_else(|| send_of::<WriteHalf, W>(stream))
-        .or_else(|| send_of::<AnyStream, W>(stream))
+    send_of::<AnyStream, W>(stream)
         .or_else(|| send_of::<AnyWriteHalf, W>(stream))
+        .or_else(|| send_of::<KcpStream, W>(stream))
+        .or_else(|| send_of::<WriteHalf, W>(stream))
 }
 
 /// How to half-close a stream without waiting; `None` where only `poll_shutdown` is there.
 pub(super) fn finish_fn<W: 'static>(stream: &W) -> Option<FinishFn<W>> {
-    finish_of::<KcpStream, W>(stream)
-        .or_else(|| finish_of::<WriteHalf, W>(stream))
-        .or_else(|| finish_of::<AnyStream, W>(stream))
+    finish_of::<AnyStream, W>(stream)
         .or_else(|| finish_of::<AnyWriteHalf, W>(stream))
+        .or_else(|| finish_of::<KcpStream, W>(stream))
+        .or_else(|| finish_of::<WriteHalf, W>(stream))
 }
 
 fn recv_of<K: OwnReader, R: 'static>(stream: &R) -> Option<RecvFn<R>> {
@@ -82,4 +82,100 @@ fn finish_of<K: OwnWriter, W: 'static>(stream: &W) -> Option<FinishFn<W>> {
 
 fn own_mut<K: 'static, S: 'static>(stream: &mut S) -> Option<&mut K> {
     (stream as &mut dyn Any).downcast_mut()
+}
+
+impl OwnReader for AnyStream {
+    fn keeps_boundaries(&self) -> bool {
+        self.max_message().is_some()
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        AnyStream::poll_recv(self, cx)
+    }
+}
+
+impl OwnReader for AnyReadHalf {
+    fn keeps_boundaries(&self) -> bool {
+        self.max_message().is_some()
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        AnyReadHalf::poll_recv(self, cx)
+    }
+}
+
+impl OwnReader for KcpStream {
+    fn keeps_boundaries(&self) -> bool {
+        self.read.max_message().is_some()
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        self.read.poll_recv(cx)
+    }
+}
+
+impl OwnReader for ReadHalf {
+    fn keeps_boundaries(&self) -> bool {
+        self.max_message().is_some()
+    }
+
+    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
+        ReadHalf::poll_recv(self, cx)
+    }
+}
+
+impl OwnWriter for AnyStream {
+    fn keeps_boundaries(&self) -> bool {
+        self.max_message().is_some()
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        AnyStream::poll_send(self, cx, message)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        AnyStream::finish(self)
+    }
+}
+
+impl OwnWriter for AnyWriteHalf {
+    fn keeps_boundaries(&self) -> bool {
+        self.max_message().is_some()
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        AnyWriteHalf::poll_send(self, cx, message)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        AnyWriteHalf::finish(self)
+    }
+}
+
+impl OwnWriter for WriteHalf {
+    fn keeps_boundaries(&self) -> bool {
+        self.max_message().is_some()
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        WriteHalf::poll_send(self, cx, message)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        WriteHalf::finish(self)
+    }
+}
+
+impl OwnWriter for KcpStream {
+    fn keeps_boundaries(&self) -> bool {
+        self.read.max_message().is_some()
+    }
+
+    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
+        self.write.poll_send(cx, message)
+    }
+
+    fn finish(&mut self) -> io::Result<()> {
+        self.write.finish()
+    }
 }

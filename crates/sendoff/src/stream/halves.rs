@@ -3,6 +3,7 @@
 use super::{KcpStream, messages::Write as _, state::ConnectionShared, wait};
 use crate::{ConnectionStats, Conv, Ending, Farewell, KcpEndpoint, PeerKind};
 use bytes::Bytes;
+use sendoff_proto::Connection;
 use std::{
     error::Error,
     fmt,
@@ -260,12 +261,9 @@ impl AsyncRead for ReadHalf {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
-        // Only what is written over is zeroed before: a reader's buffer may be much larger than what is there.
-        let n = ready!(self.connection.poll_read_with(Some(cx), |c| {
-            let n = c.readable_bytes().min(buf.remaining());
-            Ok(c.read(buf.initialize_unfilled_to(n)))
-        }))?;
-        buf.advance(n);
+        let room = buf.remaining();
+        let read = |c: &mut Connection| Ok(c.read_with(room, |piece| buf.put_slice(piece)));
+        ready!(self.connection.poll_read_with(Some(cx), read))?;
         Poll::Ready(Ok(()))
     }
 }

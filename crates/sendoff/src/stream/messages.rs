@@ -1,7 +1,6 @@
 //! Whole messages over a connection in message mode, and how bytes are written in either mode.
 
-use super::{ConnectionShared, KcpStream, ReadHalf, WriteHalf, wait};
-use crate::framing::{OwnReader, OwnWriter};
+use super::{ReadHalf, WriteHalf, wait};
 use bytes::Bytes;
 use sendoff_proto::{Connection, MessageError, MessageTooLarge};
 use std::{
@@ -127,57 +126,4 @@ fn check_mode(connection: &Connection) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::InvalidInput, "the connection is in stream mode: it has no messages"))
-}
-
-/// As both halves know it.
-fn keeps_boundaries(connection: &ConnectionShared) -> bool {
-    connection.lock().connection.is_message_mode()
-}
-
-impl OwnReader for ReadHalf {
-    fn keeps_boundaries(&self) -> bool {
-        keeps_boundaries(self.connection())
-    }
-
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        ReadHalf::poll_recv(self, cx)
-    }
-}
-
-impl OwnWriter for WriteHalf {
-    fn keeps_boundaries(&self) -> bool {
-        keeps_boundaries(self.connection())
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
-        WriteHalf::poll_send(self, cx, message)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        WriteHalf::finish(self)
-    }
-}
-
-impl OwnReader for KcpStream {
-    fn keeps_boundaries(&self) -> bool {
-        keeps_boundaries(self.connection())
-    }
-
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        self.read.poll_recv(cx)
-    }
-}
-
-impl OwnWriter for KcpStream {
-    fn keeps_boundaries(&self) -> bool {
-        keeps_boundaries(self.connection())
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
-        self.write.poll_send(cx, message)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.write.finish()
-    }
 }

@@ -39,8 +39,8 @@ use tokio::{
 ///
 /// All its futures are cancel safe, but for those that write more than once, such as `write_all`.
 pub struct KcpStream {
-    read: ReadHalf,
-    write: WriteHalf,
+    pub(crate) read: ReadHalf,
+    pub(crate) write: WriteHalf,
 }
 
 impl fmt::Debug for KcpStream {

@@ -16,6 +16,13 @@ pub(super) enum Direction {
     Write,
 }
 
+/// A limit beyond what a clock can show is as good as none.
+const FAR: Duration = Duration::from_secs(30 * 365 * 24 * 3_600);
+
+fn after(timeout: Duration) -> Instant {
+    Instant::now() + timeout.min(FAR)
+}
+
 /// How long one operation may stay pending. It runs from the first time that the operation has to wait.
 pub(super) struct Deadline {
     direction: Direction,
@@ -53,7 +60,7 @@ impl Deadline {
     fn wait(&mut self, cx: &mut Context<'_>, timeout: Duration) -> Poll<io::Error> {
         let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep(timeout)));
         if !self.armed {
-            sleep.as_mut().reset(Instant::now() + timeout);
+            sleep.as_mut().reset(after(timeout));
             self.armed = true;
         }
         sleep.as_mut().poll(cx).map(|()| {

@@ -1,6 +1,6 @@
 //! From names to addresses, and from several addresses to one connection (RFC 8305).
 
-use crate::{Address, AddressError, Host};
+use crate::{Address, AddressError, Host, udp::canonical};
 use std::{
     future::{Future, poll_fn},
     io,
@@ -19,7 +19,7 @@ pub(super) async fn resolve(address: &Address) -> io::Result<Vec<SocketAddr>> {
     let (host, port) = address.destination()?;
     let found = lookup_host((host, port)).await;
     let found = found.map_err(|error| cannot_resolve(host, error.kind(), &error.to_string()))?;
-    let addrs = interleave(found.map(|addr| SocketAddr::new(addr.ip().to_canonical(), addr.port())));
+    let addrs = interleave(found.map(canonical));
     if addrs.is_empty() {
         return Err(cannot_resolve(host, io::ErrorKind::NotFound, "it has no address"));
     }

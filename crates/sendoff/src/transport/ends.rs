@@ -8,6 +8,7 @@ use std::{
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::time::Instant;
 
@@ -93,20 +94,33 @@ impl Ends {
     fn settle(&self, state: MutexGuard<'_, State>) {
         let (Some(by), Some(peer), Some(own)) = (state.first, &state.peer, &state.own) else { return };
         let words = if by == Party::Peer { peer.clone().unwrap_or_default() } else { own.clone() };
-        self.end_locked(state, by, Cause::Closed, words);
+        self.end_locked(state, by, Cause::Closed, words, Duration::ZERO);
     }
 
     /// Over, for this cause, if it isn't yet.
     pub(super) fn end(&self, by: Party, cause: Cause, code: u32) {
-        self.end_locked(self.lock(), by, cause, Farewell::new(code, ""));
+        self.end_locked(self.lock(), by, cause, Farewell::new(code, ""), Duration::ZERO);
     }
 
-    fn end_locked(&self, mut state: MutexGuard<'_, State>, by: Party, cause: Cause, words: Farewell) {
+    /// Over after such a silence, if it isn't yet.
+    pub(super) fn end_silent(&self, cause: Cause, silent_for: Duration) {
+        self.end_locked(self.lock(), Party::Network, cause, Farewell::default(), silent_for);
+    }
+
+    fn end_locked(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        by: Party,
+        cause: Cause,
+        words: Farewell,
+        silent_for: Duration,
+    ) {
         if state.ending.is_some() {
             return;
         }
         let mut ending = Ending::new(by, cause, self.opened.elapsed());
         (ending.code, ending.reason) = (words.code, words.reason);
+        ending.silent_for = silent_for;
         ending.peer = state.peer.clone().flatten();
         (ending.bytes_received, ending.bytes_sent) = (self.received(), self.sent());
         // What such a transport has taken, it doesn't account for.

@@ -5,8 +5,8 @@ use super::{
     TransportStats, WriteSide, dial,
 };
 use crate::{
-    Address, Config, Ending, Farewell, KcpListener, KcpStream, ReadHalf, Wire, WriteHalf, settings,
-    stream::ConnectionShared,
+    Address, Config, Conv, Ending, Farewell, KcpEndpoint, KcpListener, KcpStream, PeerKind, ReadHalf, Wire,
+    WriteHalf, settings, stream::ConnectionShared,
 };
 use bytes::Bytes;
 use std::{
@@ -15,6 +15,7 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -97,6 +98,7 @@ impl From<KcpStream> for AnyStream {
 impl ReadSide for ReadHalf {
     fn poll_read(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.max_message() {
+            Some(_) if buf.remaining() == 0 => Poll::Ready(Ok(())),
             Some(_) => self.poll_read_message(cx, buf),
             None => AsyncRead::poll_read(Pin::new(self), cx, buf),
         }
@@ -141,8 +143,42 @@ impl WriteSide for WriteHalf {
     }
 }
 
-/// The connection, seen from a stream of any transport.
-struct KcpLink(Arc<ConnectionShared>);
+/// What an [`AnyStream`] over KCP knows beyond what all know: see [`AnyStream::link`].
+///
+/// ```
+/// use sendoff::{AnyStream, KcpLink};
+///
+/// async fn leave(stream: AnyStream) {
+///     let endpoint = stream.link::<KcpLink>().map(KcpLink::endpoint);
+///     drop(stream);
+///     if let Some(endpoint) = endpoint {
+///         endpoint.wait_idle().await; // until all is delivered, before the process ends
+///     }
+/// }
+/// ```
+pub struct KcpLink(Arc<ConnectionShared>);
+
+impl KcpLink {
+    /// The conversation id.
+    pub fn conv(&self) -> Conv {
+        self.0.conv()
+    }
+
+    /// What kind of peer it is, as far as is known.
+    pub fn peer_kind(&self) -> PeerKind {
+        self.0.peer_kind()
+    }
+
+    /// The endpoint that it belongs to.
+    pub fn endpoint(&self) -> KcpEndpoint {
+        self.0.endpoint()
+    }
+
+    /// See [`KcpStream::set_linger`].
+    pub fn set_linger(&self, linger: Duration) {
+        self.0.set_linger(linger);
+    }
+}
 
 impl Link for KcpLink {
     fn peer(&self) -> Peer {

@@ -4,6 +4,7 @@ use super::{BoxFuture, Peer, StreamStats};
 use crate::{Ending, Farewell};
 use bytes::Bytes;
 use std::{
+    any::Any,
     io::{self, IoSlice},
     task::{Context, Poll},
 };
@@ -62,7 +63,10 @@ pub trait WriteSide: Send + Sync + Unpin + 'static {
 }
 
 /// What both sides of a connection know and can do.
-pub trait Link: Send + Sync + 'static {
+///
+/// What only its transport knows is in its own type: a stream gives it back by
+/// [`AnyStream::link`](super::AnyStream::link).
+pub trait Link: Any + Send + Sync {
     /// Who is at the other end.
     fn peer(&self) -> Peer;
 

@@ -2,10 +2,10 @@
 
 use super::{AnyStream, BoxFuture, Options, Peer, Transports};
 use crate::IntoAddress;
-use std::{fmt, io};
+use std::{any::Any, fmt, io};
 
 /// What a transport gives for a listener.
-pub trait Acceptor: Send + Sync + 'static {
+pub trait Acceptor: Any + Send + Sync {
     /// The next connection, and who opened it. Cancel safe; several tasks may wait.
     ///
     /// # Errors
@@ -67,6 +67,13 @@ impl AnyListener {
         self.acceptor.local()
     }
 
+    /// What the transport gave, if it is of this type: `listener.acceptor::<KcpListener>()` leads to the endpoint of
+    /// a listener at `kcp://`.
+    pub fn acceptor<A: Acceptor>(&self) -> Option<&A> {
+        let acceptor: &dyn Any = &*self.acceptor;
+        acceptor.downcast_ref()
+    }
+
     /// Accepts no more: those who wait, and all later calls, get an error. Streams already accepted live on.
     pub fn close(&self) {
         self.acceptor.close();
@@ -77,4 +84,9 @@ impl fmt::Debug for AnyListener {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("AnyListener").field("local", &self.local()).finish_non_exhaustive()
     }
+}
+
+/// What those get who wait at a listener that was closed.
+pub(super) fn closed_here() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the listener was closed")
 }

@@ -13,20 +13,24 @@ mod ends;
 mod kcp;
 mod link;
 mod listener;
+mod memory;
 mod options;
 mod peer;
 mod stats;
 mod stream;
 mod tcp;
+mod udp;
 
-pub use kcp::KcpTransport;
+pub use kcp::{KcpLink, KcpTransport};
 pub use link::{Link, ReadSide, WriteSide};
 pub use listener::{Acceptor, AnyListener};
+pub use memory::MemoryTransport;
 pub use options::{Options, TcpOptions, UdpOptions};
 pub use peer::Peer;
 pub use stats::{StreamStats, TransportStats};
 pub use stream::{AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf};
 pub use tcp::{TcpStats, TcpTransport};
+pub use udp::{UdpStats, UdpTransport};
 
 use crate::{Address, AddressError, IntoAddress};
 use std::{collections::BTreeMap, fmt, future::Future, io, pin::Pin, sync::Arc};
@@ -88,6 +92,7 @@ impl Transports {
         Self { by_scheme: BTreeMap::new() }
             .with(KcpTransport::new(options.kcp))
             .with(TcpTransport::new(options.tcp))
+            .with(UdpTransport::new(options.udp))
     }
 
     /// One more; it takes the place of another with the same scheme.

@@ -1,5 +1,6 @@
 //! Who is at an end of a connection.
 
+use crate::udp::canonical;
 use std::{fmt, net::SocketAddr, sync::Arc};
 
 /// An end of a connection: a transport, and an address of it.
@@ -20,7 +21,7 @@ enum Location {
 impl Peer {
     /// One with a socket address. IPv4 addresses in IPv6's clothes (`::ffff:…`) are undressed.
     pub fn new(transport: &'static str, addr: SocketAddr) -> Self {
-        let addr = SocketAddr::new(addr.ip().to_canonical(), addr.port());
+        let addr = canonical(addr);
         Self { transport, location: Location::Socket(addr) }
     }
 

@@ -1,6 +1,6 @@
 //! What is counted, whatever the transport.
 
-use super::TcpStats;
+use super::{TcpStats, UdpStats};
 use crate::ConnectionStats;
 use std::time::Duration;
 
@@ -38,6 +38,8 @@ pub enum TransportStats {
     Kcp(ConnectionStats),
     /// Of TCP.
     Tcp(TcpStats),
+    /// Of UDP.
+    Udp(UdpStats),
     /// Nothing more.
     #[default]
     Other,

@@ -4,12 +4,10 @@ use super::{
     Link, Options, Peer, ReadSide, StreamStats, Transports, WriteSide,
     deadline::{Deadline, Direction},
 };
-use crate::{
-    Ending, Farewell, IntoAddress,
-    framing::{OwnReader, OwnWriter},
-};
+use crate::{Ending, Farewell, IntoAddress};
 use bytes::Bytes;
 use std::{
+    any::Any,
     error::Error,
     fmt,
     future::{Future, poll_fn},
@@ -95,6 +93,12 @@ macro_rules! common {
             pub fn closed(&self) -> impl Future<Output = Ending> + Send + 'static + use<> {
                 self.link.closed()
             }
+
+            /// What only its transport knows: see [`AnyStream::link`].
+            pub fn link<L: Link>(&self) -> Option<&L> {
+                let link: &dyn Any = &*self.link;
+                link.downcast_ref()
+            }
         }
 
         impl fmt::Debug for $half {
@@ -179,6 +183,11 @@ impl AnyStream {
         self.read.closed()
     }
 
+    /// What only its transport knows, if the connection is of that one: `stream.link::<KcpLink>()`.
+    pub fn link<L: Link>(&self) -> Option<&L> {
+        self.read.link()
+    }
+
     /// How long a read may take from now on: see [`AnyReadHalf::read_timeout`].
     pub fn read_timeout(&mut self, timeout: impl Into<Option<Duration>>) {
         self.read.read_timeout(timeout);
@@ -253,6 +262,7 @@ impl AnyReadHalf {
     ///
     /// # Errors
     /// Both halves back, when they are of different streams.
+    #[allow(clippy::result_large_err, reason = "who fails gets both halves back")]
     pub fn reunite(self, write: AnyWriteHalf) -> Result<AnyStream, AnyReuniteError> {
         if Arc::ptr_eq(&self.link, &write.link) {
             Ok(AnyStream { read: self, write })
@@ -423,53 +433,5 @@ impl AsyncWrite for AnyStream {
     /// time, or use [`finish`](AnyStream::finish).
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.write).poll_shutdown(cx)
-    }
-}
-
-impl OwnReader for AnyReadHalf {
-    fn keeps_boundaries(&self) -> bool {
-        self.max_message().is_some()
-    }
-
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        AnyReadHalf::poll_recv(self, cx)
-    }
-}
-
-impl OwnWriter for AnyWriteHalf {
-    fn keeps_boundaries(&self) -> bool {
-        self.max_message().is_some()
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
-        AnyWriteHalf::poll_send(self, cx, message)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        AnyWriteHalf::finish(self)
-    }
-}
-
-impl OwnReader for AnyStream {
-    fn keeps_boundaries(&self) -> bool {
-        self.max_message().is_some()
-    }
-
-    fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
-        self.read.poll_recv(cx)
-    }
-}
-
-impl OwnWriter for AnyStream {
-    fn keeps_boundaries(&self) -> bool {
-        self.max_message().is_some()
-    }
-
-    fn poll_send(&mut self, cx: &mut Context<'_>, message: &[u8]) -> Poll<io::Result<()>> {
-        self.write.poll_send(cx, message)
-    }
-
-    fn finish(&mut self) -> io::Result<()> {
-        self.write.finish()
     }
 }

@@ -13,6 +13,8 @@ use std::task::{Context, Poll};
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
+pub(super) use super::marked::send_marked;
+
 use super::address::{Family, canonical};
 use super::errors::{IcmpError, IcmpKind, MAX_ICMP_ERRORS, QUOTE_BYTES};
 
@@ -21,6 +23,9 @@ pub(super) const SHORT_BATCH_MEANS_EMPTY: bool = true;
 
 /// A connected socket can still be given a destination.
 pub(super) const CONNECTED_TAKES_DESTINATION: bool = true;
+
+/// A call of [`send_marked`] sends several datagrams.
+pub(super) const MARKED_TAKES_BATCHES: bool = true;
 
 /// The kernel doubles what is asked for, for its own bookkeeping.
 pub(super) const BUFFER_FACTOR: usize = 2;

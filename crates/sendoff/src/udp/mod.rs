@@ -18,6 +18,8 @@ mod fallback;
 mod transfer;
 
 #[cfg(target_os = "linux")]
+mod marked;
+#[cfg(target_os = "linux")]
 #[path = "linux.rs"]
 mod platform;
 #[cfg(not(target_os = "linux"))]
@@ -38,7 +40,9 @@ use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use quinn_udp::{UdpSockRef, UdpSocketState};
-use socket2::{Domain, Protocol, SockRef, Socket, Type};
+use socket2::SockRef;
+
+use crate::SocketOptions;
 
 use address::Family;
 use counters::AtomicCounters;
@@ -65,11 +69,13 @@ pub(crate) struct Options {
     pub(crate) buffer: usize,
     /// Whether batches are sent with one call where the platform can; true.
     pub(crate) gso: bool,
+    /// What else is asked for. Buffers given there count instead of `buffer`.
+    pub(crate) socket: SocketOptions,
 }
 
 impl Default for Options {
     fn default() -> Options {
-        Options { buffer: 4 << 20, gso: true }
+        Options { buffer: 4 << 20, gso: true, socket: SocketOptions::new() }
     }
 }
 
@@ -105,6 +111,8 @@ pub(crate) struct UdpIo {
     peer: OnceLock<SocketAddr>,
     max_batch: usize,
     gso_off: GsoOff,
+    /// The socket's own traffic class counts, not one for each datagram.
+    marked: bool,
     counters: AtomicCounters,
     recv_buffer: usize,
     send_buffer: usize,
@@ -118,21 +126,20 @@ impl UdpIo {
     ///
     /// Outside of a tokio runtime with I/O enabled.
     pub(crate) fn bind(addr: SocketAddr, options: &Options) -> io::Result<UdpIo> {
-        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
-        if addr.is_ipv6() && addr.ip().is_unspecified() {
-            // Not every system has sockets for both; then this one is for IPv6 alone.
-            let _ = socket.set_only_v6(false);
-        }
-        socket.bind(&addr.into())?;
-        UdpIo::from_std(socket.into(), options)
+        UdpIo::from_bound(crate::socket::bind_udp(addr, &options.socket)?, options)
     }
 
-    /// Takes over a bound socket, connected or not; makes it non-blocking.
+    /// Takes over a socket that somebody else has bound, connected or not; makes it non-blocking.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime with I/O enabled.
     pub(crate) fn from_std(socket: UdpSocket, options: &Options) -> io::Result<UdpIo> {
+        crate::socket::set_bound(&SockRef::from(&socket), socket.local_addr()?, &options.socket)?;
+        UdpIo::from_bound(socket, options)
+    }
+
+    fn from_bound(socket: UdpSocket, options: &Options) -> io::Result<UdpIo> {
         socket.set_nonblocking(true)?;
         let local = socket.local_addr()?;
         let family = Family::of(local);
@@ -140,7 +147,7 @@ impl UdpIo {
         if let Ok(connected) = socket.peer_addr() {
             let _ = peer.set(canonical(connected));
         }
-        let granted = set_buffers(&SockRef::from(&socket), options.buffer)?;
+        let granted = set_buffers(&SockRef::from(&socket), options)?;
         let socket = Registered::new(socket)?;
         let state = UdpSocketState::new(UdpSockRef::from(socket.socket()))?;
         platform::set_up(socket.socket(), family)?;
@@ -153,6 +160,7 @@ impl UdpIo {
             local_port: local.port(),
             peer,
             gso_off: GsoOff::new(!options.gso),
+            marked: options.socket.dscp_value().is_some(),
             counters: AtomicCounters::default(),
             recv_buffer: granted.recv,
             send_buffer: granted.send,
@@ -219,12 +227,17 @@ impl UdpIo {
     ///
     /// A larger batch is no error: it leaves one datagram at a time.
     pub(crate) fn max_batch(&self) -> usize {
-        if self.gso_off.is_everywhere() || self.sends_plainly() { 1 } else { self.max_batch }
+        if self.gso_off.is_everywhere() || self.sends_singly() { 1 } else { self.max_batch }
     }
 
     /// Whether datagrams are sent without a destination, because the platform refuses one when connected.
     fn sends_plainly(&self) -> bool {
         !platform::CONNECTED_TAKES_DESTINATION && self.peer.get().is_some()
+    }
+
+    /// Whether a call sends one datagram only.
+    fn sends_singly(&self) -> bool {
+        self.sends_plainly() || self.marked && !platform::MARKED_TAKES_BATCHES
     }
 
     /// Waits for datagrams, or on Linux for an ICMP error. Only one task may wait at a time.
@@ -263,20 +276,31 @@ struct GrantedBuffers {
     refused: bool,
 }
 
-/// Asks for buffers of `wished` bytes, less if that is an error, and reads back what they are.
-fn set_buffers(socket: &SockRef<'_>, wished: usize) -> io::Result<GrantedBuffers> {
-    let goal = wished.saturating_mul(platform::BUFFER_FACTOR);
-    let grow = |size: &dyn Fn() -> io::Result<usize>, set: &dyn Fn(usize) -> io::Result<()>| {
-        let mut asked = wished;
-        while size()? < asked.saturating_mul(platform::BUFFER_FACTOR)
-            && set(asked).is_err()
-            && asked > MIN_BUFFER_BYTES
-        {
-            asked /= 2;
-        }
-        size()
-    };
-    let recv = grow(&|| socket.recv_buffer_size(), &|bytes| socket.set_recv_buffer_size(bytes))?;
-    let send = grow(&|| socket.send_buffer_size(), &|bytes| socket.set_send_buffer_size(bytes))?;
-    Ok(GrantedBuffers { recv, send, refused: recv < goal || send < goal })
+/// Asks for buffers, less if that is an error, and reads back what they are.
+///
+/// Those of the socket's own options have been asked for already.
+fn set_buffers(socket: &SockRef<'_>, options: &Options) -> io::Result<GrantedBuffers> {
+    let ask =
+        |own: Option<usize>, size: &dyn Fn() -> io::Result<usize>, set: &dyn Fn(usize) -> io::Result<()>| {
+            let wished = own.unwrap_or(options.buffer);
+            let mut asked = wished;
+            while own.is_none()
+                && size()? < asked.saturating_mul(platform::BUFFER_FACTOR)
+                && set(asked).is_err()
+                && asked > MIN_BUFFER_BYTES
+            {
+                asked /= 2;
+            }
+            let granted = size()?;
+            io::Result::Ok((granted, granted < wished.saturating_mul(platform::BUFFER_FACTOR)))
+        };
+    let (recv, recv_refused) =
+        ask(options.socket.recv_buffer_bytes(), &|| socket.recv_buffer_size(), &|bytes| {
+            socket.set_recv_buffer_size(bytes)
+        })?;
+    let (send, send_refused) =
+        ask(options.socket.send_buffer_bytes(), &|| socket.send_buffer_size(), &|bytes| {
+            socket.set_send_buffer_size(bytes)
+        })?;
+    Ok(GrantedBuffers { recv, send, refused: recv_refused || send_refused })
 }

@@ -3,6 +3,8 @@
 use std::io;
 use std::task::{Context, Poll};
 
+use quinn_udp::Transmit;
+use socket2::SockRef;
 use tokio::io::Interest;
 
 use super::address::Family;
@@ -13,6 +15,9 @@ pub(super) const SHORT_BATCH_MEANS_EMPTY: bool = false;
 
 /// A connected socket refuses to be given a destination (macOS, the BSDs).
 pub(super) const CONNECTED_TAKES_DESTINATION: bool = false;
+
+/// A call of [`send_marked`] sends several datagrams.
+pub(super) const MARKED_TAKES_BATCHES: bool = false;
 
 /// The size of a buffer is what was asked for.
 pub(super) const BUFFER_FACTOR: usize = 1;
@@ -55,6 +60,12 @@ pub(super) fn set_up(socket: &Socket, family: Family) -> io::Result<()> {
     super::windows::set_up(socket, family)?;
     let _ = (socket, family);
     Ok(())
+}
+
+/// Sends with the socket's own traffic class; quinn-udp gives each datagram one, which is 0. The system chooses the
+/// source address.
+pub(super) fn send_marked(socket: &SockRef<'_>, transmit: &Transmit<'_>) -> io::Result<()> {
+    socket.send_to(transmit.contents, &transmit.destination.into()).map(drop)
 }
 
 /// Datagrams that the kernel dropped for want of room in the receive buffer: not told here.

@@ -91,7 +91,9 @@ impl UdpIo {
         icmp: &mut Vec<IcmpError>,
     ) -> io::Result<()> {
         let mut refusal = None;
-        for datagram in routed.contents.chunks(routed.datagram_size) {
+        // An empty datagram is one, too.
+        let empty = routed.contents.is_empty().then_some(routed.contents);
+        for datagram in empty.into_iter().chain(routed.contents.chunks(routed.datagram_size)) {
             match self.send_call(Routed { contents: datagram, ..routed }, icmp) {
                 Ok(()) => sent.datagrams += 1,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
@@ -122,6 +124,8 @@ impl UdpIo {
             add(&self.counters.send_calls, 1);
             if self.sends_plainly() {
                 self.socket_ref().send(routed.contents).map(drop)?;
+            } else if self.marked {
+                platform::send_marked(&self.socket_ref(), &transmit)?;
             } else {
                 self.state.try_send(UdpSockRef::from(socket), &transmit)?;
             }

@@ -4,7 +4,8 @@ use crate::common::{Pair, Way, gated, payload, poll_once, watched};
 use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt as _};
 use sendoff::{
-    Config, FrameError, Framing, KcpListener, KcpStream, MessageReader, MessageWriter, Messages, Mode,
+    AnyListener, AnyStream, Config, FrameError, Framing, KcpListener, KcpStream, MessageReader,
+    MessageWriter, Messages, Mode,
 };
 use std::io::ErrorKind;
 use tokio::{
@@ -225,6 +226,82 @@ async fn finish_over_kcp_does_not_wait_for_the_peer() {
         assert!(poll_once(client.finish()).await.unwrap().is_ok());
         assert!(poll_once(client.shutdown()).await.is_none(), "nothing is acknowledged");
         drop(server);
+    })
+    .await;
+}
+
+/// Both ends of a connection over the transport of an address.
+async fn any_pair(scheme: &str, settings: &str) -> (AnyStream, AnyStream) {
+    let listener = AnyListener::bind(format!("{scheme}://127.0.0.1:0{settings}")).await.unwrap();
+    let client = AnyStream::connect(format!("{scheme}://{}{settings}", listener.local())).await.unwrap();
+    (client, listener.accept().await.unwrap().0)
+}
+
+#[tokio::test]
+async fn messages_over_any_stream_use_the_boundaries_of_the_transport_or_a_codec() {
+    watched(async {
+        let cases = [
+            ("tcp", "", Framing::le32()),
+            ("kcp", "", Framing::le32()),
+            ("kcp", "?message", Framing::none()),
+            ("kcp", "?message", Framing::varint()),
+        ];
+        for (scheme, settings, framing) in cases {
+            let (client, server) = any_pair(scheme, settings).await;
+            let (mut client, mut server) = (Messages::new(client, framing), Messages::new(server, framing));
+            for n in 0..20 {
+                client.feed(payload(1 + n, 3)).await.unwrap();
+            }
+            client.send(payload(100_000, 3)).await.unwrap();
+            client.finish().await.unwrap();
+            for len in (0..20).map(|n| 1 + n).chain([100_000]) {
+                let message = server.try_next().await.unwrap().unwrap();
+                assert!(message == payload(len, 3), "{scheme}{settings} {framing}");
+            }
+            assert_eq!(server.try_next().await.unwrap(), None);
+            server.send("answer").await.unwrap();
+            assert_eq!(client.try_next().await.unwrap().unwrap(), "answer");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_halves_of_any_stream_keep_the_boundaries_of_the_transport() {
+    watched(async {
+        let (client, server) = any_pair("kcp", "?message").await;
+        let (reader, writer) = client.into_split();
+        let mut writer = MessageWriter::new(writer, Framing::none());
+        let mut reader = MessageReader::new(reader, Framing::none());
+        let (mut far_reader, mut far_writer) = Messages::new(server, Framing::none()).split();
+        for _ in 0..20 {
+            writer.feed(HELLO).await.unwrap();
+            far_writer.feed(HELLO).await.unwrap();
+        }
+        writer.finish().await.unwrap();
+        drop(far_writer);
+        for _ in 0..20 {
+            assert_eq!(far_reader.try_next().await.unwrap().unwrap(), HELLO);
+            assert_eq!(reader.try_next().await.unwrap().unwrap(), HELLO);
+        }
+        assert_eq!(far_reader.try_next().await.unwrap(), None);
+        assert_eq!(reader.try_next().await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_read_deadline_of_any_stream_loses_nothing_of_a_message() {
+    watched(async {
+        let (mut client, mut server) = any_pair("tcp", "").await;
+        server.read_timeout(std::time::Duration::from_millis(1));
+        let mut server = Messages::new(server, Framing::le32());
+        for byte in *b"\x02\0\0\0hi" {
+            assert_eq!(server.try_next().await.unwrap_err().kind(), ErrorKind::TimedOut);
+            client.write_all(&[byte]).await.unwrap();
+        }
+        server.stream_mut().read_timeout(None);
+        assert_eq!(server.try_next().await.unwrap().unwrap(), "hi");
     })
     .await;
 }

@@ -35,6 +35,9 @@ const TICK: &str = "a stock server: a time may include its flush interval, 0 to 
 pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> anyhow::Result<Outcome> {
     let address: Address = args.address.parse().map_err(Usage::from)?;
     let (host, port) = address.destination().map_err(Usage::from)?;
+    if let scheme @ ("tcp" | "udp") = address.scheme() {
+        return Err(Usage(format!("{address}: {scheme}:// has no ping: only kcp://")).into());
+    }
     let crypt = args.settings.options(&address)?.kcp.crypt_value().clone();
     if args.settings.shows_secret() {
         report.event(&Event::SecretShown);

@@ -6,7 +6,10 @@ mod socket;
 
 pub use info::TcpStats;
 
-use super::{Acceptor, AnyListener, AnyStream, BoxFuture, Options, Peer, TcpOptions, Transport, dial};
+use super::{
+    Acceptor, AnyListener, AnyStream, BoxFuture, Options, Peer, TcpOptions, Transport, dial,
+    listener::closed_here,
+};
 use crate::{Address, settings};
 use std::{
     future::{Future, poll_fn},
@@ -152,9 +155,4 @@ impl Acceptor for TcpAcceptor {
     fn close(&self) {
         self.closed.send_replace(true);
     }
-}
-
-/// What those get who wait at a listener that was closed.
-pub(super) fn closed_here() -> io::Error {
-    io::Error::new(io::ErrorKind::NotConnected, "the listener was closed")
 }

@@ -8,12 +8,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 /// A socket that is about to be connected to `peer`.
 pub(super) fn connecting(peer: SocketAddr, options: &TcpOptions) -> io::Result<TcpSocket> {
     let socket = make(peer, options.socket_options())?;
-    if let Some(ip) = options.socket_options().local_ip_value() {
-        if ip.is_ipv4() != peer.is_ipv4() {
-            let text = format!("{peer} can't be reached from {ip}: another address family");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-        socket.bind(&SocketAddr::new(ip, 0).into())?;
+    if options.socket_options().local_ip_value().is_some() {
+        socket.bind(&crate::socket::local_for(peer, options.socket_options())?.into())?;
     }
     socket.set_nonblocking(true)?;
     Ok(TcpSocket::from_std_stream(socket.into()))

@@ -1,6 +1,7 @@
 //! Sizes, buffers, and what can't be sent.
 
 use super::*;
+use socket2::{Domain, Protocol, Socket, Type};
 
 #[tokio::test]
 async fn the_largest_datagram_arrives_whole() {

@@ -144,7 +144,7 @@ async fn a_socket_that_blocks_in_the_middle_of_a_batch_goes_on_there_when_it_is_
     const SIZE: usize = 1_000;
     let small = UdpSocket::bind(V4.0).expect("a socket");
     SockRef::from(&small).set_send_buffer_size(20_000).expect("a small buffer");
-    let options = Options { buffer: 20_000, gso: false };
+    let options = Options { buffer: 20_000, gso: false, ..Options::default() };
     let (sender, receiver) = (UdpIo::from_std(small, &options).expect("a socket"), bind(V4.0));
     let there = reach(&receiver, V4.1);
     let contents = payload(60 * SIZE + 1);

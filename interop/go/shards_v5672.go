@@ -9,8 +9,6 @@ import (
 	kcp "github.com/xtaci/kcp-go/v5"
 )
 
-func newGCM(key []byte) (kcp.BlockCrypt, error) { return kcp.NewAESGCMCrypt(key) }
-
 // echoOutOfBand sends back what comes beside the stream.
 func echoOutOfBand(s *kcp.UDPSession) {
 	err := s.SetOOBHandler(func(payload []byte) {

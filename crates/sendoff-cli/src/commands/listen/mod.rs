@@ -1,0 +1,247 @@
+//! `listen`: many connections at a time, or one.
+
+mod child;
+mod connection;
+mod limits;
+mod strangers;
+
+use super::{connect::check_farewell, conversation, open};
+use crate::{
+    args::ListenArgs,
+    exit::{Outcome, Usage},
+    messages::{Cut, Format},
+    report::{Event, Report, failure},
+    signals::Interrupts,
+};
+use anyhow::Context;
+use child::Program;
+use connection::Connection;
+use sendoff::{Address, AnyListener, AnyStream, Cipher, Farewell, KcpEndpoint, KcpListener, Options, Peer};
+use std::time::Duration;
+use strangers::Strangers;
+use tokio::{task::JoinSet, time::timeout};
+
+/// What to do with each connection.
+#[derive(Clone, Debug)]
+struct Plan {
+    work: Work,
+    cut: Cut,
+    read_timeout: Option<Duration>,
+    idle_timeout: Option<Duration>,
+    /// What each peer is told at the end.
+    farewell: Farewell,
+}
+
+/// What becomes of what comes.
+#[derive(Clone, Debug)]
+enum Work {
+    /// It is sent back, printed, or both.
+    Serve {
+        /// Whether it is sent back.
+        echo: bool,
+        /// Whether and how it is printed.
+        print: bool,
+        /// How.
+        format: Option<Format>,
+    },
+    /// It is for stdout, and stdin for the peer: one connection only.
+    Netcat {
+        /// How it is printed, if not raw.
+        format: Option<Format>,
+    },
+    /// It is for a program.
+    Run(Program),
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// A usage error, an address that can't be bound, a socket that fails; with `--once` how the connection failed.
+pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> anyhow::Result<Outcome> {
+    let address: Address = args.address.parse().map_err(Usage::from)?;
+    let mut options = args.settings.options(&address)?;
+    if args.settings.shows_secret() {
+        report.event(&Event::SecretShown);
+    }
+    check_farewell(&address, &args.farewell)?;
+    let cut = Cut::new(&args.messages, &address, &options)?;
+    let format = Format::chosen(&args.messages, &report)?;
+    if let Some(most) = args.max_connections {
+        // Where the transport has such a bound, it refuses by itself.
+        options.kcp = options.kcp.max_connections(most);
+        options.udp = options.udp.max_flows(most);
+    }
+    let work = match Program::new(args.command) {
+        Some(program) => Work::Run(program),
+        None if args.once && !args.echo && !args.print => Work::Netcat { format },
+        None => Work::Serve { echo: args.echo, print: args.print || !args.echo, format },
+    };
+    let linger = options.kcp.linger_duration();
+    let listener = Listener::bind(&address, options, &report).await?;
+    limits::check(&address, args.max_connections, matches!(work, Work::Run(_)), &report);
+    let plan = Plan {
+        work,
+        cut,
+        read_timeout: args.read_timeout,
+        idle_timeout: args.idle_timeout,
+        farewell: args.farewell.into(),
+    };
+    match args.once {
+        false => {
+            let most = args.max_connections.filter(|_| address.scheme() == "tcp");
+            many(listener, plan, most, linger, report, interrupts).await
+        }
+        true => once(listener, plan, report, interrupts).await,
+    }
+}
+
+/// A listener of any transport.
+struct Listener {
+    any: AnyListener,
+    /// That of KCP: it has connections to attend to when all are closed.
+    endpoint: Option<KcpEndpoint>,
+}
+
+impl Listener {
+    async fn bind(address: &Address, options: Options, report: &Report) -> anyhow::Result<Self> {
+        let is_kcp = address.scheme() == "kcp";
+        let wire = is_kcp.then(|| options.kcp.wire_value());
+        let idle = (address.scheme() == "udp").then(|| options.udp.idle_time());
+        let cipher = if is_kcp { options.kcp.crypt_value().cipher() } else { Cipher::Null };
+        let any = open::bind(address, options).await?;
+        let endpoint = any.acceptor().map(KcpListener::endpoint).cloned();
+        let local = any.local();
+        let exposed = local.socket_addr().is_some_and(|addr| !addr.ip().is_loopback());
+        report.event(&Event::Listening { local, wire, cipher, idle });
+        let hides_nothing = matches!(cipher, Cipher::Null | Cipher::None | Cipher::Xor);
+        if is_kcp && exposed && hides_nothing {
+            report.event(&Event::NotEncrypted { cipher });
+        }
+        Ok(Self { any, endpoint })
+    }
+
+    async fn accept(&self) -> anyhow::Result<(AnyStream, Peer)> {
+        self.any.accept().await.context("the socket failed")
+    }
+
+    /// Ends what is still open, where that is one thing to do.
+    fn close(&self) {
+        match &self.endpoint {
+            Some(endpoint) => endpoint.close(),
+            None => self.any.close(),
+        }
+    }
+
+    async fn wait_idle(&self) {
+        if let Some(endpoint) = &self.endpoint {
+            endpoint.wait_idle().await;
+        }
+    }
+}
+
+async fn many(
+    listener: Listener,
+    plan: Plan,
+    most: Option<usize>,
+    linger: Duration,
+    report: Report,
+    mut interrupts: Interrupts,
+) -> anyhow::Result<Outcome> {
+    let mut connections = JoinSet::new();
+    // Passed on, so that the log says why before the connections end.
+    let (stop, stopping) = Interrupts::relayed();
+    let (mut accepted_so_far, mut full) = (0, false);
+    let mut strangers = Strangers::new(listener.endpoint.as_ref());
+    loop {
+        let (mut stream, peer) = loop {
+            tokio::select! {
+                accepted = listener.accept() => break accepted?,
+                () = strangers.heard(&report) => {}
+                Some(served) = connections.join_next() => served??,
+                () = interrupts.first() => {
+                    report.event(&Event::Interrupted { connections: connections.len() });
+                    _ = stop.send(true);
+                    return end(&listener, connections, linger).await;
+                }
+            }
+        };
+        if most.is_some_and(|most| connections.len() >= most) {
+            // Once until there is room again: a log that every stranger can fill is of no use.
+            if !std::mem::replace(&mut full, true) {
+                report.event(&Event::Full { peer, connections: connections.len() });
+            }
+            stream.abort(sendoff::code::BUSY);
+            continue;
+        }
+        full = false;
+        accepted_so_far += 1;
+        let connection = Connection::new(accepted_so_far, &stream, peer);
+        let (plan, report, interrupts) = (plan.clone(), report.clone(), stopping.clone());
+        connections.spawn(async move {
+            connection.serve(stream, plan, &report, interrupts).await?;
+            anyhow::Ok(())
+        });
+    }
+}
+
+/// Lets every connection finish what is under way, and cuts off those that take longer than `linger`.
+async fn end(
+    listener: &Listener,
+    mut connections: JoinSet<anyhow::Result<()>>,
+    linger: Duration,
+) -> anyhow::Result<Outcome> {
+    let in_time = timeout(linger, all(&mut connections)).await;
+    listener.close();
+    match in_time {
+        Ok(result) => result?,
+        Err(_late) => {
+            if listener.endpoint.is_none() {
+                connections.abort_all();
+            }
+            all(&mut connections).await?;
+        }
+    }
+    listener.wait_idle().await;
+    Ok(Outcome::Well)
+}
+
+async fn all(connections: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    while let Some(served) = connections.join_next().await {
+        match served {
+            Err(error) if error.is_cancelled() => {}
+            served => served??,
+        }
+    }
+    Ok(())
+}
+
+async fn once(
+    listener: Listener,
+    plan: Plan,
+    report: Report,
+    mut interrupts: Interrupts,
+) -> anyhow::Result<Outcome> {
+    let mut strangers = Strangers::new(listener.endpoint.as_ref());
+    let (stream, peer) = loop {
+        tokio::select! {
+            accepted = listener.accept() => break accepted?,
+            () = strangers.heard(&report) => {}
+            () = interrupts.first() => return Ok(Outcome::Interrupted),
+        }
+    };
+    listener.any.close();
+    let connection = Connection::new(1, &stream, peer.clone());
+    let outcome = if let Work::Netcat { format } = plan.work {
+        connection.netcat(stream, plan, format, &report, interrupts).await?
+    } else {
+        let ending = connection.serve(stream, plan, &report, interrupts.clone()).await?;
+        match conversation::is_in_order(&peer, &ending) {
+            _ if interrupts.came() => Outcome::Interrupted,
+            true => Outcome::Well,
+            false => return Err(failure(&peer.to_string(), &ending)),
+        }
+    };
+    listener.close();
+    listener.wait_idle().await;
+    Ok(outcome)
+}

@@ -1,0 +1,9 @@
+//! What makes listeners and streams fit where others are expected: axum's `serve`, tonic's servers.
+
+#[cfg(feature = "axum")]
+mod axum;
+mod incoming;
+#[cfg(feature = "tonic")]
+mod tonic;
+
+pub use incoming::Incoming;
