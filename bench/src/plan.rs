@@ -194,13 +194,17 @@ pub struct Settings {
     /// Cipher of sendoff and kcp-go, by kcptun's name [default: none of them]
     #[arg(long)]
     pub crypt: Option<String>,
+    /// Forward error correction of sendoff and kcp-go, as data/parity [default: none]
+    #[arg(long)]
+    pub fec: Option<String>,
 }
 
 impl Settings {
-    /// The same as arguments of a child process; kcp-go's program knows only the chunk and the cipher.
+    /// The same as arguments of a child process; kcp-go's program knows only the chunk, the cipher and FEC.
     pub fn to_args(&self, peer: Peer) -> Vec<String> {
         let mut args = vec![format!("--chunk={}", self.chunk)];
         args.extend(self.crypt.as_ref().map(|cipher| format!("--crypt={cipher}")));
+        args.extend(self.fec.as_ref().map(|ratio| format!("--fec={ratio}")));
         if peer != Peer::KcpGo {
             args.push(format!("--runtime={}", name(self.runtime)));
             args.push(format!("--raw-window={}", self.raw_window));

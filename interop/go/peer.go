@@ -1,10 +1,10 @@
 // A kcp-go peer for the interoperability tests: a server that echoes or sinks, and a client that
 // sends a seeded payload and checks its echo. It is built twice, once per version of kcp-go
-// (go.mod and v561.mod), from this file and one for what differs. No FEC.
+// (go.mod and v561.mod), from this file, cipher.go and shards.go; what only one of them can is in files of their own.
 //
 // The first line on stdout of a server is "listening on ADDR"; all else on stdout is one JSON
-// object per line. A line "close" on stdin closes every session that is open; the process ends with
-// its stdin, so that a dead harness leaves none behind.
+// object per line. A line "close" on stdin closes every session that is open, and "shards" tells what FEC has counted;
+// the process ends with its stdin, so that a dead harness leaves none behind.
 package main
 
 import (
@@ -40,6 +40,8 @@ type options struct {
 	closeAfter, pause        int
 	crypt, secret            string
 	sendFor, rate            int
+	data, parity             int
+	outOfBand                bool
 }
 
 func parse() (role string, o options) {
@@ -68,6 +70,9 @@ func parse() (role string, o options) {
 	f.IntVar(&o.closeAfter, "close-after-ms", -1, "server: close a connection so long after its bytes; -1: never")
 	f.StringVar(&o.crypt, "crypt", "null", "cipher, by kcptun's name")
 	f.StringVar(&o.secret, "secret", "it's a secrect", "what kcptun's key is made from")
+	f.IntVar(&o.data, "data-shards", 0, "FEC: data shards of a group; 0: no FEC")
+	f.IntVar(&o.parity, "parity-shards", 0, "FEC: parity shards of a group")
+	f.BoolVar(&o.outOfBand, "out-of-band", false, "send back what comes beside the stream")
 	_ = f.Parse(os.Args[2:])
 	return role, o
 }
@@ -169,10 +174,14 @@ func closeAll() {
 // obey follows the commands on stdin until its end, and then ends the process.
 func obey() {
 	for lines := bufio.NewScanner(os.Stdin); lines.Scan(); {
-		if lines.Text() != "close" {
+		switch lines.Text() {
+		case "close":
+			closeAll()
+		case "shards":
+			emitShards()
+		default:
 			log.Fatalf("bad command %q", lines.Text())
 		}
-		closeAll()
 	}
 	os.Exit(3)
 }
@@ -196,10 +205,13 @@ func configure(s *kcp.UDPSession, o options) {
 	if o.mtu > 0 && !s.SetMtu(o.mtu) {
 		log.Fatalf("mtu %d refused", o.mtu)
 	}
+	if o.outOfBand {
+		echoOutOfBand(s)
+	}
 }
 
 func server(o options) {
-	listener, err := kcp.ListenWithOptions(o.address, cipher(o), 0, 0)
+	listener, err := kcp.ListenWithOptions(o.address, cipher(o), o.data, o.parity)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -258,7 +270,7 @@ func sumHex(h hash.Hash) string { return hex.EncodeToString(h.Sum(nil)) }
 
 func client(o options) {
 	started := time.Now()
-	s, err := kcp.DialWithOptions(o.address, cipher(o), 0, 0)
+	s, err := kcp.DialWithOptions(o.address, cipher(o), o.data, o.parity)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -294,6 +306,9 @@ func client(o options) {
 		time.Sleep(time.Duration(o.lifetime) * time.Millisecond)
 	}
 	_ = s.Close()
+	if o.data > 0 || kcp.DefaultSnmp.Copy().FECParityShards > 0 {
+		emitShards()
+	}
 	emit(result)
 }
 

@@ -16,7 +16,7 @@ pub mod table;
 pub mod talk;
 pub mod trial;
 
-pub use peer::{Client, Peer, Server, ready};
+pub use peer::{Client, Peer, Server, Shards, ready};
 pub use relay::{Direction, Link, Recorded, Relay};
 pub use settings::{Profile, Settings};
 pub use trial::{Outcome, Side, Trial};

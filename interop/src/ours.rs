@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use interop_plan::{Checker, Chunks, Payload, SECRET};
-use sendoff::{Config, Crypt, KcpListener, KcpStream, Mode, PeerKind, ReadHalf, WriteHalf};
+use sendoff::{
+    Config, Crypt, EndpointStats, KcpEndpoint, KcpListener, KcpStream, Mode, PeerKind, ReadHalf, WriteHalf,
+};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
@@ -43,7 +45,7 @@ pub fn config(settings: &Settings) -> Result<Config, String> {
 
 /// A server that echoes every connection until it is dropped.
 pub struct EchoServer {
-    address: SocketAddr,
+    endpoint: KcpEndpoint,
     account: Arc<Mutex<Vec<String>>>,
     kinds: Arc<Mutex<Vec<PeerKind>>>,
     task: JoinHandle<()>,
@@ -54,15 +56,20 @@ impl EchoServer {
     pub async fn start(config: Config, message: bool) -> Result<Self, String> {
         let listener = KcpListener::bind_with("127.0.0.1:0", config).await;
         let listener = listener.map_err(|error| format!("bind: {error}"))?;
-        let address = listener.local_addr();
+        let endpoint = listener.endpoint().clone();
         let (account, kinds) = (Arc::<Mutex<_>>::default(), Arc::<Mutex<_>>::default());
         let task = tokio::spawn(serve(listener, message, account.clone(), kinds.clone()));
-        Ok(Self { address, account, kinds, task })
+        Ok(Self { endpoint, account, kinds, task })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
-        self.address
+        self.endpoint.local_addr()
+    }
+
+    /// What its socket has counted.
+    pub fn stats(&self) -> EndpointStats {
+        self.endpoint.stats()
     }
 
     /// What it takes each of its peers for when it accepts it.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use interop_plan::{CLOSE, Event, LISTENING, Options};
+use interop_plan::{CLOSE, Event, LISTENING, Options, SHARDS};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
 use tokio::time::timeout;
@@ -117,8 +117,8 @@ impl Program {
         self.event().await?.ok_or(ended)
     }
 
-    async fn order_close(&mut self) -> Result<(), String> {
-        let ordered = self.stdin.write_all(format!("{CLOSE}\n").as_bytes()).await;
+    async fn order(&mut self, command: &str) -> Result<(), String> {
+        let ordered = self.stdin.write_all(format!("{command}\n").as_bytes()).await;
         ordered.map_err(|error| format!("{}: {error}", self.peer))
     }
 
@@ -171,12 +171,22 @@ impl Server {
     /// Has it close every connection that is open, and waits until the first is closed. Gives the events
     /// that came before.
     pub async fn close_connections(&mut self) -> Result<Vec<Event>, String> {
-        self.program.order_close().await?;
+        self.program.order(CLOSE).await?;
         let mut events = Vec::new();
         loop {
             match self.event().await? {
                 Event::Closed { .. } => return Ok(events),
                 event => events.push(event),
+            }
+        }
+    }
+
+    /// Asks what FEC has counted; kcp-go only. Events before the answer are lost.
+    pub async fn shards(&mut self) -> Result<Shards, String> {
+        self.program.order(SHARDS).await?;
+        loop {
+            if let Some(shards) = Shards::of(&self.event().await?) {
+                return Ok(shards);
             }
         }
     }
@@ -212,7 +222,7 @@ impl Client {
 
     /// Has it close its connection, and waits until it has; kcp-go only.
     pub async fn close(&mut self) -> Result<(), String> {
-        self.program.order_close().await?;
+        self.program.order(CLOSE).await?;
         while !matches!(self.event().await?, Event::Closed { .. }) {}
         Ok(())
     }
@@ -223,11 +233,43 @@ impl Client {
     }
 }
 
+/// What kcp-go has counted of FEC, in one process.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Shards {
+    /// Parity shards that came.
+    pub parity: u64,
+    /// Data shards that were lost and made good.
+    pub recovered: u64,
+    /// What came out wrong.
+    pub errors: u64,
+    /// Datagrams beside the stream that came.
+    pub out_of_band: u64,
+}
+
+impl Shards {
+    fn of(event: &Event) -> Option<Self> {
+        let &Event::Shards { parity, recovered, errors, out_of_band } = event else { return None };
+        Some(Self { parity, recovered, errors, out_of_band })
+    }
+}
+
 /// Runs a peer's client to its end: right bytes and milliseconds, or what went wrong.
 pub async fn run_client(peer: Peer, options: &Options) -> Result<(usize, f64), String> {
+    run_coded_client(peer, options).await.map(|(bytes, elapsed_ms, _)| (bytes, elapsed_ms))
+}
+
+/// As [`run_client`], and what FEC has counted there (nothing without FEC).
+pub async fn run_coded_client(peer: Peer, options: &Options) -> Result<(usize, f64, Shards), String> {
     let mut program = Program::start(peer, "client", options)?;
-    match program.event().await? {
-        Some(Event::Result { ok: true, bytes, elapsed_ms, .. }) => Ok((bytes, elapsed_ms)),
+    let mut event = program.event().await?;
+    let shards = event.as_ref().and_then(Shards::of);
+    if shards.is_some() {
+        event = program.event().await?;
+    }
+    match event {
+        Some(Event::Result { ok: true, bytes, elapsed_ms, .. }) => {
+            Ok((bytes, elapsed_ms, shards.unwrap_or_default()))
+        }
         Some(Event::Result { bytes, error, .. }) => {
             Err(format!("{peer} client after {bytes} bytes: {error}"))
         }

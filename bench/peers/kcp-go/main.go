@@ -37,6 +37,9 @@ const (
 // block is the cipher of all sessions; nil: none.
 var block kcp.BlockCrypt
 
+// dataShards and parityShards are the FEC of all sessions; 0: none.
+var dataShards, parityShards int
+
 var (
 	started     = time.Now()
 	delivered   atomic.Uint64
@@ -60,8 +63,12 @@ func main() {
 	chunk := flags.Int("chunk", 64<<10, "bytes per write and read")
 	count := flags.Int("connections", 1, "idle connections")
 	crypt := flags.String("crypt", "null", "cipher, by kcptun's name")
+	fec := flags.String("fec", "0/0", "forward error correction, as data/parity")
 	_ = flags.Parse(rest)
 	var err error
+	if _, err = fmt.Sscanf(*fec, "%d/%d", &dataShards, &parityShards); err != nil {
+		fail(fmt.Errorf("fec %q: %w", *fec, err))
+	}
 	if block, err = cipher(*crypt); err != nil {
 		fail(err)
 	}
@@ -73,7 +80,7 @@ func main() {
 }
 
 func serve(scenario string, chunk int) error {
-	listener, err := kcp.ListenWithOptions("127.0.0.1:0", block, 0, 0)
+	listener, err := kcp.ListenWithOptions("127.0.0.1:0", block, dataShards, parityShards)
 	if err != nil {
 		return err
 	}
@@ -146,7 +153,7 @@ func tune(session *kcp.UDPSession) {
 }
 
 func dial(address string) (*kcp.UDPSession, error) {
-	session, err := kcp.DialWithOptions(address, block, 0, 0)
+	session, err := kcp.DialWithOptions(address, block, dataShards, parityShards)
 	if err != nil {
 		return nil, err
 	}

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use sendoff::{Cipher, Config, Crypt, KcpEndpoint, KcpListener, KcpStream, Profile};
+use sendoff::{Cipher, Config, Crypt, Fec, KcpEndpoint, KcpListener, KcpStream, Profile};
 
 use crate::load::{Connect, Listen, Stream};
 use crate::net::ANY_PORT;
@@ -26,6 +26,9 @@ fn config(settings: &Settings) -> Result<Config> {
     if let Some(cipher) = &settings.crypt {
         let cipher: Cipher = cipher.parse().context("--crypt")?;
         config = config.crypt(Crypt::kcptun(cipher, SECRET));
+    }
+    if let Some(ratio) = &settings.fec {
+        config = config.fec(ratio.parse::<Fec>().context("--fec")?);
     }
     Ok(config)
 }

@@ -6,8 +6,9 @@ mod sim;
 use sendoff_netem::{Link, LinkConfig, Loss, Reorder, Rng};
 use sendoff_proto::{
     Cause, Config, Connection, Conv, Ending, Opening, Party, PeerKind, Silence, TransmitBuffer, Wire,
+    fec::{Fec, FecStats},
 };
-use sim::{host::App, ms};
+use sim::{coder::Coder, host::App, ms};
 use std::{
     net::SocketAddr,
     time::{Duration, Instant},
@@ -15,6 +16,7 @@ use std::{
 
 /// Seeds of the default run.
 const DEFAULT_SEEDS: u64 = 2_000;
+const DEFAULT_CODED_SEEDS: u64 = 1_000;
 
 /// By then every conversation has to be over.
 const LIMIT: Duration = Duration::from_secs(1_200);
@@ -98,6 +100,7 @@ struct World {
     base: Instant,
     hosts: [Host; 2],
     links: [Link; 2],
+    coders: [Coder; 2],
     /// What the server was before it was started anew.
     before: Vec<Host>,
     buffer: TransmitBuffer,
@@ -110,8 +113,10 @@ impl World {
 
     fn pump(&mut self) {
         let now = self.instant();
-        for (host, link) in self.hosts.iter_mut().zip(&mut self.links) {
-            host.pump(now, &mut self.buffer, &mut |_, datagram| link.send(self.now, datagram.to_vec()));
+        for ((host, link), coder) in self.hosts.iter_mut().zip(&mut self.links).zip(&mut self.coders) {
+            host.pump(now, &mut self.buffer, &mut |_, segments| {
+                coder.send(now, segments, &mut |datagram| link.send(self.now, datagram));
+            });
         }
     }
 
@@ -131,8 +136,13 @@ impl World {
         for from in 0..2 {
             while let Some(datagram) = self.links[from].receive(at) {
                 let to = 1 - from;
-                if let Some(answer) = self.hosts[to].receive(now, addr(from), &datagram) {
+                let arrived = self.coders[to].receive(&datagram);
+                let host = &mut self.hosts[to];
+                if let Some(answer) = arrived.segments.and_then(|s| host.receive(now, addr(from), &s)) {
                     self.links[to].send(at, answer);
+                }
+                for segments in arrived.recovered {
+                    host.receive_recovered(now, addr(from), &segments);
                 }
             }
         }
@@ -162,6 +172,16 @@ fn random_link(rng: &mut Rng) -> LinkConfig {
     link
 }
 
+/// A ratio or none for each direction.
+fn random_ratios(rng: &mut Rng) -> [Option<Fec>; 2] {
+    let mut ratio = || {
+        let ratios = [(10, 3), (3, 2), (1, 1), (4, 4), (2, 6), (10, 10)];
+        let (data, parity) = ratios[rng.below(6) as usize];
+        rng.chance(0.85).then(|| Fec::new(data, parity).unwrap())
+    };
+    [ratio(), ratio()]
+}
+
 fn random_config(rng: &mut Rng, wire: Wire) -> Config {
     let window = [8, 32, 256][rng.below(3) as usize];
     Config::new()
@@ -185,8 +205,9 @@ fn random_plan(rng: &mut Rng) -> Plan {
     }
 }
 
-/// One conversation from its beginning to its end; with `restart`, the server is started anew in between.
-fn converse(seed: u64) {
+/// One conversation from its beginning to its end; with `restart`, the server is started anew in between. `coded`:
+/// with FEC and more loss; returns what that has counted.
+fn converse(seed: u64, coded: bool) -> FecStats {
     let mut rng = Rng::new(seed);
     let wires = [Wire::Extended, Wire::Extended, Wire::Classic, Wire::Required];
     let mut wire = || wires[rng.below(4) as usize];
@@ -196,7 +217,15 @@ fn converse(seed: u64) {
     // Two that wait for each other would wait for ever.
     plans[0].answers &= !plans[1].answers;
     let restart = rng.chance(0.2).then(|| ms(rng.below(4_000)));
-    let links = [Link::new(random_link(&mut rng), rng.u64()), Link::new(random_link(&mut rng), rng.u64())];
+    let mut link = || {
+        let mut link = random_link(&mut rng);
+        if coded {
+            link = link.loss(Loss::Bernoulli([0.2, 0.25, 0.3][rng.below(3) as usize]));
+        }
+        Link::new(link, rng.u64())
+    };
+    let links = [link(), link()];
+    let ratios = if coded { random_ratios(&mut rng) } else { [None; 2] };
     let [client, server] = configs;
     let [client_plan, server_plan] = plans;
     let base = Instant::now();
@@ -209,6 +238,7 @@ fn converse(seed: u64) {
             Host::new(server.clone(), true, server_plan.clone(), rng.u64()),
         ],
         links,
+        coders: ratios.map(Coder::new),
         before: Vec::new(),
         buffer: TransmitBuffer::new(),
     };
@@ -221,6 +251,7 @@ fn converse(seed: u64) {
         let fresh = Host::new(server, true, server_plan, rng.u64());
         let old = std::mem::replace(&mut world.hosts[1], fresh);
         world.before.push(old);
+        world.coders[1] = Coder::new(ratios[1]);
     }
     loop {
         if !world.step(LIMIT) || (world.hosts.iter().all(Host::is_over) && world.links.iter().all(is_empty)) {
@@ -229,6 +260,7 @@ fn converse(seed: u64) {
         check_bytes(seed, &world);
     }
     check_story(seed, &world, (ours, theirs), restart.is_some());
+    world.coders[0].stats().and(world.coders[1].stats())
 }
 
 fn is_empty(link: &Link) -> bool {
@@ -314,11 +346,25 @@ fn check_pair(client: &Talk, ending: &Ending, server: &Talk, tell: &dyn Fn() -> 
     }
 }
 
-#[test]
-fn every_conversation_comes_to_its_end_on_both_sides() {
+fn seeds(default: u64) -> std::ops::Range<u64> {
     let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
     let first = number("SENDOFF_MODEL_FIRST").unwrap_or(0);
-    for seed in first..first + number("SENDOFF_MODEL_SEEDS").unwrap_or(DEFAULT_SEEDS) {
-        converse(seed);
+    first..first + number("SENDOFF_MODEL_SEEDS").unwrap_or(default)
+}
+
+#[test]
+fn every_conversation_comes_to_its_end_on_both_sides() {
+    for seed in seeds(DEFAULT_SEEDS) {
+        assert_eq!(converse(seed, false), FecStats::default());
     }
+}
+
+#[test]
+fn so_does_every_one_whose_losses_are_made_good_by_parity() {
+    let range = seeds(DEFAULT_CODED_SEEDS);
+    let conversations = range.end - range.start;
+    let counted = range.map(|seed| converse(seed, true)).reduce(FecStats::and).unwrap_or_default();
+    println!("{counted:#?}");
+    assert!(counted.recovered > conversations * 5, "hardly anything was made good: {counted:#?}");
+    assert_eq!(counted.refused_groups, 0, "decoded under a wrong ratio: {counted:#?}");
 }

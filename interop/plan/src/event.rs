@@ -48,6 +48,17 @@ pub enum Event {
         /// From the first write to the last.
         elapsed_ms: f64,
     },
+    /// What kcp-go has counted of FEC: as a command on stdin said, and before the result of a client that has FEC, or was sent parity.
+    Shards {
+        /// Parity shards that came.
+        parity: u64,
+        /// Data shards that were lost and made good.
+        recovered: u64,
+        /// What came out wrong.
+        errors: u64,
+        /// Datagrams beside the stream that came.
+        out_of_band: u64,
+    },
     /// A client's result.
     Result {
         /// Whether everything was sent and the right echo came back.
@@ -118,6 +129,9 @@ impl Report {
 
 /// The command on stdin to close every connection that is open.
 pub const CLOSE: &str = "close";
+
+/// The command on stdin to tell what FEC has counted; kcp-go only.
+pub const SHARDS: &str = "shards";
 
 /// Calls `close` for every line on stdin that says so. Ends this process when its stdin ends, so that a
 /// dead harness leaves no peer behind.

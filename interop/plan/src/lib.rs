@@ -7,6 +7,6 @@ mod event;
 mod options;
 mod payload;
 
-pub use event::{CLOSE, Event, LISTENING, Report, obey_stdin};
+pub use event::{CLOSE, Event, LISTENING, Report, SHARDS, obey_stdin};
 pub use options::{Options, Role, SECRET, Serve};
 pub use payload::{Checker, Chunks, Payload, Sum, sha256_of};

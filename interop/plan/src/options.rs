@@ -66,6 +66,10 @@ pub struct Options {
     pub idle: Option<Duration>,
     /// kcp-go server only: close a connection so long after its bytes.
     pub close_after: Option<Duration>,
+    /// kcp-go only: data and parity shards of a group of FEC.
+    pub fec: Option<[usize; 2]>,
+    /// kcp-go 5.6.72 with FEC only: send back what comes beside the stream.
+    pub out_of_band: bool,
 }
 
 impl Default for Options {
@@ -91,6 +95,8 @@ impl Default for Options {
             ack_no_delay: false,
             idle: None,
             close_after: None,
+            fec: None,
+            out_of_band: false,
         }
     }
 }
@@ -122,6 +128,10 @@ impl Options {
         flags.extend(self.ack_no_delay.then(|| "--ack-no-delay=true".into()));
         flags.extend(self.idle.map(|idle| format!("--idle-ms={}", idle.as_millis())));
         flags.extend(self.close_after.map(|after| format!("--close-after-ms={}", after.as_millis())));
+        if let Some([data, parity]) = self.fec {
+            flags.extend([format!("--data-shards={data}"), format!("--parity-shards={parity}")]);
+        }
+        flags.extend(self.out_of_band.then(|| "--out-of-band=true".into()));
         flags
     }
 
@@ -163,6 +173,9 @@ impl Options {
             "--ack-no-delay" => self.ack_no_delay = value.parse().ok()?,
             "--idle-ms" => self.idle = Some(milliseconds()?),
             "--close-after-ms" => self.close_after = Some(milliseconds()?),
+            "--data-shards" => self.fec.get_or_insert_default()[0] = value.parse().ok()?,
+            "--parity-shards" => self.fec.get_or_insert_default()[1] = value.parse().ok()?,
+            "--out-of-band" => self.out_of_band = value.parse().ok()?,
             _ => return None,
         }
         Some(())
@@ -204,6 +217,8 @@ mod tests {
             ack_no_delay: true,
             idle: Some(Duration::from_secs(1)),
             close_after: Some(Duration::from_millis(5)),
+            fec: Some([10, 3]),
+            out_of_band: true,
         };
         let line = std::iter::once("client".to_string()).chain(options.arguments());
         assert_eq!(Options::parse(line).unwrap(), (Role::Client, options));

@@ -106,6 +106,8 @@ pub struct Ended {
     pub ending: Ending,
     /// Smoothed round trip, if there was one.
     pub rtt: Option<Duration>,
+    /// Lost datagrams that forward error correction made good here.
+    pub recovered: u64,
     /// Why we have ended it, if we have and not at the user's wish.
     pub why: Option<Why>,
 }
@@ -283,6 +285,9 @@ impl Ended {
         if let Some(rtt) = self.rtt {
             details.push(format!("rtt {}", duration(rtt)));
         }
+        if self.recovered > 0 {
+            details.push(format!("{} recovered", plural(self.recovered, "datagram")));
+        }
         let what = if self.ending.is_clean() { what } else { paint.red(&what) };
         format!("{} {} {what}: {}", number_of(self.number, paint), self.peer, details.join(", "))
     }
@@ -309,6 +314,7 @@ impl Ended {
             "bytes_acknowledged": ending.bytes_acknowledged,
             "lasted_ms": milliseconds(ending.lasted),
             "rtt_ms": self.rtt.map(milliseconds),
+            "datagrams_recovered": self.kcp.map(|_| self.recovered),
         });
         match why {
             Some(Why::Silent(silence)) => object["read_timeout_ms"] = time(silence).into(),
@@ -416,6 +422,7 @@ mod tests {
                 kcp: None,
                 ending: ending.clone(),
                 rtt: None,
+                recovered: 0,
                 why,
             })
         };

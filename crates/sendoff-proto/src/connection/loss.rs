@@ -21,6 +21,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// What counts of losses in a row at most, for the account of them: longer than parity reaches.
+const MOST_IN_A_RUN: u64 = 16;
+
 #[derive(Clone, Debug)]
 pub(crate) struct LossDetector {
     /// Number of the next transmission.
@@ -40,6 +43,8 @@ pub(crate) struct LossDetector {
     pub(super) marked: u32,
     /// What was delivered only after it had been sent again counts as lost.
     pub(super) meter: LossMeter,
+    /// What was sent later than that can't have been answered by what is handled now.
+    latest_answered: Option<Instant>,
 }
 
 /// What an acknowledgement of one segment has shown.
@@ -64,8 +69,16 @@ impl LossDetector {
             highest: BinaryHeap::new(),
             highest_acked: None,
             marked: 0,
-            meter: LossMeter::default(),
+            meter: LossMeter::bounded(MOST_IN_A_RUN),
+            latest_answered: None,
         }
+    }
+
+    /// Something came from the peer. A round trip that is much shorter than what was measured is none: of what was
+    /// sent again that lately, an earlier sending has arrived, or was made good by parity.
+    #[inline]
+    pub(super) fn on_received(&mut self, now: Instant, round_trip: Option<Duration>) {
+        self.latest_answered = round_trip.and_then(|whole| now.checked_sub(whole - whole / 4));
     }
 
     /// Notes that the segment leaves now.
@@ -135,9 +148,10 @@ impl LossDetector {
 
     /// `una` has moved: frees what it covers; returns the bytes.
     pub(crate) fn on_una(&mut self, ring: &mut SendRing, una: SeqNumber) -> u64 {
-        let (marked, meter) = (&mut self.marked, &mut self.meter);
+        let (marked, meter, latest) = (&mut self.marked, &mut self.meter, self.latest_answered);
         let bytes = ring.release_below(una, |slot| {
-            meter.record(slot.transmissions > 1);
+            let in_vain = latest.is_some_and(|latest| slot.sent_at > latest);
+            meter.record(slot.transmissions > 1 && !in_vain);
             if slot.state == SlotState::Marked {
                 *marked -= 1;
             }

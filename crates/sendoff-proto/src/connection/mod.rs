@@ -370,7 +370,7 @@ impl Connection {
     }
 
     /// What became of the segments that were delivered since the last call: those that had to be sent again count as
-    /// lost. For [`ParityControl`](crate::fec::ParityControl).
+    /// lost, but not where that was in vain. For [`ParityControl`](crate::fec::ParityControl).
     pub fn take_loss_report(&mut self) -> LossReport {
         let report = self.loss.meter.report();
         let news = report.since(&self.reported_loss);

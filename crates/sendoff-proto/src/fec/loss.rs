@@ -38,30 +38,45 @@ impl LossReport {
 }
 
 /// Counts what becomes of datagrams.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct LossMeter {
     report: LossReport,
-    in_run: bool,
+    /// Lost in a row, up to now.
+    run: u64,
+    /// What counts of a run at most.
+    most: u64,
+}
+
+impl Default for LossMeter {
+    fn default() -> Self {
+        Self::bounded(u64::MAX)
+    }
 }
 
 impl LossMeter {
+    /// Of more than `most` in a row, so many count; the rest is left out of the account. A sender that loses one
+    /// acknowledgement of a whole window sends all of that again: it is one accident, not a bad path.
+    pub fn bounded(most: u64) -> Self {
+        Self { report: LossReport::default(), run: 0, most }
+    }
+
     /// The next datagram, in the order in which they were sent.
     #[inline]
     pub fn record(&mut self, lost: bool) {
-        if lost {
-            self.report.lost += 1;
-            self.report.runs += u64::from(!self.in_run);
-        } else {
+        if !lost {
             self.report.delivered += 1;
+            self.run = 0;
+            return;
         }
-        self.in_run = lost;
+        self.report.runs += u64::from(self.run == 0);
+        self.report.lost += u64::from(self.run < self.most);
+        self.run += 1;
     }
 
     /// The next `count` datagrams, all alike.
     pub(super) fn record_many(&mut self, lost: bool, count: u64) {
-        if count > 0 {
+        for _ in 0..count {
             self.record(lost);
-            *if lost { &mut self.report.lost } else { &mut self.report.delivered } += count - 1;
         }
     }
 
@@ -88,6 +103,9 @@ mod tests {
         meter.record_many(false, 2);
         meter.record_many(true, 0);
         assert_eq!(meter.report().since(&report), LossReport { delivered: 2, lost: 4, runs: 0 });
+        let mut meter = LossMeter::bounded(3);
+        "xx.xxxxxxxx.x".chars().for_each(|fate| meter.record(fate == 'x'));
+        assert_eq!(meter.report(), LossReport { delivered: 2, lost: 6, runs: 3 });
         assert_eq!((LossReport::default().rate(), LossReport::default().mean_run()), (0.0, 0.0));
     }
 }

@@ -64,6 +64,16 @@ impl<A: App + Clone> Host<A> {
         None
     }
 
+    /// Segments of a lost datagram have been made good.
+    pub fn receive_recovered(&mut self, now: Instant, from: SocketAddr, segments: &[u8]) {
+        let of_these = |t: &&mut Talk<A>| {
+            !t.removed && t.remote == from && segments.starts_with(&t.connection.conv().value().to_le_bytes())
+        };
+        if let Some(talk) = self.talks.iter_mut().find(of_these) {
+            talk.connection.handle_recovered(now, segments);
+        }
+    }
+
     /// Lets the applications act, and hands what is to be sent to `send`.
     pub fn pump(
         &mut self,

@@ -1,6 +1,7 @@
 //! Two connections and a seeded link each way, in virtual time.
 #![allow(dead_code, reason = "each test file uses its part")]
 
+pub mod coder;
 pub mod host;
 pub mod net;
 pub mod stock;
@@ -35,6 +36,8 @@ pub struct Side {
     /// Whether datagrams to it vanish: its process is stopped.
     pub stopped: bool,
     pub sent: Vec<(Duration, usize)>,
+    /// Of all its datagrams; nothing by default.
+    pub coder: coder::Coder,
 }
 
 /// A client (0) and a server (1).
@@ -80,6 +83,7 @@ impl Pair {
             reads: true,
             stopped: false,
             sent: Vec::new(),
+            coder: coder::Coder::default(),
         };
         let extended = first.speaks_blocks() && second.speaks_blocks();
         let how = if extended { Opening::Waiting } else { Opening::Early };
@@ -152,11 +156,14 @@ impl Pair {
                 }
             }
             while side.connection.has_transmit() {
+                side.coder.follow(&mut side.connection);
                 let Some(batch) = side.connection.poll_batch(now, &mut self.buffer) else { break };
-                for datagram in batch.datagrams() {
-                    side.sent.push((self.now, datagram.len()));
-                    side.link.send(self.now, datagram.to_vec());
-                    self.datagrams += 1;
+                for segments in batch.datagrams() {
+                    side.coder.send(now, segments, &mut |datagram| {
+                        side.sent.push((self.now, datagram.len()));
+                        side.link.send(self.now, datagram);
+                        self.datagrams += 1;
+                    });
                 }
             }
         }
@@ -185,8 +192,15 @@ impl Pair {
         for from in 0..2 {
             while let Some(datagram) = self.sides[from].link.receive(at) {
                 let to = &mut self.sides[1 - from];
-                if !to.stopped {
-                    to.connection.handle_datagram(now, &datagram);
+                if to.stopped {
+                    continue;
+                }
+                let arrived = to.coder.receive(&datagram);
+                if let Some(segments) = arrived.segments {
+                    to.connection.handle_datagram(now, &segments);
+                }
+                for segments in arrived.recovered {
+                    to.connection.handle_recovered(now, &segments);
                 }
             }
         }

@@ -75,6 +75,15 @@ impl Shards {
         Some(lock(&self.encoders).entry(remote).or_insert_with(sender).clone())
     }
 
+    /// Changes the ratio of what goes to a remote address; false where nothing is coded, or the ratio isn't fixed.
+    pub(super) fn change(&self, remote: SocketAddr, kind: PeerKind, fec: Fec) -> bool {
+        let sender = self.sender(remote, kind).filter(|_| !self.auto);
+        if let Some(sender) = &sender {
+            lock(sender).encoder.change(fec);
+        }
+        sender.is_some()
+    }
+
     /// A new conversation begins there, or the last has ended: seqids start at 0 again.
     fn forget(&self, remote: SocketAddr) {
         if self.fec.is_none() {
@@ -128,6 +137,11 @@ impl EndpointShared {
 }
 
 impl EndpointShared {
+    /// Changes the ratio of what goes to a peer; false where nothing is coded, or the ratio isn't fixed.
+    pub(crate) fn change_fec(&self, peer: SocketAddr, kind: PeerKind, fec: Fec) -> bool {
+        self.shards.change(peer, kind, fec)
+    }
+
     /// Sends what goes beside a stream; lost where the socket has no room.
     pub(crate) fn send_out_of_band(
         &self,

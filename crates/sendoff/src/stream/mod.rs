@@ -12,7 +12,7 @@ pub(crate) use state::{ConnectionShared, ConnectionState};
 pub(crate) use wakers::Wakers;
 
 use crate::{
-    Config, ConfigError, ConnectionStats, Conv, Ending, Farewell, KcpEndpoint, PeerKind, Profile,
+    Config, ConfigError, ConnectionStats, Conv, Ending, Farewell, Fec, KcpEndpoint, PeerKind, Profile,
     endpoint::{KcpEndpoint as Endpoint, resolve},
 };
 use bytes::Bytes;
@@ -276,6 +276,19 @@ impl KcpStream {
     /// Changes the linger time from now on: see [`Config::linger`].
     pub fn set_linger(&self, linger: Duration) {
         self.connection().set_linger(linger);
+    }
+
+    /// Changes the ratio of data to parity shards that are sent, once the group in progress is complete.
+    ///
+    /// In between 516 datagrams go without parity, so that no peer takes shards of one ratio for those of the other:
+    /// where parity is to follow the losses, [`Config::fec_auto`] does it without that. Peers of kcp-go 5.6.8 and
+    /// later follow; an older one keeps its own ratio, and corrupts what it reads under another.
+    ///
+    /// # Errors
+    /// `Unsupported` where it was made without FEC (datagrams have no room for it) or with `fec_auto`; how the
+    /// connection ended.
+    pub fn set_fec(&self, fec: Fec) -> io::Result<()> {
+        self.connection().set_fec(fec)
     }
 
     /// Changes the windows from now on, in segments (1 to 32,768 each).

@@ -2,7 +2,7 @@
 
 use super::{out_of_band::OutOfBand, wakers::Wakers};
 use crate::{
-    ConfigError, ConnectionStats, Conv, Ending, Farewell, KcpEndpoint, Profile,
+    ConfigError, ConnectionStats, Conv, Ending, Farewell, Fec, KcpEndpoint, Profile,
     endpoint::{EndpointShared, Urgency, now},
 };
 use sendoff_proto::{Cause, Connection, PeerKind, fec::OUT_OF_BAND_OVERHEAD};
@@ -205,6 +205,18 @@ impl ConnectionShared {
             drop(state);
             self.mark_dirty();
         }
+    }
+
+    pub(crate) fn set_fec(&self, fec: Fec) -> io::Result<()> {
+        let state = self.lock();
+        if let Some(ending) = state.ending() {
+            return Err(ending.into());
+        }
+        if !self.endpoint.change_fec(self.peer, state.connection.peer_kind(), fec) {
+            let text = format!("fec {fec}: there must be FEC already, with a ratio of its own");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        Ok(())
     }
 
     pub(crate) fn max_out_of_band(&self) -> usize {

@@ -14,7 +14,7 @@ use crate::{
     signals::Interrupts,
 };
 use bytes::Bytes;
-use sendoff::{AnyStream, Ending, FrameError, KcpLink, Peer};
+use sendoff::{AnyStream, Ending, FrameError, KcpLink, Peer, StreamStats, TransportStats};
 use std::{io, time::Duration};
 use tokio::time::{Instant, sleep_until};
 
@@ -82,7 +82,7 @@ impl Connection {
                 }
             }
         };
-        let rtt = outgoing.stats().rtt;
+        let stats = outgoing.stats();
         if matches!(stop, Stop::Because(Why::Idle(_))) {
             // Nobody takes what is still to be sent: it isn't waited for.
             outgoing.leave();
@@ -95,7 +95,7 @@ impl Connection {
             Stop::Because(why) => Some(why),
             Stop::Ended | Stop::Interrupted => None,
         };
-        report.event(&self.ended(ending.clone(), rtt, why));
+        report.event(&self.ended(ending.clone(), &stats, why));
         Ok(ending)
     }
 
@@ -122,7 +122,7 @@ impl Connection {
             format.map(|format| Printer::new(None, self.peer.clone(), &plan.cut, Some(format), report));
         let pipes = Pipes { source: Source::Stdin, cut: plan.cut, printer };
         let over = netcat::run(pipes, &mut incoming, &mut outgoing, leave, report, interrupts).await;
-        let rtt = outgoing.stats().rtt;
+        let stats = outgoing.stats();
         drop((incoming, outgoing));
         if let Err(Failure::Here(error)) = over {
             return Err(error);
@@ -134,7 +134,7 @@ impl Connection {
             (None, Some(time)) if silent => Some(Why::Idle(time)),
             _ => None,
         };
-        report.event(&self.ended(ending.clone(), rtt, why));
+        report.event(&self.ended(ending.clone(), &stats, why));
         match over {
             Ok(_) if !is_in_order(&self.peer, &ending) => Err(failure(&self.peer.to_string(), &ending)),
             Ok(over) => Ok(over.into()),
@@ -152,9 +152,14 @@ impl Connection {
         Event::Opened { number: self.number, peer: self.peer.clone(), kcp: self.kcp }
     }
 
-    fn ended(&self, ending: Ending, rtt: Option<Duration>, why: Option<Why>) -> Event {
+    fn ended(&self, ending: Ending, stats: &StreamStats, why: Option<Why>) -> Event {
         let Self { number, peer, kcp, .. } = self;
-        Event::Ended(Ended { number: *number, peer: peer.clone(), kcp: *kcp, ending, rtt, why })
+        let recovered = match &stats.transport {
+            TransportStats::Kcp(stats) => stats.datagrams_recovered,
+            _ => 0,
+        };
+        let (number, peer, rtt) = (*number, peer.clone(), stats.rtt);
+        Event::Ended(Ended { number, peer, kcp: *kcp, ending, rtt, recovered, why })
     }
 }
 
