@@ -58,6 +58,10 @@ pub(crate) enum Acked {
     NotOurs,
 }
 
+fn is_later(sent_at: Instant, latest_answered: Option<Instant>) -> bool {
+    latest_answered.is_some_and(|latest| sent_at > latest)
+}
+
 impl LossDetector {
     pub(crate) fn new(first: SeqNumber) -> Self {
         Self {
@@ -127,6 +131,7 @@ impl LossDetector {
         let (sent_at, transmission) = (slot.sent_at, slot.transmission);
         if slot.state != SlotState::Marked {
             slot.state = SlotState::Marked;
+            slot.in_vain = !latest || is_later(sent_at, self.latest_answered);
             self.marked += 1;
             // A duplicate of an ACK tells nothing new: only the first counts.
             if latest {
@@ -150,7 +155,10 @@ impl LossDetector {
     pub(crate) fn on_una(&mut self, ring: &mut SendRing, una: SeqNumber) -> u64 {
         let (marked, meter, latest) = (&mut self.marked, &mut self.meter, self.latest_answered);
         let bytes = ring.release_below(una, |slot| {
-            let in_vain = latest.is_some_and(|latest| slot.sent_at > latest);
+            let in_vain = match slot.state {
+                SlotState::Marked => slot.in_vain,
+                _ => is_later(slot.sent_at, latest),
+            };
             meter.record(slot.transmissions > 1 && !in_vain);
             if slot.state == SlotState::Marked {
                 *marked -= 1;

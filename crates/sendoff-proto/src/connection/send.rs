@@ -51,6 +51,8 @@ pub(crate) struct Slot {
     pub(crate) unacked: SeqNumber,
     /// How often it was sent (`xmit`).
     pub(crate) transmissions: u32,
+    /// Acknowledged by a sending before the latest, as far as that can be told.
+    pub(crate) in_vain: bool,
     len: u32,
     pub(crate) fragment: u8,
     pub(crate) state: SlotState,
@@ -288,6 +290,7 @@ impl SendRing {
             timestamp: Timestamp(0),
             unacked: self.unacked,
             transmissions: 0,
+            in_vain: false,
             len: 0,
             fragment: 0,
             state: SlotState::Queued,

@@ -8,7 +8,7 @@ mod relay;
 
 pub use raw::{Heard, RawPeer};
 pub use record::Recorder;
-pub use relay::{Gate, Way, bad_relay};
+pub use relay::{Gate, Way, bad_relay, losing_relay};
 
 use sendoff::{Config, Ending, KcpListener, KcpStream, Wire};
 use sendoff_netem::Rng;

@@ -10,8 +10,13 @@ use std::{
 };
 use tokio::{net::UdpSocket, task::JoinHandle};
 
-/// One in ten is lost, one in twenty comes twice, one in twenty is overtaken by the next: each way.
+/// A relay for one client that loses 10 % each way, and has some come late or twice. Returns its address.
 pub async fn bad_relay(server: SocketAddr, seed: u64) -> SocketAddr {
+    losing_relay(server, seed, 0.1).await
+}
+
+/// The same with another share of losses, up to 0.9.
+pub async fn losing_relay(server: SocketAddr, seed: u64, loss: f64) -> SocketAddr {
     let front = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
     let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
     back.connect(server).await.unwrap();
@@ -21,14 +26,14 @@ pub async fn bad_relay(server: SocketAddr, seed: u64) -> SocketAddr {
         let (first, client) = front.recv_from(&mut buffer).await.unwrap();
         front.connect(client).await.unwrap();
         back.send(&buffer[..first]).await.unwrap();
-        let there = tokio::spawn(pass_on(front.clone(), back.clone(), seed));
-        pass_on(back, front, seed + 1).await;
+        let there = tokio::spawn(pass_on(front.clone(), back.clone(), seed, loss));
+        pass_on(back, front, seed + 1, loss).await;
         there.abort();
     });
     addr
 }
 
-async fn pass_on(from: Arc<UdpSocket>, to: Arc<UdpSocket>, seed: u64) {
+async fn pass_on(from: Arc<UdpSocket>, to: Arc<UdpSocket>, seed: u64, loss: f64) {
     let mut rng = Rng::new(seed);
     let mut buffer = vec![0; 65_536];
     let mut late = None;
@@ -36,10 +41,10 @@ async fn pass_on(from: Arc<UdpSocket>, to: Arc<UdpSocket>, seed: u64) {
     while let Ok(len) = from.recv(&mut buffer).await {
         let datagram = buffer[..len].to_vec();
         let fate = rng.unit();
-        if fate < 0.1 {
+        if fate < loss {
             continue;
         }
-        if fate < 0.15 && late.is_none() {
+        if fate < loss + 0.05 && late.is_none() {
             late = Some(datagram);
             continue;
         }
