@@ -35,6 +35,7 @@ mod endpoint;
 pub mod fuzz;
 mod profile;
 mod random;
+pub mod seal;
 mod seq;
 mod tap;
 pub mod wire;
@@ -47,5 +48,6 @@ pub use connection::{
 pub use endpoint::{Answer, DropReason, Endpoint, Lease, Route, RouteStats};
 pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use random::SeedSource;
+pub use seal::{Cipher, Crypt, CryptError, Key, OpenError, Opener, Sealer};
 pub use seq::{Conv, ParseConvError, SeqNumber, Timestamp};
 pub use tap::{Direction, Tap, TappedDatagram};
