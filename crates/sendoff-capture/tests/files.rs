@@ -133,7 +133,7 @@ fn pcap_of_both_orders_and_both_units_is_read() {
     for (magic, unit) in [(0xa1b2_c3d4_u32, 1_000), (0xa1b2_3c4d, 1)] {
         for big in [false, true] {
             let file = pcap(magic, big, 101);
-            let time = |n| Some(Duration::new(1_700_000_000, n * unit));
+            let time = |n: u32| Some(Duration::new(1_700_000_000, n * unit));
             let expected = [
                 (time(5), LinkType::RAW, 3, b"abc".to_vec()),
                 (time(999), LinkType::RAW, 1_000, b"defgh".to_vec()),

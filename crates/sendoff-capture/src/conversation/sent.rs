@@ -69,6 +69,11 @@ impl Sent {
         self.entries.len()
     }
 
+    /// What the other side has said that it expects next.
+    pub(crate) fn una(&self) -> Option<u32> {
+        self.confirmed.then_some(self.base)
+    }
+
     /// A PUSH passes by; at most `limit` numbers are watched.
     pub(crate) fn push(&mut self, now: Duration, sn: u32, ts: u32, limit: usize) -> Judged {
         let judged = |marks, transmission, after| Judged { marks, transmission, after };
