@@ -6,7 +6,7 @@ use crate::{
 };
 use std::{
     collections::{HashMap, hash_map::RandomState},
-    hash::{BuildHasher, Hash, Hasher},
+    hash::{Hash, Hasher},
     net::SocketAddr,
 };
 
@@ -139,16 +139,12 @@ impl Flows {
         let all = std::mem::take(self);
         all.flows.into_iter().flat_map(|(_, flow)| flow.conversations).collect()
     }
-
-    pub(crate) fn conversations(&self) -> impl Iterator<Item = &Conversation> {
-        self.flows.iter().flat_map(|(_, flow)| &flow.conversations)
-    }
 }
 
-/// For tests: a hasher isn't needed to tell flows apart.
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::hash::BuildHasher;
 
     fn key(port: usize) -> FlowKey {
         let address = SocketAddr::from(([127, 0, 0, 1], (port % 60_000) as u16 + 1));

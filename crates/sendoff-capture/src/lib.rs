@@ -7,6 +7,7 @@ pub mod file;
 mod flows;
 pub mod layers;
 pub mod stream;
+pub mod report;
 mod synthesize;
 
 pub use dissector::{

@@ -30,6 +30,7 @@ mod config;
 mod congestion;
 mod connection;
 mod endpoint;
+pub mod fec;
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;

@@ -109,6 +109,6 @@ fn segment_error(f: &mut fmt::Formatter<'_>, error: SegmentError) -> fmt::Result
             write!(f, "cmd {command:#04x} is none of PUSH 0x51, ACK 0x52, WASK 0x53, WINS 0x54")
         }
         SegmentError::Truncated { .. } => f.write_str("too short for a segment header of 24"),
-        other => other.fmt(f),
+        other => write!(f, "{other}"),
     }
 }

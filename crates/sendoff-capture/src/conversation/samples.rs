@@ -67,6 +67,9 @@ impl Samples {
             sorted.sort_unstable();
             return sorted.get(rank as usize - 1).copied().unwrap_or_default();
         }
+        if rank == self.count {
+            return self.most;
+        }
         let mut seen = 0;
         for (n, count) in self.buckets.iter().enumerate() {
             seen += u64::from(*count);

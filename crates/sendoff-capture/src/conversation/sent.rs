@@ -240,7 +240,7 @@ mod tests {
     fn a_capture_that_begins_in_a_flight_takes_older_numbers_too() {
         let mut sent = Sent::default();
         push(&mut sent, 0, 10, 0);
-        assert_eq!(push(&mut sent, 1, 8, 1), Marks::NEW);
+        assert_eq!(push(&mut sent, 1, 8, 1), Marks::NEW | Marks::LATE);
         assert_eq!(push(&mut sent, 1, 9, 1), Marks::NEW | Marks::LATE);
         assert_eq!(push(&mut sent, 1, 10, 5), Marks::RETRANSMISSION);
     }

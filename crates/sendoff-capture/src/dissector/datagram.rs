@@ -248,6 +248,7 @@ impl Dissector {
     }
 
     fn count(&mut self, key: FlowKey, at: usize, way: Way, payload: &[u8]) {
+        let follow = self.options.follow;
         let Some(flow) = self.flows.get_mut(key) else { return };
         let conversation = &mut flow.conversations[at];
         let side = conversation.side_of(way.source);
@@ -261,8 +262,9 @@ impl Dissector {
                     self.followed_bytes.append(&mut consumer.kept);
                 }
             }
-            Detail::Udp if self.follow_side(number) == Some(side) => {
+            Detail::Udp if follow.and_then(|follow| follow.side_in(number)) == Some(side) => {
                 self.followed_bytes.extend_from_slice(payload);
+                self.followed.cut_off |= matches!(self.analysis.trouble, Some(Trouble::CutOff { .. }));
             }
             _ => {}
         }

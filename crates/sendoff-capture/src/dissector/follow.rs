@@ -15,6 +15,13 @@ pub struct Follow {
     pub conversation: Option<u64>,
 }
 
+impl Follow {
+    /// The side that is to be followed in a conversation.
+    pub(super) fn side_in(self, number: u64) -> Option<Side> {
+        (self.conversation.unwrap_or(1) == number).then_some(self.side)
+    }
+}
+
 /// How complete the bytes are, once the capture is over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FollowReport {
@@ -40,8 +47,7 @@ impl FollowReport {
 impl Dissector {
     /// The side that is to be followed in a conversation.
     pub(super) fn follow_side(&self, number: u64) -> Option<Side> {
-        let follow = self.options.follow?;
-        (follow.conversation.unwrap_or(1) == number).then_some(follow.side)
+        self.options.follow?.side_in(number)
     }
 
     /// Moves the bytes that have come in order since the last call behind those in `out`.

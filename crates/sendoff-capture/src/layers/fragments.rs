@@ -148,8 +148,10 @@ impl Fragments {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::layers::{Source, Span, ip::NOWHERE};
+    use crate::layers::{Source, Span};
     use proptest::prelude::*;
+
+    const NOWHERE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED);
 
     fn ip() -> Ip {
         Ip {

@@ -2,7 +2,7 @@
 
 use super::{Layer, LayerKind, Problem, Span, be16, be32};
 use etherparse::{Ipv4HeaderSlice, Ipv6HeaderSlice};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr};
 
 /// Extension headers in a row at most.
 const MAX_EXTENSIONS: usize = 16;
@@ -36,7 +36,7 @@ pub struct Fragment {
 }
 
 /// Whether a protocol number is that of an extension header.
-pub(crate) fn is_extension(protocol: u8) -> bool {
+fn is_extension(protocol: u8) -> bool {
     matches!(protocol, 0 | 43 | 44 | 51 | 60 | 135 | 139 | 140)
 }
 
@@ -138,6 +138,3 @@ impl Ip {
         self.source.is_ipv4()
     }
 }
-
-/// For tests and descriptions: both unspecified.
-pub(crate) const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);

@@ -14,11 +14,12 @@ pub use icmp::{Icmp, icmp_words};
 pub use ip::Ip;
 pub use link::{ETHERNET_PREAMBLE, MacAddress};
 pub use problem::Problem;
+pub(crate) use problem::ip_protocol_name;
 pub use transport::{Tcp, TcpFlags, Udp};
 
 pub(crate) use fragments::Fragments;
 pub(crate) use icmp::walk_icmp;
-pub(crate) use ip::{is_extension, walk_ip};
+pub(crate) use ip::walk_ip;
 pub(crate) use link::{Network, walk_link};
 pub(crate) use transport::{walk_tcp, walk_udp};
 

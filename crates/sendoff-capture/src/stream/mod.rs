@@ -91,11 +91,6 @@ impl Consumer {
         }
     }
 
-    /// Whether anybody wants the bytes.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.deframer.is_none() && self.guess.is_none() && !self.keep
-    }
-
     pub(crate) fn take(&mut self, piece: Piece<'_>) {
         match piece {
             Piece::Data(data) => self.data(data),

@@ -1,5 +1,7 @@
 //! The buffer that datagrams are written into: one batch of equal size, ready for one system call.
 
+use crate::fec::{Gap, Plan};
+
 /// Datagrams of a batch at most: what Linux takes in one GSO send (`UDP_MAX_SEGMENTS` before 6.9).
 pub(crate) const MAX_DATAGRAMS: usize = 64;
 
@@ -46,6 +48,10 @@ pub struct TransmitBuffer {
     max_datagrams: usize,
     front: usize,
     back: usize,
+    /// Where to leave room for parity shards.
+    plan: Option<Plan>,
+    /// A bit for each datagram that is such room.
+    gaps: u64,
 }
 
 impl Default for TransmitBuffer {
@@ -62,7 +68,8 @@ impl TransmitBuffer {
 
     /// The same, with so many bytes left free at the front and back of each datagram.
     pub fn with_room(front: usize, back: usize) -> Self {
-        Self { bytes: Vec::new(), datagram_size: 0, count: 0, max_datagrams: MAX_DATAGRAMS, front, back }
+        let (bytes, max_datagrams) = (Vec::new(), MAX_DATAGRAMS);
+        Self { bytes, datagram_size: 0, count: 0, max_datagrams, front, back, plan: None, gaps: 0 }
     }
 
     /// Takes at most `count` datagrams a batch (1 to 64): what the system can send in one call.
@@ -90,7 +97,7 @@ impl TransmitBuffer {
         self.datagram_size
     }
 
-    /// Number of datagrams.
+    /// Number of datagrams, without the room that was left for parity shards.
     pub fn len(&self) -> usize {
         self.count
     }
@@ -112,7 +119,41 @@ impl TransmitBuffer {
     /// Forgets the batch; the memory stays.
     pub fn clear(&mut self) {
         self.bytes.clear();
-        (self.datagram_size, self.count) = (0, 0);
+        (self.datagram_size, self.count, self.gaps) = (0, 0, 0);
+    }
+
+    /// Bytes left free at the front and back of each datagram.
+    pub(crate) fn room(&self) -> (usize, usize) {
+        (self.front, self.back)
+    }
+
+    /// Where to leave room for parity shards in the next batch.
+    pub(crate) fn set_plan(&mut self, plan: Option<Plan>) {
+        self.plan = plan;
+    }
+
+    /// A bit for each datagram of the batch that is room for a parity shard.
+    pub(crate) fn gaps(&self) -> u64 {
+        self.gaps
+    }
+
+    /// Leaves the room that the plan wants behind a datagram of full size; false if that ends the batch.
+    fn leave_gap(&mut self) -> bool {
+        let size = self.datagram_size;
+        let Some(plan) = &mut self.plan else { return true };
+        match plan.after_datagram(size - self.front - self.back) {
+            Gap::None => true,
+            Gap::Shards(shards) => {
+                let before = self.bytes.len() / size;
+                let fits = before + shards <= self.max_datagrams && (before + shards) * size <= MAX_BYTES;
+                if fits {
+                    self.gaps |= (u64::MAX >> (64 - shards)) << before;
+                    self.bytes.resize((before + shards) * size, 0);
+                }
+                fits
+            }
+            Gap::End => false,
+        }
     }
 
     /// Starts a datagram; `None` when the batch is full. Segments up to the given length may be appended.
@@ -120,7 +161,8 @@ impl TransmitBuffer {
     pub(crate) fn start(&mut self, mtu: usize) -> Option<OpenDatagram<'_>> {
         let size = if self.count == 0 { mtu + self.front + self.back } else { self.datagram_size };
         let start = self.bytes.len();
-        if self.count == self.max_datagrams || (self.count > 0 && start + size > MAX_BYTES) {
+        let datagrams = self.count + self.gaps.count_ones() as usize;
+        if datagrams == self.max_datagrams || (self.count > 0 && start + size > MAX_BYTES) {
             return None;
         }
         self.bytes.resize(start + self.front, 0);
@@ -197,6 +239,6 @@ impl OpenDatagram<'_> {
             buffer.datagram_size = size;
         }
         buffer.count += 1;
-        size == buffer.datagram_size
+        size == buffer.datagram_size && buffer.leave_gap()
     }
 }

@@ -28,6 +28,7 @@ mod transmit;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use buffer::MAX_DATAGRAMS;
 pub use buffer::{Batch, TransmitBuffer};
 pub use closing::Farewell;
 pub(crate) use lifecycle::Rest;

@@ -1,0 +1,289 @@
+//! The shards of one group, and the memory that they lie in.
+
+use super::{
+    Fec,
+    kernels::Kernel,
+    matrix::{Matrix, Target},
+    shard::{SIZE_FIELD, Shard, size},
+};
+use crate::wire::segments;
+use std::cmp::Reverse;
+
+/// Shards that are added up in one go.
+const AT_ONCE: usize = 32;
+
+/// Bytes of a buffer for a shard at least, so that shards of all usual sizes can use the same.
+const LEAST: usize = 2_048;
+
+/// Buffers for shards, used again and again.
+#[derive(Debug)]
+pub(super) struct Pool {
+    free: Vec<Vec<u8>>,
+    /// Bytes of all buffers, the lent ones included.
+    bytes: usize,
+    limit: usize,
+}
+
+impl Pool {
+    pub(super) fn new(limit: usize) -> Self {
+        Self { free: Vec::new(), bytes: 0, limit }
+    }
+
+    /// A copy; `None` if there is no room for it.
+    fn copy(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+        let mut buffer = self.free.pop().unwrap_or_default();
+        if buffer.capacity() < bytes.len() {
+            self.bytes -= buffer.capacity();
+            let capacity = bytes.len().max(LEAST);
+            if self.bytes + capacity > self.limit {
+                self.bytes -= self.free.drain(..).map(|buffer| buffer.capacity()).sum::<usize>();
+            }
+            if self.bytes + capacity > self.limit {
+                return None;
+            }
+            buffer = Vec::with_capacity(capacity);
+            self.bytes += buffer.capacity();
+        }
+        buffer.extend_from_slice(bytes);
+        Some(buffer)
+    }
+
+    fn take_back(&mut self, mut buffer: Vec<u8>) {
+        buffer.clear();
+        self.free.push(buffer);
+    }
+
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+}
+
+/// How far a group is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// It lacks shards.
+    #[default]
+    Collecting,
+    /// All data is there, received or recovered.
+    Done,
+    /// Its shards contradict each other.
+    Spoiled,
+}
+
+/// What came of a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Added {
+    /// It is kept.
+    Kept,
+    /// With it, so many shards are there as the group has data: it can be decoded.
+    Complete,
+    /// All data was there already.
+    Late,
+    Duplicate,
+    /// It can't be decoded with.
+    Refused,
+}
+
+/// The shards of a group that have come.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    /// Seqid of its first shard.
+    pub(super) start: u32,
+    pub(super) stage: Stage,
+    /// Whether it was begun with when part of it may have gone by already.
+    pub(super) partial: bool,
+    /// A bit for each place that has been seen.
+    seen: [u64; 4],
+    kept: Vec<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    place: u8,
+    coded: Vec<u8>,
+}
+
+/// Data that was made good: rows of one buffer.
+#[derive(Debug, Default)]
+pub(super) struct Recovered {
+    bytes: Vec<u8>,
+    stride: usize,
+    /// Bytes of segments in each row.
+    lens: Vec<usize>,
+    next: usize,
+}
+
+impl Recovered {
+    pub(super) fn clear(&mut self) {
+        self.lens.clear();
+        self.next = 0;
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lens.len()
+    }
+
+    /// The segments of the next one.
+    pub(super) fn next(&mut self) -> Option<&[u8]> {
+        let len = *self.lens.get(self.next)?;
+        self.next += 1;
+        Some(&self.bytes[(self.next - 1) * self.stride + SIZE_FIELD..][..len])
+    }
+}
+
+/// What decoding needs beside a group, kept to be used again.
+#[derive(Debug)]
+pub(super) struct Workshop {
+    kernel: Kernel,
+    matrix: Matrix,
+    known: Vec<u8>,
+    wanted: Vec<u8>,
+}
+
+impl Workshop {
+    pub(super) fn new() -> Self {
+        let matrix = Matrix::default();
+        Self { kernel: Kernel::best(), matrix, known: Vec::new(), wanted: Vec::new() }
+    }
+}
+
+impl Group {
+    /// A group of which part may have gone by already.
+    pub(super) fn joined(start: u32) -> Self {
+        Self { start, partial: true, ..Self::default() }
+    }
+
+    /// Makes it another, empty group.
+    pub(super) fn restart(&mut self, start: u32, pool: &mut Pool) {
+        self.release(pool);
+        (self.start, self.stage, self.partial, self.seen) = (start, Stage::Collecting, false, [0; 4]);
+    }
+
+    /// Gives the shards back.
+    pub(super) fn release(&mut self, pool: &mut Pool) {
+        self.kept.drain(..).for_each(|kept| pool.take_back(kept.coded));
+    }
+
+    pub(super) fn has(&self, place: usize) -> bool {
+        self.seen[place / 64] >> (place % 64) & 1 == 1
+    }
+
+    /// Parity shards that are kept.
+    pub(super) fn parity(&self, fec: Fec) -> usize {
+        self.kept.iter().filter(|kept| usize::from(kept.place) >= fec.data()).count()
+    }
+
+    /// Whether all data has come or was recovered.
+    pub(super) fn has_all_data(&self, fec: Fec) -> bool {
+        self.stage == Stage::Done || (0..fec.data()).all(|place| self.has(place))
+    }
+
+    /// Takes a shard that belongs here.
+    pub(super) fn add(&mut self, fec: Fec, place: usize, shard: Shard<'_>, pool: &mut Pool) -> Added {
+        if self.has(place) {
+            let same = |kept: &Kept| usize::from(kept.place) != place || kept.coded == shard.coded;
+            if !self.kept.iter().all(same) {
+                self.spoil(pool);
+            }
+            return Added::Duplicate;
+        }
+        self.seen[place / 64] |= 1 << (place % 64);
+        if self.stage == Stage::Done {
+            return Added::Late;
+        }
+        if self.stage == Stage::Spoiled || (place < fec.data() && !shard.is_sound()) {
+            return Added::Refused;
+        }
+        let Some(coded) = pool.copy(shard.coded) else { return Added::Refused };
+        self.kept.push(Kept { place: place as u8, coded });
+        if self.kept.len() == fec.data() { Added::Complete } else { Added::Kept }
+    }
+
+    fn spoil(&mut self, pool: &mut Pool) {
+        if self.stage == Stage::Collecting {
+            self.stage = Stage::Spoiled;
+            self.release(pool);
+        }
+    }
+
+    /// Makes good what is missing, of a group that is complete. False if what comes out is no segments.
+    pub(super) fn decode(
+        &mut self,
+        fec: Fec,
+        conv: Option<u32>,
+        shop: &mut Workshop,
+        out: &mut Recovered,
+    ) -> bool {
+        out.clear();
+        shop.wanted.clear();
+        shop.wanted.extend((0..fec.data()).filter(|&place| !self.has(place)).map(|place| place as u8));
+        self.stage = Stage::Done;
+        if shop.wanted.is_empty() {
+            return true;
+        }
+        // The longest first: those that reach to some place are then the first ones.
+        self.kept.sort_unstable_by_key(|kept| Reverse(kept.coded.len()));
+        let longest = self.kept[0].coded.len();
+        let is_parity = |kept: &Kept| usize::from(kept.place) >= fec.data();
+        if !self.kept.iter().all(|kept| !is_parity(kept) || kept.coded.len() == longest) {
+            self.stage = Stage::Spoiled;
+            return false;
+        }
+        shop.known.clear();
+        shop.known.extend(self.kept.iter().map(|kept| kept.place));
+        shop.matrix.interpolate(&shop.known, &shop.wanted);
+        self.multiply(shop, longest, out);
+        let sound = (0..shop.wanted.len()).all(|row| {
+            let coded = &out.bytes[row * longest..][..longest];
+            self.check(fec, conv, coded).map(|len| out.lens.push(len)).is_some()
+        });
+        if !sound {
+            out.clear();
+            self.stage = Stage::Spoiled;
+        }
+        sound
+    }
+
+    fn multiply(&self, shop: &Workshop, longest: usize, out: &mut Recovered) {
+        let rows = shop.wanted.len();
+        out.stride = longest;
+        if out.bytes.len() < rows * longest {
+            out.bytes.resize(rows * longest, 0);
+        }
+        let (mut start, mut count) = (0, self.kept.len());
+        while count > 0 {
+            let end = self.kept[count - 1].coded.len();
+            if start < end {
+                for (n, kept) in self.kept[..count].chunks(AT_ONCE).enumerate() {
+                    let mut inputs: [&[u8]; AT_ONCE] = [&[]; AT_ONCE];
+                    inputs.iter_mut().zip(kept).for_each(|(input, kept)| *input = &kept.coded);
+                    let (range, set) = (start..end, n == 0);
+                    let target = Target { out: &mut out.bytes, stride: longest, rows, range, set };
+                    shop.matrix.multiply(shop.kernel, n * AT_ONCE, &inputs[..kept.len()], target);
+                }
+                start = end;
+            }
+            count -= 1;
+        }
+    }
+
+    /// The length of the segments in a shard that was recovered, if they are some: of the conversation that the others
+    /// are of, or of the latest one; they fill the size exactly; and nothing but zeros follows.
+    fn check(&self, fec: Fec, conv: Option<u32>, coded: &[u8]) -> Option<usize> {
+        let size = usize::from(size(coded));
+        if !coded.get(size..)?.iter().all(|&byte| byte == 0) {
+            return None;
+        }
+        let content = coded.get(SIZE_FIELD..size).filter(|content| !content.is_empty())?;
+        let data = || self.kept.iter().filter(|kept| usize::from(kept.place) < fec.data());
+        for segment in segments(content) {
+            let found = segment.ok()?.conv();
+            let known = data().any(|kept| kept.coded[SIZE_FIELD..][..4] == found.to_le_bytes());
+            if !known && conv != Some(found) {
+                return None;
+            }
+        }
+        Some(content.len())
+    }
+}
