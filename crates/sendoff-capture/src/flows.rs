@@ -67,7 +67,12 @@ pub(crate) struct Flows {
 impl Flows {
     /// The flow, made if it is new; and what had to be forgotten for it.
     #[inline]
-    pub(crate) fn entry(&mut self, key: FlowKey, number: u64, forgotten: &mut Vec<Conversation>) -> &mut Flow {
+    pub(crate) fn entry(
+        &mut self,
+        key: FlowKey,
+        number: u64,
+        forgotten: &mut Vec<Conversation>,
+    ) -> &mut Flow {
         let place = match self.latest {
             Some((latest, place)) if latest == key => place,
             _ => self.find(key, forgotten),
@@ -85,12 +90,8 @@ impl Flows {
         if self.flows.len() == MAX_FLOWS {
             self.forget_half(forgotten);
         }
-        let flow = Flow {
-            seal: Seal::Unknown(0),
-            recovery: [None, None],
-            conversations: Vec::new(),
-            last: 0,
-        };
+        let flow =
+            Flow { seal: Seal::Unknown(0), recovery: [None, None], conversations: Vec::new(), last: 0 };
         self.flows.push((key, flow));
         self.places.insert(key, self.flows.len() - 1);
         self.flows.len() - 1

@@ -6,12 +6,13 @@ mod dissector;
 pub mod file;
 mod flows;
 pub mod layers;
-pub mod stream;
 pub mod report;
+pub mod stream;
 mod synthesize;
 
 pub use dissector::{
-    Analysis, CaptureTotals, Dissected, Dissector, Follow, FollowReport, Options, Participant, SegmentNote, Top,
+    Analysis, CaptureTotals, Dissected, Dissector, Follow, FollowReport, Options, Participant, SegmentNote,
+    Top,
 };
 pub use file::{LinkType, Packet, PacketReader, PcapngWriter, ReadError};
 pub use flows::{MAX_CONVERSATIONS_OF_FLOW, MAX_FLOWS};

@@ -189,7 +189,11 @@ fn sections_of_different_order_and_interfaces_of_different_clocks_follow_each_ot
     file.extend(interface(false, 228, 2, &[]));
     file.extend(block(false, 3, &[7, 0, 0, 0, b'h', b'i', 0, 0]));
     // An obsolete packet block: interface and drops in one word.
-    file.extend(block(false, 2, &[&[0; 4][..], &[0, 0, 0, 0, 0x40, 0x42, 0x0f, 0, 1, 0, 0, 0, 1, 0, 0, 0], b"o\0\0\0"].concat()));
+    file.extend(block(
+        false,
+        2,
+        &[&[0; 4][..], &[0, 0, 0, 0, 0x40, 0x42, 0x0f, 0, 1, 0, 0, 0, 1, 0, 0, 0], b"o\0\0\0"].concat(),
+    ));
     let (rows, end) = read(&file[..]);
     end.unwrap();
     assert_eq!(
@@ -248,7 +252,8 @@ fn what_lies_is_refused_with_its_place() {
     file[12] = 9;
     refused(&file, 0, 0, "version 9.0");
 
-    let front = [section(false), interface(false, 1, 0, &[]), enhanced(false, [0, 0, 0, 4, 4], b"good")].concat();
+    let front =
+        [section(false), interface(false, 1, 0, &[]), enhanced(false, [0, 0, 0, 4, 4], b"good")].concat();
     let with = |more: &[u8]| [&front[..], more].concat();
     let at = front.len();
     refused(&with(&enhanced(false, [1, 0, 0, 4, 4], b"good")), 1, at, "interface 1, but 1 are described");
@@ -259,13 +264,20 @@ fn what_lies_is_refused_with_its_place() {
     let end = lies.len();
     lies[end - 4] = 99;
     refused(&lies, 1, at, "length is 36 in front and 99 at its end");
-    for (len, words) in [(8_u32, "can't have 8"), (37, "can't have 37"), (u32::MAX - 3, "more than the 4194304")] {
+    for (len, words) in
+        [(8_u32, "can't have 8"), (37, "can't have 37"), (u32::MAX - 3, "more than the 4194304")]
+    {
         let mut lies = with(&enhanced(false, [0, 0, 0, 4, 4], b"good"));
         lies[at + 4..at + 8].copy_from_slice(&len.to_le_bytes());
         refused(&lies, 1, at, words);
     }
     // A block of 4 GiB that nobody needs is gone past, to the end of the file.
-    refused(&with(&[0x77, 0, 0, 0, 0xfc, 0xff, 0xff, 0xff, 1, 2, 3, 4]), 1, at, "a block has 4294967292 bytes, 12 are there");
+    refused(
+        &with(&[0x77, 0, 0, 0, 0xfc, 0xff, 0xff, 0xff, 1, 2, 3, 4]),
+        1,
+        at,
+        "a block has 4294967292 bytes, 12 are there",
+    );
     let mut giant = pcap(0xa1b2_c3d4, false, 1);
     giant[32..36].copy_from_slice(&u32::MAX.to_le_bytes());
     refused(&giant, 0, 24, "a packet claims 4294967295 bytes");

@@ -11,7 +11,10 @@ use sendoff_capture::{
     stream::Framing,
     udp_packet,
 };
-use sendoff_proto::{Cipher, SeqNumber, Timestamp, wire::{Command, Segment}};
+use sendoff_proto::{
+    Cipher, SeqNumber, Timestamp,
+    wire::{Command, Segment},
+};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
@@ -68,19 +71,97 @@ const ECHOES: [Row; 17] = [
     ("seed-p002", 53, "f579f760241a9d9a51499a1fb43ee262cde462e37de5e9c5d5041ac68b0c86d6", None, None),
     ("plain-echo", 53, "343c29bb9f8c6596c20a2671f2b7463d02a46bc39e572ba99a12c6d4b38e2be7", None, None),
     ("plain-stream", 80_000, "2cf74b39ddace083fe98169f8272208a5b761c9e96bcbec2ffe18d1d14b98c22", None, None),
-    ("plain-stream-loss10", 60_000, "eaf034e86aedafd77b788df07509d54388a5ed9831e7973ba8f2e84f444f51dc", None, None),
-    ("kcpgo72-plain-stream-loss10", 60_000, "84134881cc374822fe35dcc571005348c92a6f7875717cb8b35b99b9188fcba3", None, None),
-    ("fec-10-3", 60_000, "d7087a2906f577b2d4d07881bb132bb66663d001c88f9bafa608fe575a24b4f6", None, Some((10, 3))),
-    ("fec-10-3-loss15", 120_000, "e4fc51cdaffe23865777d5d25b2242dc6891a9ead95679bb37f4a915b23d5ed1", None, Some((10, 3))),
-    ("crypt-aes", 4_200, "2346d9040e6ca1d92d1ea6c32bfd85a20a371a8cc20b4cf6093418defcc742a0", Some(Cipher::Aes256), None),
-    ("crypt-aes-128", 4_200, "924d6a7aa1d7baf3343fdcba1138f885f650a7a8efa6ab1bc865005707ada67b", Some(Cipher::Aes128), None),
-    ("crypt-tea", 4_200, "aa115ca736b9ae083f51bbf38d30add5408d78acdb4a328f880f99637667dd8b", Some(Cipher::Tea), None),
-    ("crypt-xor", 4_200, "c56c3d58de50cdc5b2465c54eed9183d55094d97a5e07cc9a0144486b257388f", Some(Cipher::Xor), None),
-    ("crypt-none", 4_200, "7d8b640d1cf6e16484300d6f45ea3560dab3968413a2df58d6990bfd98cf8613", Some(Cipher::None), None),
-    ("crypt-salsa20", 4_200, "643f1cc89a5f24baacce16f22f243aff8f4f2bfd52243f14c3a63b9b14aa339c", Some(Cipher::Salsa20), None),
-    ("crypt-blowfish", 4_200, "eb789b040e93a996164a6fbdcd506bae664decafada25f2886f054d025d88272", Some(Cipher::Blowfish), None),
-    ("crypt-aes-128-gcm", 4_200, "ff8894f3965e03c54f8564ec3313acea61315a41afd41eb775876ec66b312727", Some(Cipher::Aes128Gcm), None),
-    ("aes-fec-10-3-loss10", 100_000, "9081a6387bf9ea1a8969d77f85e0bac34a2493becfd998a8065c4f7184c61cb9", Some(Cipher::Aes256), Some((10, 3))),
+    (
+        "plain-stream-loss10",
+        60_000,
+        "eaf034e86aedafd77b788df07509d54388a5ed9831e7973ba8f2e84f444f51dc",
+        None,
+        None,
+    ),
+    (
+        "kcpgo72-plain-stream-loss10",
+        60_000,
+        "84134881cc374822fe35dcc571005348c92a6f7875717cb8b35b99b9188fcba3",
+        None,
+        None,
+    ),
+    (
+        "fec-10-3",
+        60_000,
+        "d7087a2906f577b2d4d07881bb132bb66663d001c88f9bafa608fe575a24b4f6",
+        None,
+        Some((10, 3)),
+    ),
+    (
+        "fec-10-3-loss15",
+        120_000,
+        "e4fc51cdaffe23865777d5d25b2242dc6891a9ead95679bb37f4a915b23d5ed1",
+        None,
+        Some((10, 3)),
+    ),
+    (
+        "crypt-aes",
+        4_200,
+        "2346d9040e6ca1d92d1ea6c32bfd85a20a371a8cc20b4cf6093418defcc742a0",
+        Some(Cipher::Aes256),
+        None,
+    ),
+    (
+        "crypt-aes-128",
+        4_200,
+        "924d6a7aa1d7baf3343fdcba1138f885f650a7a8efa6ab1bc865005707ada67b",
+        Some(Cipher::Aes128),
+        None,
+    ),
+    (
+        "crypt-tea",
+        4_200,
+        "aa115ca736b9ae083f51bbf38d30add5408d78acdb4a328f880f99637667dd8b",
+        Some(Cipher::Tea),
+        None,
+    ),
+    (
+        "crypt-xor",
+        4_200,
+        "c56c3d58de50cdc5b2465c54eed9183d55094d97a5e07cc9a0144486b257388f",
+        Some(Cipher::Xor),
+        None,
+    ),
+    (
+        "crypt-none",
+        4_200,
+        "7d8b640d1cf6e16484300d6f45ea3560dab3968413a2df58d6990bfd98cf8613",
+        Some(Cipher::None),
+        None,
+    ),
+    (
+        "crypt-salsa20",
+        4_200,
+        "643f1cc89a5f24baacce16f22f243aff8f4f2bfd52243f14c3a63b9b14aa339c",
+        Some(Cipher::Salsa20),
+        None,
+    ),
+    (
+        "crypt-blowfish",
+        4_200,
+        "eb789b040e93a996164a6fbdcd506bae664decafada25f2886f054d025d88272",
+        Some(Cipher::Blowfish),
+        None,
+    ),
+    (
+        "crypt-aes-128-gcm",
+        4_200,
+        "ff8894f3965e03c54f8564ec3313acea61315a41afd41eb775876ec66b312727",
+        Some(Cipher::Aes128Gcm),
+        None,
+    ),
+    (
+        "aes-fec-10-3-loss10",
+        100_000,
+        "9081a6387bf9ea1a8969d77f85e0bac34a2493becfd998a8065c4f7184c61cb9",
+        Some(Cipher::Aes256),
+        Some((10, 3)),
+    ),
     (
         "kcpgo72-gcm-fec-10-3-loss10",
         100_000,
@@ -101,7 +182,11 @@ fn both_directions_of_every_echo_come_out_as_they_went_in() {
             assert_eq!(found.bytes.len(), len, "{name} {side}: {:?}", found.report);
             assert_eq!(hex(&found.bytes), sha256, "{name} {side}");
             assert_eq!(found.bytes, payload(name, len), "{name} {side}");
-            assert!(found.report.is_complete() && found.report.bytes == len as u64, "{name} {side}: {:?}", found.report);
+            assert!(
+                found.report.is_complete() && found.report.bytes == len as u64,
+                "{name} {side}: {:?}",
+                found.report
+            );
             let found_ratio = kcp.sides[side.index()].fec.as_ref().map(|fec| fec.ratio.unwrap());
             assert_eq!(found_ratio, ratio, "{name} {side}");
         }
@@ -207,7 +292,8 @@ fn bytes_that_the_capture_lacks_are_said() {
 
     let end = follow(&synthetic(&[push(0, b"a"), ack(3, 4)]), options(Side::Client, None));
     assert_eq!(end.report.gaps[0].to_string(), "3 segments are missing from the capture behind byte 1");
-    let whole = follow(&synthetic(&[push(1, b"b"), push(0, b"a"), push(1, b"b")]), options(Side::Client, None));
+    let whole =
+        follow(&synthetic(&[push(1, b"b"), push(0, b"a"), push(1, b"b")]), options(Side::Client, None));
     assert_eq!((&whole.bytes[..], whole.report.is_complete()), (&b"ab"[..], true));
     let nobody = follow(&synthetic(&[]), options(Side::Client, None));
     assert!(!nobody.report.found && !nobody.report.is_complete());

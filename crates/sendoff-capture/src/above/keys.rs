@@ -81,7 +81,11 @@ impl Keys {
     }
 
     /// Tries all on the datagram of a flow of which nothing is known.
-    pub(crate) fn find(&mut self, datagram: &[u8], out: &mut Vec<u8>) -> Option<(usize, std::ops::Range<usize>)> {
+    pub(crate) fn find(
+        &mut self,
+        datagram: &[u8],
+        out: &mut Vec<u8>,
+    ) -> Option<(usize, std::ops::Range<usize>)> {
         let first = std::iter::once(self.favourite);
         for index in first.chain((0..self.openers.len()).filter(|index| *index != self.favourite)) {
             if index >= self.openers.len() {

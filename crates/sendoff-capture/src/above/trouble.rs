@@ -84,7 +84,10 @@ impl fmt::Display for Trouble {
                 }
             }
             Self::NotOpened { cipher, len } => {
-                write!(f, "{len} bytes that {cipher} doesn't open with this secret, as it does the others here")
+                write!(
+                    f,
+                    "{len} bytes that {cipher} doesn't open with this secret, as it does the others here"
+                )
             }
             Self::Broken { at, error } => {
                 write!(f, "from byte {at} on no segment: ")?;

@@ -2,8 +2,8 @@
 
 use crate::{
     above::{Shard, Trouble},
-    conversation::{Role, SegmentNews, Side, TcpNote},
     conversation::Marks,
+    conversation::{Role, SegmentNews, Side, TcpNote},
     file::Packet,
     layers::{FragmentNews, Icmp, Ip, Layer, Problem, Source, Span, Tcp, Udp},
     stream::Frame,

@@ -230,7 +230,8 @@ impl Dissector {
             unreachable: 0,
             detail,
         };
-        let conversations = &mut self.flows.entry(key, self.analysis.number, &mut self.forgotten).conversations;
+        let conversations =
+            &mut self.flows.entry(key, self.analysis.number, &mut self.forgotten).conversations;
         if conversations.len() == MAX_CONVERSATIONS_OF_FLOW {
             self.forgotten.push(conversations.remove(0));
         }

@@ -22,8 +22,8 @@ use crate::{
     file::Packet,
     flows::{FlowKey, Flows},
     layers::{
-        FragmentNews, Fragments, Icmp, Ip, Network, Problem, Source, Span, walk_icmp, walk_ip,
-        walk_link, walk_tcp, walk_udp,
+        FragmentNews, Fragments, Icmp, Ip, Network, Problem, Source, Span, walk_icmp, walk_ip, walk_link,
+        walk_tcp, walk_udp,
     },
     stream::Framing,
 };
@@ -180,7 +180,8 @@ impl Dissector {
     fn icmp(&mut self, icmp: Icmp) {
         let Some(quoted) = icmp.quoted else { return };
         let (key, _) = FlowKey::new(quoted.source, quoted.destination, quoted.protocol == 6);
-        let Some(conversation) = self.flows.get_mut(key).and_then(|flow| flow.conversations.last_mut()) else {
+        let Some(conversation) = self.flows.get_mut(key).and_then(|flow| flow.conversations.last_mut())
+        else {
             return;
         };
         conversation.unreachable += u64::from(icmp.is_port_unreachable());

@@ -40,7 +40,12 @@ impl Icmp {
 }
 
 /// Goes over an ICMP message.
-pub(crate) fn walk_icmp(bytes: &[u8], span: Span, v6: bool, layers: &mut Vec<Layer>) -> Result<Icmp, Problem> {
+pub(crate) fn walk_icmp(
+    bytes: &[u8],
+    span: Span,
+    v6: bool,
+    layers: &mut Vec<Layer>,
+) -> Result<Icmp, Problem> {
     const HEADER: usize = 8;
     let layer = if v6 { LayerKind::Icmpv6 } else { LayerKind::Icmpv4 };
     let data = span.of(bytes);

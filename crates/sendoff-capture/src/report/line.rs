@@ -12,7 +12,10 @@ use sendoff_proto::{
     Cipher,
     wire::{Block, Command, SegmentView},
 };
-use std::{fmt::Write, net::{Ipv4Addr, SocketAddr}};
+use std::{
+    fmt::Write,
+    net::{Ipv4Addr, SocketAddr},
+};
 
 /// Segments of a datagram that are told in its line; the rest is counted.
 const TOLD_SEGMENTS: usize = 8;
@@ -122,10 +125,7 @@ impl Lines {
             out.push(' ');
             pen::quote(out, payload, self.signs);
         }
-        let marks = [
-            (note.retransmission, "retransmission"),
-            (note.ahead, "ahead of what is missing"),
-        ];
+        let marks = [(note.retransmission, "retransmission"), (note.ahead, "ahead of what is missing")];
         for (_, words) in marks.iter().filter(|(is, _)| *is) {
             _ = write!(out, " [{words}]");
         }

@@ -85,11 +85,12 @@ fn side_of_kcp(side: &KcpSide, out: &mut String) {
     out.push('\n');
     if side.pushes > 0 {
         let share = side.retransmitted_share() * 100.0;
-        _ = write!(out, "      sent again: {} of {} segments ({share:.1} %)", side.retransmissions, side.pushes);
-        for (count, words) in [
-            (side.fast, "judged fast"),
-            (side.needless, "needless"),
-        ] {
+        _ = write!(
+            out,
+            "      sent again: {} of {} segments ({share:.1} %)",
+            side.retransmissions, side.pushes
+        );
+        for (count, words) in [(side.fast, "judged fast"), (side.needless, "needless")] {
             if count > 0 {
                 _ = write!(out, ", {count} {words}");
             }

@@ -4,7 +4,10 @@ use super::{
     fields::{Field, FieldSink, LayerGroup, all_fields, source_words},
     pen,
 };
-use crate::{dissector::Dissected, layers::{Source, Span}};
+use crate::{
+    dissector::Dissected,
+    layers::{Source, Span},
+};
 use std::{
     fmt::{Arguments, Write},
     str::FromStr,
@@ -30,7 +33,9 @@ impl LayerChoice {
 
 /// No group of layers has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no layer: must be some of frame, link, arp, ip, icmp, udp, tcp, seal, fec, kcp, block, data")]
+#[error(
+    "{0:?} is no layer: must be some of frame, link, arp, ip, icmp, udp, tcp, seal, fec, kcp, block, data"
+)]
 pub struct UnknownLayer(String);
 
 impl FromStr for LayerChoice {

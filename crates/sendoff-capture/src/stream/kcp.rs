@@ -128,11 +128,10 @@ mod tests {
 
     #[test]
     fn what_is_missing_is_told_and_not_skipped_silently() {
-        assert_eq!(run(&[(0, b"a"), (3, b"d")]), [
-            Ok(b"a".to_vec()),
-            Err(Missing::Segments(2)),
-            Ok(b"d".to_vec())
-        ]);
+        assert_eq!(
+            run(&[(0, b"a"), (3, b"d")]),
+            [Ok(b"a".to_vec()), Err(Missing::Segments(2)), Ok(b"d".to_vec())]
+        );
         assert_eq!(run(&[(5, b"f")])[0], Err(Missing::Segments(5)));
         assert_eq!(run(&[(4_000_000, b"f")]), [Err(Missing::Beginning), Ok(b"f".to_vec())]);
     }

@@ -4,7 +4,7 @@ mod framing;
 mod kcp;
 mod tcp;
 
-pub use framing::{Frame, FrameError, Framing, MAX_FRAME};
+pub use framing::{Frame, FrameError, Framing, MAX_FRAME, UnknownFraming};
 
 pub(crate) use framing::{Deframer, Guess};
 pub(crate) use kcp::KcpReassembly;

@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn overlaps_and_repetitions_count_once() {
-        let (data, gaps) = run(Some(9), &[(13, b"defg"), (10, b"abc"), (11, b"bcdefghi"), (10, b"ab")], Some(19));
+        let (data, gaps) =
+            run(Some(9), &[(13, b"defg"), (10, b"abc"), (11, b"bcdefghi"), (10, b"ab")], Some(19));
         assert_eq!((&data[..], gaps), (&b"abcdefghi"[..], vec![]));
     }
 

@@ -3,6 +3,7 @@
 mod connect;
 mod conversation;
 mod demo;
+pub mod dissect;
 mod generate;
 mod lines;
 mod listen;
@@ -23,12 +24,14 @@ use std::future::Future;
 /// # Errors
 /// See [`exit::finish`](crate::exit::finish) for what becomes of them.
 pub fn run(args: Args, report: Report) -> anyhow::Result<Outcome> {
-    start_log(args.output.verbose);
+    let output = args.output;
+    start_log(output.verbose);
     match args.command {
         Command::Demo => block_on(|interrupts| demo::run(report, interrupts)),
         Command::Listen(listen) => block_on(|interrupts| listen::run(listen, report, interrupts)),
         Command::Connect(connect) => block_on(|interrupts| connect::run(connect, report, interrupts)),
         Command::Ping(ping) => block_on(|interrupts| ping::run(ping, report, interrupts)),
+        Command::Dissect(args) => dissect::run(args, output, &report),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }

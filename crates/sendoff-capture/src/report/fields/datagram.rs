@@ -180,8 +180,10 @@ fn data(dissected: &Dissected<'_>, span: Span, sink: &mut dyn FieldSink) {
         return;
     }
     for (n, row) in bytes.chunks(16).enumerate() {
-        let text: String =
-            row.iter().map(|byte| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { '.' }).collect();
+        let text: String = row
+            .iter()
+            .map(|byte| if (0x20..0x7f).contains(byte) { char::from(*byte) } else { '.' })
+            .collect();
         let span = span.from(n * 16).first(row.len());
         sink.field(Field { span, bytes: row, name: "", value: format_args!("{text}") });
     }

@@ -55,21 +55,6 @@ impl LayerGroup {
         (Self::Block, "block"),
         (Self::Data, "data"),
     ];
-
-    pub(crate) fn of(kind: LayerKind) -> LayerGroup {
-        match kind {
-            LayerKind::Ethernet
-            | LayerKind::Vlan
-            | LayerKind::LinuxSll
-            | LayerKind::LinuxSll2
-            | LayerKind::Loopback => Self::Link,
-            LayerKind::Arp => Self::Arp,
-            LayerKind::Ipv4 | LayerKind::Ipv6 | LayerKind::Ipv6Extension(_) => Self::Ip,
-            LayerKind::Udp => Self::Udp,
-            LayerKind::Tcp => Self::Tcp,
-            LayerKind::Icmpv4 | LayerKind::Icmpv6 => Self::Icmp,
-        }
-    }
 }
 
 /// A field of a layer.

@@ -98,7 +98,8 @@ pub(super) fn ipv4(t: &mut Teller<'_, '_>) {
     t.field(6, 2, "fragment offset", u32::from(header.fragments_offset().value()) * 8);
     t.field(8, 1, "time to live", header.ttl());
     t.field(9, 1, "protocol", Protocol(header.protocol().0));
-    let checksum = Checksum { stands: header.header_checksum(), rest: Some(Sum::default().add(bytes).rest()) };
+    let checksum =
+        Checksum { stands: header.header_checksum(), rest: Some(Sum::default().add(bytes).rest()) };
     t.field(10, 2, "checksum", checksum);
     t.field(12, 4, "source", header.source_addr());
     t.field(16, 4, "destination", header.destination_addr());
@@ -205,7 +206,12 @@ fn tcp_options(t: &mut Teller<'_, '_>, len: usize) {
                 t.field(at, span, "option", "selective acknowledgement permitted");
             }
             Ok(TcpOptionElement::SelectiveAcknowledgement(first, _)) => {
-                t.field(at, span, "option", format_args!("selective acknowledgement {} to {}", first.0, first.1));
+                t.field(
+                    at,
+                    span,
+                    "option",
+                    format_args!("selective acknowledgement {} to {}", first.0, first.1),
+                );
             }
             Ok(TcpOptionElement::Timestamp(value, echo)) => {
                 t.field(at, span, "option", format_args!("timestamp {value}, echo {echo}"));
