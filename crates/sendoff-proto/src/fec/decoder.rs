@@ -90,11 +90,6 @@ impl Decoder {
         }
     }
 
-    /// Takes the peer's ratio as known from the first shard on.
-    pub fn with_ratio(fec: Fec) -> Self {
-        Self { fec: Some(fec), ..Self::new() }
-    }
-
     /// The peer's ratio, once it is known.
     pub fn fec(&self) -> Option<Fec> {
         self.fec
