@@ -23,6 +23,7 @@ mkdir -p target/peers
     # Both are the same source; -trimpath and no VCS stamp, so that nothing but the version differs.
     go build -trimpath -buildvcs=false -o ../target/peers/kcp-go-5.6.72 .
     go build -trimpath -buildvcs=false -modfile=v561.mod -o ../target/peers/kcp-go-5.6.1 .
+    go build -trimpath -buildvcs=false -o ../target/peers/fecvectors ./fecvectors
 )
 cargo build --release --quiet -p ikcp-peer -p tokio-kcp-peer -p kcp-tokio-peer
 built=${CARGO_TARGET_DIR:-target}/release

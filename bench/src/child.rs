@@ -124,7 +124,7 @@ impl Drop for Measured {
 
 /// Runs `spawn` on one CPU: a process inherits the place of the thread that starts it, so it has it from its first
 /// instruction (Go's runtime counts CPUs then).
-fn on_cpu<T>(cpu: usize, spawn: impl FnOnce() -> T) -> Result<T> {
+pub fn on_cpu<T>(cpu: usize, spawn: impl FnOnce() -> T) -> Result<T> {
     let this = Pid::from_raw(0);
     let before = sched_getaffinity(this)?;
     let mut only = CpuSet::new();

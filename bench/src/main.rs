@@ -11,6 +11,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
 mod child;
+mod ciphers;
+mod fec;
 mod load;
 mod machine;
 mod meter;
@@ -41,6 +43,16 @@ struct Arguments {
 enum Task {
     /// Compare: starts servers and clients by itself, pinned to their CPUs
     Run(RunArguments),
+    /// Compare the ciphers with kcp-go's: needs the `go` command
+    Ciphers(ciphers::Arguments),
+    /// One measurement of one cipher; `ciphers` starts it
+    #[command(hide = true)]
+    Cipher(ciphers::Single),
+    /// Compare FEC with kcp-go's: needs the `go` command
+    Fec(fec::Arguments),
+    /// One measurement of FEC; `fec` starts it
+    #[command(hide = true)]
+    FecOnce(fec::Single),
     /// One side of a run; `run` starts it and talks to it over standard input and output
     #[command(hide = true)]
     Server {
@@ -135,6 +147,10 @@ fn labelled(text: &str) -> Result<(String, OsString), String> {
 fn main() -> Result<ExitCode> {
     match Arguments::parse().command {
         Task::Run(arguments) => compare(&arguments),
+        Task::Ciphers(arguments) => ciphers::compare(&arguments).map(|()| ExitCode::SUCCESS),
+        Task::Cipher(arguments) => ciphers::single(&arguments).map(|()| ExitCode::SUCCESS),
+        Task::Fec(arguments) => fec::compare(&arguments).map(|()| ExitCode::SUCCESS),
+        Task::FecOnce(arguments) => fec::single(&arguments).map(|()| ExitCode::SUCCESS),
         Task::Server { peer, scenario, settings } => {
             let meter = Meter::start();
             play(&settings, peers::server(peer, scenario, &settings, meter))

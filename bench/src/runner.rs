@@ -191,12 +191,26 @@ impl Spans {
 
 /// Builds kcp-go's program with the `go` command.
 pub fn build_kcp_go() -> Result<PathBuf> {
+    build(".", "kcp-go-peer")
+}
+
+/// Builds the program that measures kcp-go's ciphers.
+pub fn build_kcp_go_ciphers() -> Result<PathBuf> {
+    build("./ciphers", "kcp-go-ciphers")
+}
+
+/// Builds the program that measures kcp-go's FEC.
+pub fn build_kcp_go_fec() -> Result<PathBuf> {
+    build("./fec", "kcp-go-fec")
+}
+
+fn build(package: &str, name: &str) -> Result<PathBuf> {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let program = here.join("target").join("kcp-go-peer");
+    let program = here.join("target").join(name);
     let built = Command::new("go")
         .args(["build", "-o"])
         .arg(&program)
-        .arg(".")
+        .arg(package)
         .current_dir(here.join("peers/kcp-go"))
         .status()
         .context("go is not there")?;

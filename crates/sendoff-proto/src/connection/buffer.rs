@@ -52,6 +52,8 @@ pub struct TransmitBuffer {
     plan: Option<Plan>,
     /// A bit for each datagram that is such room.
     gaps: u64,
+    /// Whether the last datagram ends the batch.
+    closed: bool,
 }
 
 impl Default for TransmitBuffer {
@@ -69,7 +71,17 @@ impl TransmitBuffer {
     /// The same, with so many bytes left free at the front and back of each datagram.
     pub fn with_room(front: usize, back: usize) -> Self {
         let (bytes, max_datagrams) = (Vec::new(), MAX_DATAGRAMS);
-        Self { bytes, datagram_size: 0, count: 0, max_datagrams, front, back, plan: None, gaps: 0 }
+        Self {
+            bytes,
+            datagram_size: 0,
+            count: 0,
+            max_datagrams,
+            front,
+            back,
+            plan: None,
+            gaps: 0,
+            closed: false,
+        }
     }
 
     /// Takes at most `count` datagrams a batch (1 to 64): what the system can send in one call.
@@ -119,7 +131,21 @@ impl TransmitBuffer {
     /// Forgets the batch; the memory stays.
     pub fn clear(&mut self) {
         self.bytes.clear();
-        (self.datagram_size, self.count, self.gaps) = (0, 0, 0);
+        (self.datagram_size, self.count, self.gaps, self.closed) = (0, 0, 0, false);
+    }
+
+    /// Appends a datagram with these segments, for what doesn't come from a connection. False, and nothing is
+    /// done, if the batch can't take it: it is full, the datagram is longer than the others, or a shorter one was the
+    /// last.
+    pub fn push(&mut self, segments: &[u8]) -> bool {
+        let size = segments.len() + self.front + self.back;
+        if self.closed || (self.count > 0 && size > self.datagram_size) {
+            return false;
+        }
+        let Some(mut datagram) = self.start(segments.len()) else { return false };
+        datagram.append_unlimited(segments, &[]);
+        datagram.finish();
+        true
     }
 
     /// Bytes left free at the front and back of each datagram.
@@ -239,6 +265,7 @@ impl OpenDatagram<'_> {
             buffer.datagram_size = size;
         }
         buffer.count += 1;
-        size == buffer.datagram_size && buffer.leave_gap()
+        buffer.closed = size < buffer.datagram_size || !buffer.leave_gap();
+        !buffer.closed
     }
 }

@@ -20,6 +20,9 @@ const NEAR: u32 = 1_024;
 /// Shards in a row, near each other and far from the rest, after which the peer is taken to have gone there.
 const MOVED: u32 = 8;
 
+/// Shards that are kept while the ratio isn't known, to be decoded once it is.
+const EARLY: usize = 256;
+
 /// Groups without a single shard that are counted as lost at most, when a later one comes.
 const MAX_MISSED: u64 = 16;
 
@@ -45,13 +48,20 @@ pub enum Received<'a> {
 /// and WASK count; `wnd` and RTT samples are old.
 ///
 /// Nothing is decoded but under a ratio that has been found out: no other fits what was seen, and each place of
-/// its group has been seen twice. One shard that doesn't fit ends that, until a ratio is found again. What
-/// is recovered must be whole segments of the conversation that the other shards are of, and zeros behind.
+/// its group has been seen twice; what came before that is decoded then. One shard that doesn't fit ends that, until a ratio is found again. What
+/// is recovered must be whole segments of the conversation that the other shards are of, and zeros behind. That leaves one
+/// gap: a peer that goes over to another ratio from one shard to the next (kcp-go doesn't, and [`Encoder::change`
+/// ](super::Encoder::change) doesn't either), where just those shards are lost that don't fit the old one.
 /// A peer that begins anew from the same address (another conv) needs a new `Decoder`.
 #[derive(Debug)]
 pub struct Decoder {
     fec: Option<Fec>,
     finder: RatioFinder,
+    /// The latest shards while the ratio isn't known: whether data, seqid, coded bytes. None speaks against what the
+    /// finder still takes for possible.
+    early: VecDeque<(bool, u32, Vec<u8>)>,
+    /// Whether shards have been handed on that are no longer known of: then a group may be joined in its middle.
+    gone_by: bool,
     /// The newest seqid; and shards far from it: how many in a row, and the latest.
     newest: Option<u32>,
     far: (u32, u32),
@@ -78,6 +88,8 @@ impl Decoder {
         Self {
             fec: None,
             finder: RatioFinder::default(),
+            early: VecDeque::new(),
+            gone_by: false,
             newest: None,
             far: (0, 0),
             groups: VecDeque::new(),
@@ -149,12 +161,46 @@ impl Decoder {
             self.stats.refused += 1;
             return;
         }
-        let Some(fec) = self.ratio(shard.seqid, is_data) else {
+        match self.ratio(shard.seqid, is_data) {
+            Some(fec) => {
+                while let Some((is_data, seqid, coded)) = self.early.pop_front() {
+                    self.sort_in(fec, Shard { seqid, coded: &coded }, is_data);
+                    self.pool.take_back(coded);
+                }
+                self.sort_in(fec, shard, is_data);
+            }
+            None => self.keep_early(shard, is_data),
+        }
+    }
+
+    /// Keeps a shard until the ratio is known.
+    fn keep_early(&mut self, shard: Shard<'_>, is_data: bool) {
+        let drop = if self.finder.seen() <= 1 {
+            self.early.len()
+        } else {
+            (self.early.len() + 1).saturating_sub(EARLY)
+        };
+        self.gone_by |= drop > 0;
+        for (is_data, _, coded) in self.early.drain(..drop) {
+            self.stats.useless += u64::from(!is_data);
+            self.pool.take_back(coded);
+        }
+        match self.pool.copy(shard.coded) {
+            Some(coded) => self.early.push_back((is_data, shard.seqid, coded)),
+            None => self.stats.refused += 1,
+        }
+    }
+
+    /// Puts a shard into its group, and completes that.
+    fn sort_in(&mut self, fec: Fec, shard: Shard<'_>, is_data: bool) {
+        if self.fec != Some(fec) {
+            // A group before this one was no good: neither is the ratio.
             self.stats.useless += u64::from(!is_data);
             return;
-        };
+        }
         let (start, place) = fec.place(shard.seqid);
-        let Some(at) = (shard.seqid < fec.wrap()).then(|| self.group(fec, start)).flatten() else {
+        let known = (shard.seqid < fec.wrap()).then(|| self.group(fec, start, place)).flatten();
+        let Some(at) = known else {
             self.stats.refused += 1;
             return;
         };
@@ -209,15 +255,17 @@ impl Decoder {
     }
 
     fn forget_groups(&mut self) {
+        self.gone_by |= !self.groups.is_empty();
         self.groups.iter_mut().for_each(|group| group.release(&mut self.pool));
         self.groups.clear();
     }
 
     /// Where the group that begins with `start` stands, made if it is a new one; `None` if it is too old.
-    fn group(&mut self, fec: Fec, start: u32) -> Option<usize> {
+    fn group(&mut self, fec: Fec, start: u32, place: usize) -> Option<usize> {
         let (wrap, size) = (u64::from(fec.wrap()), fec.group() as u64);
         let Some(newest) = self.groups.back() else {
-            self.groups.push_back(Group::joined(start));
+            let group = if self.gone_by { Group::joined(start, place) } else { Group::first(start) };
+            self.groups.push_back(group);
             return Some(0);
         };
         let ahead = (u64::from(start) + wrap - u64::from(newest.start)) % wrap;
@@ -260,9 +308,9 @@ impl Decoder {
 
     /// As many shards are there as the group has data.
     fn complete(&mut self, fec: Fec, at: usize) {
-        let group = &mut self.groups[at];
+        let (group, before) = (&mut self.groups[at], self.recovered.len());
         let sound = group.decode(fec, self.conv, &mut self.shop, &mut self.recovered);
-        let recovered = self.recovered.len() as u64;
+        let recovered = (self.recovered.len() - before) as u64;
         self.stats.recovered += recovered;
         if recovered == 0 {
             self.stats.useless += group.parity(fec) as u64;

@@ -272,6 +272,8 @@ impl Encoder {
             self.end_change();
             return;
         }
+        // Also where room was left by the plan: whose turn it is must go on.
+        let rows = self.rows();
         let behind = ((at + run) * layout.size).min(layout.end);
         let (shards, room) = bytes.split_at_mut(behind);
         let mut inputs: [&[u8]; MAX_DATAGRAMS] = [&[]; MAX_DATAGRAMS];
@@ -284,10 +286,10 @@ impl Encoder {
             self.fill_gap(inputs, room, layout, gap);
             return;
         }
-        self.sum(inputs);
+        self.sum(inputs, rows);
         self.filled += run;
         if self.filled == self.fec.data() {
-            let rows = if skipped { 0 } else { self.rows() };
+            let rows = if skipped { 0 } else { rows };
             self.pending = (rows > 0).then_some(Pending { row: 0, rows, seqid: self.next });
             self.end_group(rows);
         }
@@ -300,7 +302,8 @@ impl Encoder {
         let coded = layout.front - SIZE_FIELD;
         let (out, stride) = (&mut room[coded..], layout.size);
         let mut longest = self.sums.longest;
-        for row in 0..rows {
+        let begun = if longest > 0 { rows } else { 0 };
+        for row in 0..begun {
             let sum = &self.sums.bytes[row * self.sums.stride..][..longest];
             out[row * stride..][..longest].copy_from_slice(sum);
         }
@@ -315,8 +318,7 @@ impl Encoder {
     }
 
     /// Adds shards to the sums. All have the same length, but the last may be shorter.
-    fn sum(&mut self, inputs: &[&[u8]]) {
-        let rows = self.rows();
+    fn sum(&mut self, inputs: &[&[u8]], rows: usize) {
         let mut sums = std::mem::take(&mut self.sums);
         let (full, last) = inputs.split_at(inputs.len() - 1);
         for (column, inputs) in [(self.filled, full), (self.filled + full.len(), last)] {

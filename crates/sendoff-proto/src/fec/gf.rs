@@ -18,7 +18,7 @@ pub(crate) static NIBBLES: [[u8; 32]; 256] = nibble_table();
 pub(crate) static AFFINE: [u64; 256] = affine_table();
 
 /// The product.
-#[inline]
+#[cfg(test)]
 pub(crate) fn mul(a: u8, b: u8) -> u8 {
     match (a, b) {
         (0, _) | (_, 0) => 0,

@@ -7,7 +7,7 @@ use super::{
     shard::{SIZE_FIELD, Shard, size},
 };
 use crate::wire::segments;
-use std::cmp::Reverse;
+use std::{cmp::Reverse, ops::Range};
 
 /// Shards that are added up in one go.
 const AT_ONCE: usize = 32;
@@ -30,7 +30,7 @@ impl Pool {
     }
 
     /// A copy; `None` if there is no room for it.
-    fn copy(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
+    pub(super) fn copy(&mut self, bytes: &[u8]) -> Option<Vec<u8>> {
         let mut buffer = self.free.pop().unwrap_or_default();
         if buffer.capacity() < bytes.len() {
             self.bytes -= buffer.capacity();
@@ -48,7 +48,7 @@ impl Pool {
         Some(buffer)
     }
 
-    fn take_back(&mut self, mut buffer: Vec<u8>) {
+    pub(super) fn take_back(&mut self, mut buffer: Vec<u8>) {
         buffer.clear();
         self.free.push(buffer);
     }
@@ -91,7 +91,7 @@ pub(super) struct Group {
     /// Seqid of its first shard.
     pub(super) start: u32,
     pub(super) stage: Stage,
-    /// Whether it was begun with when part of it may have gone by already.
+    /// Whether it was joined when part of it may have gone by already.
     pub(super) partial: bool,
     /// A bit for each place that has been seen.
     seen: [u64; 4],
@@ -104,31 +104,47 @@ struct Kept {
     coded: Vec<u8>,
 }
 
-/// Data that was made good: rows of one buffer.
+/// Data that was made good, in one buffer.
 #[derive(Debug, Default)]
 pub(super) struct Recovered {
     bytes: Vec<u8>,
-    stride: usize,
-    /// Bytes of segments in each row.
-    lens: Vec<usize>,
+    /// Bytes in use.
+    end: usize,
+    /// Where the segments lie.
+    segments: Vec<Range<usize>>,
     next: usize,
 }
 
 impl Recovered {
     pub(super) fn clear(&mut self) {
-        self.lens.clear();
-        self.next = 0;
+        self.segments.clear();
+        (self.end, self.next) = (0, 0);
     }
 
     pub(super) fn len(&self) -> usize {
-        self.lens.len()
+        self.segments.len()
     }
 
     /// The segments of the next one.
     pub(super) fn next(&mut self) -> Option<&[u8]> {
-        let len = *self.lens.get(self.next)?;
+        let segments = self.segments.get(self.next)?.clone();
         self.next += 1;
-        Some(&self.bytes[(self.next - 1) * self.stride + SIZE_FIELD..][..len])
+        Some(&self.bytes[segments])
+    }
+
+    /// Room behind what is there already.
+    fn room(&mut self, len: usize) -> &mut [u8] {
+        if self.bytes.len() < self.end + len {
+            self.bytes.resize(self.end + len, 0);
+        }
+        &mut self.bytes[self.end..][..len]
+    }
+
+    /// Takes over what was written there; the segments lie at these places in it.
+    fn keep(&mut self, len: usize, segments: impl Iterator<Item = Range<usize>>) {
+        let start = self.end;
+        self.segments.extend(segments.map(|range| start + range.start..start + range.end));
+        self.end += len;
     }
 }
 
@@ -139,19 +155,27 @@ pub(super) struct Workshop {
     matrix: Matrix,
     known: Vec<u8>,
     wanted: Vec<u8>,
+    lens: Vec<usize>,
 }
 
 impl Workshop {
     pub(super) fn new() -> Self {
         let matrix = Matrix::default();
-        Self { kernel: Kernel::best(), matrix, known: Vec::new(), wanted: Vec::new() }
+        Self { kernel: Kernel::best(), matrix, known: Vec::new(), wanted: Vec::new(), lens: Vec::new() }
     }
 }
 
 impl Group {
-    /// A group of which part may have gone by already.
-    pub(super) fn joined(start: u32) -> Self {
-        Self { start, partial: true, ..Self::default() }
+    /// The first group of all.
+    pub(super) fn first(start: u32) -> Self {
+        Self { start, ..Self::default() }
+    }
+
+    /// A group that is joined at some place: what comes before it was handed on, or was lost.
+    pub(super) fn joined(start: u32, place: usize) -> Self {
+        let mut group = Self { start, partial: true, ..Self::default() };
+        (0..place).for_each(|place| group.seen[place / 64] |= 1 << (place % 64));
+        group
     }
 
     /// Makes it another, empty group.
@@ -215,7 +239,6 @@ impl Group {
         shop: &mut Workshop,
         out: &mut Recovered,
     ) -> bool {
-        out.clear();
         shop.wanted.clear();
         shop.wanted.extend((0..fec.data()).filter(|&place| !self.has(place)).map(|place| place as u8));
         self.stage = Stage::Done;
@@ -233,24 +256,27 @@ impl Group {
         shop.known.clear();
         shop.known.extend(self.kept.iter().map(|kept| kept.place));
         shop.matrix.interpolate(&shop.known, &shop.wanted);
-        self.multiply(shop, longest, out);
-        let sound = (0..shop.wanted.len()).all(|row| {
-            let coded = &out.bytes[row * longest..][..longest];
-            self.check(fec, conv, coded).map(|len| out.lens.push(len)).is_some()
-        });
-        if !sound {
-            out.clear();
-            self.stage = Stage::Spoiled;
+        let rows = shop.wanted.len();
+        let room = out.room(rows * longest);
+        self.multiply(shop, longest, room);
+        shop.lens.clear();
+        for coded in room.chunks(longest) {
+            let Some(len) = self.check(fec, conv, coded) else {
+                self.stage = Stage::Spoiled;
+                return false;
+            };
+            shop.lens.push(len);
         }
-        sound
+        let segments = shop.lens.iter().enumerate().map(|(row, len)| {
+            let start = row * longest + SIZE_FIELD;
+            start..start + len
+        });
+        out.keep(rows * longest, segments);
+        true
     }
 
-    fn multiply(&self, shop: &Workshop, longest: usize, out: &mut Recovered) {
+    fn multiply(&self, shop: &Workshop, longest: usize, out: &mut [u8]) {
         let rows = shop.wanted.len();
-        out.stride = longest;
-        if out.bytes.len() < rows * longest {
-            out.bytes.resize(rows * longest, 0);
-        }
         let (mut start, mut count) = (0, self.kept.len());
         while count > 0 {
             let end = self.kept[count - 1].coded.len();
@@ -259,7 +285,7 @@ impl Group {
                     let mut inputs: [&[u8]; AT_ONCE] = [&[]; AT_ONCE];
                     inputs.iter_mut().zip(kept).for_each(|(input, kept)| *input = &kept.coded);
                     let (range, set) = (start..end, n == 0);
-                    let target = Target { out: &mut out.bytes, stride: longest, rows, range, set };
+                    let target = Target { out, stride: longest, rows, range, set };
                     shop.matrix.multiply(shop.kernel, n * AT_ONCE, &inputs[..kept.len()], target);
                 }
                 start = end;

@@ -108,6 +108,11 @@ impl RatioFinder {
         self.confirm(sample)
     }
 
+    /// Shards that what is known so far rests on: at least the latest one, if any.
+    pub(super) fn seen(&self) -> usize {
+        self.seen.len()
+    }
+
     fn restart(&mut self) {
         self.seen.clear();
         self.candidates.clear();

@@ -2,6 +2,7 @@
 //! corpus and over inputs drawn at random.
 
 mod datagram;
+mod fec;
 mod input;
 mod operations;
 
@@ -9,6 +10,7 @@ mod operations;
 mod tests;
 
 pub use datagram::datagram;
+pub use fec::fec;
 pub use operations::operations;
 
 use crate::{

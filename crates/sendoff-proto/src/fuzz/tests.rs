@@ -62,3 +62,13 @@ fn random_datagrams_break_nothing() {
 fn random_operations_deliver_every_byte_once() {
     run_random(0..500, operations);
 }
+
+#[test]
+fn shards_of_the_corpus_recover_nothing_that_was_not_sent() {
+    run_corpus("fec", fec);
+}
+
+#[test]
+fn random_shards_recover_nothing_that_was_not_sent() {
+    run_random(0..1_000, fec);
+}

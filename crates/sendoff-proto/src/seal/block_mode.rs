@@ -39,12 +39,17 @@ pub(super) fn seal(mode: &dyn BlockMode, nonces: &Nonces, contents: &mut [u8], d
     let mut drawn = nonces.draw(contents.len().div_ceil(datagram_size));
     for group in contents.chunks_mut(datagram_size.saturating_mul(GROUP)) {
         drawn.fill(group, datagram_size);
-        for datagram in group.chunks_mut(datagram_size) {
-            let (header, content) = datagram.split_at_mut(HEADER);
-            header[NONCE..].copy_from_slice(&crc32fast::hash(content).to_le_bytes());
-        }
-        mode.encrypt(group, datagram_size);
+        seal_group(mode, group, datagram_size);
     }
+}
+
+/// Seals datagrams that have their nonces.
+pub(super) fn seal_group(mode: &dyn BlockMode, group: &mut [u8], datagram_size: usize) {
+    for datagram in group.chunks_mut(datagram_size) {
+        let (header, content) = datagram.split_at_mut(HEADER);
+        header[NONCE..].copy_from_slice(&crc32fast::hash(content).to_le_bytes());
+    }
+    mode.encrypt(group, datagram_size);
 }
 
 pub(super) fn open<'a>(mode: &dyn BlockMode, datagram: &'a mut [u8]) -> Result<&'a mut [u8], OpenError> {

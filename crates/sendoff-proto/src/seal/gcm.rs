@@ -21,12 +21,16 @@ impl Gcm {
         }
         let mut drawn = nonces.draw(contents.len().div_ceil(datagram_size));
         for datagram in contents.chunks_mut(datagram_size) {
-            let nonce = drawn.next_96();
-            let (front, rest) = datagram.split_at_mut(NONCE);
-            front.copy_from_slice(&nonce);
-            let (data, tag) = rest.split_at_mut(rest.len() - TAG);
-            tag.copy_from_slice(&self.0.seal(&nonce, data));
+            self.seal_one(drawn.next_96(), datagram);
         }
+    }
+
+    /// Seals a datagram that is no shorter than nonce and tag.
+    pub(super) fn seal_one(&self, nonce: [u8; NONCE], datagram: &mut [u8]) {
+        let (front, rest) = datagram.split_at_mut(NONCE);
+        front.copy_from_slice(&nonce);
+        let (data, tag) = rest.split_at_mut(rest.len() - TAG);
+        tag.copy_from_slice(&self.0.seal(&nonce, data));
     }
 
     pub(super) fn open<'a>(&self, datagram: &'a mut [u8]) -> Result<&'a mut [u8], OpenError> {

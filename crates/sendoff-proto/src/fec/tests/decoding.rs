@@ -91,17 +91,17 @@ fn nothing_is_decoded_before_the_ratio_is_known() {
 fn losses_are_made_good_across_the_wrap_of_seqids() {
     for fec in [fec(10, 3), fec(1, 1), fec(3, 2)] {
         let mut sender = Sender::new(fec);
-        sender.encoder.start_at(fec.wrap() - 10 * fec.group() as u32);
+        // Near the wrap a ratio can't be found out.
+        sender.encoder.start_at(fec.wrap() - 600 / fec.group() as u32 * fec.group() as u32);
         let mut receiver = Receiver::knowing(&mut sender);
-        let (mut lost, mut wrapped) = (Vec::new(), false);
-        for _ in 0..20 {
+        let (mut lost, mut after) = (Vec::new(), 0);
+        while after < 10 {
             let segments = pushes(vec![80; fec.data()]);
             let sent = sender.send(&segments);
-            wrapped |= seqid(&sent[0]) == 0;
+            after += u32::from(seqid(&sent[0]) < 1_000);
             receiver.take_all(&sent[1..]);
             lost.push(segments[0].clone());
         }
-        assert!(wrapped);
         assert_eq!(receiver.recovered, lost, "{fec}");
         assert_eq!(receiver.decoder.stats().groups_lost, 0);
     }

@@ -28,8 +28,8 @@ fn parity_longer_than_the_batch_goes_in_one_of_its_own_before_the_next_group() {
     let mut sender = Sender::new(fec(3, 2));
     let sent = sender.send(&pushes([800, 100, 100, 100, 100, 100]));
     assert_eq!(check_parity(fec(3, 2), &sent), 2);
-    // 800 alone; two of 100; their parity of 802; three and their parity.
-    assert_eq!(sender.batches, [3, 2, 5]);
+    // A shorter one is the last of its batch; the third, alone; parity of 800; three of 100 and their parity.
+    assert_eq!(sender.batches, [2, 1, 2, 5]);
     assert!(sent.iter().zip(0..).all(|(datagram, n)| seqid(datagram) == n));
 }
 
@@ -152,11 +152,7 @@ fn a_change_that_is_asked_for_while_room_is_left_for_parity_waits_for_the_next_b
     let mut sender = Sender::new(fec(2, 1));
     let all = pushes(vec![100; 12]);
     sender.encoder.prepare(sender.now, &mut sender.buffer);
-    for segments in &all {
-        let mut datagram = sender.buffer.start(100).unwrap();
-        datagram.append(segments, &[]);
-        datagram.finish();
-    }
+    assert!(all.iter().all(|segments| sender.buffer.push(segments)));
     sender.encoder.change(fec(3, 1));
     sender.encoder.encode(sender.now, &mut sender.buffer);
     let mut sent = Vec::new();

@@ -63,14 +63,8 @@ impl Sender {
         while next < segments.len() {
             self.encoder.prepare(self.now, &mut self.buffer);
             self.buffer.clear();
-            let mtu = segments[next].len();
-            while next < segments.len() && segments[next].len() <= mtu {
-                let Some(mut datagram) = self.buffer.start(mtu) else { break };
-                datagram.append(&segments[next], &[]);
+            while next < segments.len() && self.buffer.push(&segments[next]) {
                 next += 1;
-                if !datagram.finish() {
-                    break;
-                }
             }
             self.encoder.encode(self.now, &mut self.buffer);
             self.leave(&mut sent);

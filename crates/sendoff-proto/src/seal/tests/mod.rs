@@ -1,8 +1,9 @@
 //! What holds of every cipher of the build.
 
 mod round_trip;
+mod vectors;
 
-use super::{Cipher, Crypt};
+use super::{Cipher, Crypt, CryptError};
 
 /// A cipher with a key that tells where its bytes are.
 fn crypt(cipher: Cipher) -> Crypt {

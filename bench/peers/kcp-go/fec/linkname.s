@@ -1,0 +1,1 @@
+// Empty: with an assembly file in the package, Go allows functions without a body (main.go).
