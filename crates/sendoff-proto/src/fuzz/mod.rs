@@ -5,6 +5,7 @@ mod datagram;
 mod fec;
 mod input;
 mod operations;
+mod seal;
 
 #[cfg(test)]
 mod tests;
@@ -12,6 +13,7 @@ mod tests;
 pub use datagram::datagram;
 pub use fec::fec;
 pub use operations::operations;
+pub use seal::seal;
 
 use crate::{
     Backoff, Config, Congestion, Connection, Conv, Mode, NoDelay, Profile, Wire,

@@ -72,3 +72,13 @@ fn shards_of_the_corpus_recover_nothing_that_was_not_sent() {
 fn random_shards_recover_nothing_that_was_not_sent() {
     run_random(0..1_000, fec);
 }
+
+#[test]
+fn datagrams_of_the_corpus_open_only_as_they_were_sealed() {
+    run_corpus("seal", seal);
+}
+
+#[test]
+fn random_datagrams_open_only_as_they_were_sealed() {
+    run_random(0..2_000, seal);
+}

@@ -6,12 +6,15 @@
 //!
 //! Either way only the cipher's encryption is needed, never its decryption.
 
-use super::block_mode::{BlockMode, NONCE};
+use super::block_mode::{BlockMode, GROUP, NONCE};
 use cipher::{
     Array, Block, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, KeyInit,
     ParBlocks, array::ArraySize, typenum::Unsigned,
 };
 use std::marker::PhantomData;
+
+/// Datagrams that are encrypted in step.
+const LANES: usize = GROUP;
 
 /// A block cipher with its key.
 pub(super) struct Cfb<C>(C);
@@ -47,17 +50,17 @@ impl<N: ArraySize> BlockSizeUser for Encrypt<'_, N> {
 impl<N: ArraySize> BlockCipherEncClosure for Encrypt<'_, N> {
     #[inline(always)]
     fn call<B: BlockCipherEncBackend<BlockSize = N>>(self, backend: &B) {
-        let lanes = B::ParBlocksSize::USIZE;
-        for group in self.datagrams.chunks_mut(self.datagram_size.saturating_mul(lanes)) {
-            let all = group.chunks(self.datagram_size).len();
-            let last = group.len() - (all - 1) * self.datagram_size;
-            let mut chains = Chains::<B>::new(group, self.datagram_size);
+        let size = self.datagram_size;
+        for group in self.datagrams.chunks_mut(size.saturating_mul(LANES)) {
+            let all = group.chunks(size).len();
+            let last = group.len() - (all - 1) * size;
+            let mut chains = Chains::<N>::new(group, size);
             // Together as far as the last one goes, then the others, if they are longer.
             let at = chains.advance(backend, all, NONCE, last);
-            if last < self.datagram_size {
+            if last < size {
                 chains.finish(backend, all - 1..all, at, last);
-                let at = chains.advance(backend, all - 1, at, self.datagram_size);
-                chains.finish(backend, 0..all - 1, at, self.datagram_size);
+                let at = chains.advance(backend, all - 1, at, size);
+                chains.finish(backend, 0..all - 1, at, size);
             } else {
                 chains.finish(backend, 0..all, at, last);
             }
@@ -66,52 +69,51 @@ impl<N: ArraySize> BlockCipherEncClosure for Encrypt<'_, N> {
 }
 
 /// One chain of blocks for each of several datagrams.
-struct Chains<'a, B: BlockCipherEncBackend> {
+struct Chains<'a, N: ArraySize> {
     group: &'a mut [u8],
     datagram_size: usize,
     /// The last ciphertext of each.
-    before: ParBlocks<B>,
+    before: [Array<u8, N>; LANES],
 }
 
-impl<'a, B: BlockCipherEncBackend> Chains<'a, B> {
+impl<'a, N: ArraySize> Chains<'a, N> {
     #[inline(always)]
     fn new(group: &'a mut [u8], datagram_size: usize) -> Self {
-        let mut before = ParBlocks::<B>::default();
+        let mut before: [Array<u8, N>; LANES] = Default::default();
         for (before, datagram) in before.iter_mut().zip(group.chunks(datagram_size)) {
-            before.copy_from_slice(&datagram[NONCE - B::BlockSize::USIZE..NONCE]);
+            before.copy_from_slice(&datagram[NONCE - N::USIZE..NONCE]);
         }
         Self { group, datagram_size, before }
     }
 
     /// Encrypts the full blocks from `at` to `end` of the first `count` datagrams. Returns where they end.
     #[inline(always)]
-    fn advance(&mut self, backend: &B, count: usize, mut at: usize, end: usize) -> usize {
-        let size = B::BlockSize::USIZE;
-        let mut before = self.before.clone();
-        while at + size <= end {
-            if count == 1 {
-                backend.encrypt_block_inplace(&mut before[0]);
-            } else {
-                backend.encrypt_par_blocks_inplace(&mut before);
-            }
+    fn advance<B>(&mut self, backend: &B, count: usize, mut at: usize, end: usize) -> usize
+    where
+        B: BlockCipherEncBackend<BlockSize = N>,
+    {
+        // A copy, so that the compiler may keep it in registers.
+        let mut chains = self.before.clone();
+        while at + N::USIZE <= end {
+            encrypt_each(backend, &mut chains, count);
             let mut from = at;
-            for before in before.iter_mut().take(count) {
-                let data = &mut self.group[from..from + size];
-                for (data, before) in data.iter_mut().zip(before.iter_mut()) {
-                    *before ^= *data;
-                    *data = *before;
-                }
+            for before in &mut chains[..count] {
+                let data = &mut self.group[from..from + N::USIZE];
+                *before = xor(data, before);
                 from += self.datagram_size;
             }
-            at += size;
+            at += N::USIZE;
         }
-        self.before = before;
+        self.before = chains;
         at
     }
 
     /// Encrypts what is left from `at` to `end`, less than a block.
     #[inline(always)]
-    fn finish(&mut self, backend: &B, which: std::ops::Range<usize>, at: usize, end: usize) {
+    fn finish<B>(&mut self, backend: &B, which: std::ops::Range<usize>, at: usize, end: usize)
+    where
+        B: BlockCipherEncBackend<BlockSize = N>,
+    {
         if at == end {
             return;
         }
@@ -122,6 +124,36 @@ impl<'a, B: BlockCipherEncBackend> Chains<'a, B> {
             let data = &mut self.group[start + at..start + end];
             data.iter_mut().zip(&key).for_each(|(data, key)| *data ^= key);
         }
+    }
+}
+
+/// XORs a whole block. By way of a copy, since the compiler doesn't know that data and key don't overlap.
+#[inline(always)]
+fn xor<N: ArraySize>(data: &mut [u8], key: &Array<u8, N>) -> Array<u8, N> {
+    let mut block = Array::<u8, N>::default();
+    block.copy_from_slice(data);
+    block.iter_mut().zip(key).for_each(|(byte, key)| *byte ^= key);
+    data.copy_from_slice(&block);
+    block
+}
+
+/// Encrypts the first `count` blocks, and maybe more of them.
+///
+/// A cipher that takes up to so many at a time gets them so. One that wants more (AES with AVX-512 takes 64) or only one gets them one
+/// after the other: they don't wait for each other, and the processor sees that.
+#[inline(always)]
+fn encrypt_each<N, B>(backend: &B, blocks: &mut [Array<u8, N>; LANES], count: usize)
+where
+    N: ArraySize,
+    B: BlockCipherEncBackend<BlockSize = N>,
+{
+    let at_a_time = B::ParBlocksSize::USIZE;
+    if count > 1 && at_a_time > 1 && LANES % at_a_time == 0 {
+        let (several, _) =
+            ParBlocks::<B>::slice_as_chunks_mut(&mut blocks[..count.next_multiple_of(at_a_time)]);
+        several.iter_mut().for_each(|several| backend.encrypt_par_blocks_inplace(several));
+    } else {
+        blocks[..count].iter_mut().for_each(|block| backend.encrypt_block_inplace(block));
     }
 }
 
@@ -152,7 +184,7 @@ impl<N: ArraySize> BlockCipherEncClosure for Decrypt<'_, N> {
             keys.clone_from_slice(before);
             backend.encrypt_par_blocks_inplace(&mut keys);
             for (data, key) in self.datagram[at..end].chunks_exact_mut(size).zip(&keys) {
-                data.iter_mut().zip(key).for_each(|(data, key)| *data ^= key);
+                xor(data, key);
             }
             end = at;
         }

@@ -65,7 +65,7 @@ pub use cipher::Cipher;
 pub use crypt::{Crypt, CryptError};
 pub use key::Key;
 
-#[cfg(test)]
+#[cfg(all(test, feature = "crypt"))]
 mod tests;
 
 use crypt::Engine;

@@ -5,14 +5,13 @@
 //! Source: Wheeler and Needham, "TEA, a tiny encryption algorithm" and "Tea extensions"; golang.org/x/crypto `tea`, `xtea`, both
 //! big-endian; kcp-go `NewTEABlockCrypt` (16 rounds, two to a cycle).
 
+use super::lanes::block_cipher;
 use cipher::{
-    Array, Block, BlockCipherEncBackend, BlockCipherEncClosure, BlockCipherEncrypt, BlockSizeUser, InOut,
-    Key, KeyInit, KeySizeUser, ParBlocks, ParBlocksSizeUser,
+    Array, Key, KeyInit,
     consts::{U8, U16},
 };
 use zeroize::Zeroizing;
 
-const LANES: usize = 8;
 const DELTA: u32 = 0x9e37_79b9;
 const TEA_CYCLES: u32 = 8;
 const XTEA_CYCLES: usize = 32;
@@ -49,93 +48,55 @@ impl KeyInit for Xtea {
     }
 }
 
-/// The two halves of a block, or of several.
-trait Rounds {
-    fn rounds<const N: usize>(&self, left: &mut [u32; N], right: &mut [u32; N]);
-}
-
-impl Rounds for Tea {
+impl Tea {
+    /// kcp-go has halved the rounds twice: 16, where Wheeler and Needham wanted 64.
     #[inline(always)]
-    fn rounds<const N: usize>(&self, left: &mut [u32; N], right: &mut [u32; N]) {
-        let key = &*self.0;
+    fn encrypt<const N: usize>(&self, blocks: &mut [Array<u8, U8>; N]) {
+        let (key, (mut left, mut right)) = (&*self.0, halves(blocks));
         let mix = |half: u32, sum: u32, low: u32, high: u32| {
             (half << 4).wrapping_add(low) ^ half.wrapping_add(sum) ^ (half >> 5).wrapping_add(high)
         };
         for cycle in 1..=TEA_CYCLES {
             let sum = DELTA.wrapping_mul(cycle);
-            for n in 0..N {
-                left[n] = left[n].wrapping_add(mix(right[n], sum, key[0], key[1]));
-                right[n] = right[n].wrapping_add(mix(left[n], sum, key[2], key[3]));
+            for (left, right) in left.iter_mut().zip(&mut right) {
+                *left = left.wrapping_add(mix(*right, sum, key[0], key[1]));
+                *right = right.wrapping_add(mix(*left, sum, key[2], key[3]));
             }
         }
+        store(blocks, left, right);
     }
 }
 
-impl Rounds for Xtea {
+impl Xtea {
     #[inline(always)]
-    fn rounds<const N: usize>(&self, left: &mut [u32; N], right: &mut [u32; N]) {
+    fn encrypt<const N: usize>(&self, blocks: &mut [Array<u8, U8>; N]) {
+        let (mut left, mut right) = halves(blocks);
         let mix = |half: u32, key: u32| (half << 4 ^ half >> 5).wrapping_add(half) ^ key;
         for [first, second] in self.0.iter() {
-            for n in 0..N {
-                left[n] = left[n].wrapping_add(mix(right[n], *first));
-                right[n] = right[n].wrapping_add(mix(left[n], *second));
+            for (left, right) in left.iter_mut().zip(&mut right) {
+                *left = left.wrapping_add(mix(*right, *first));
+                *right = right.wrapping_add(mix(*left, *second));
             }
         }
+        store(blocks, left, right);
     }
 }
 
-/// Encrypts `N` blocks.
 #[inline(always)]
-fn encrypt<const N: usize>(cipher: &impl Rounds, blocks: &mut [Array<u8, U8>; N]) {
+fn halves<const N: usize>(blocks: &[Array<u8, U8>; N]) -> ([u32; N], [u32; N]) {
     let half = |block: &Array<u8, U8>, at: usize| {
         u32::from_be_bytes([block[at], block[at + 1], block[at + 2], block[at + 3]])
     };
-    let mut left = std::array::from_fn(|n| half(&blocks[n], 0));
-    let mut right = std::array::from_fn(|n| half(&blocks[n], 4));
-    cipher.rounds::<N>(&mut left, &mut right);
+    (std::array::from_fn(|n| half(&blocks[n], 0)), std::array::from_fn(|n| half(&blocks[n], 4)))
+}
+
+#[inline(always)]
+fn store<const N: usize>(blocks: &mut [Array<u8, U8>; N], left: [u32; N], right: [u32; N]) {
     for (n, block) in blocks.iter_mut().enumerate() {
         block[..4].copy_from_slice(&left[n].to_be_bytes());
         block[4..].copy_from_slice(&right[n].to_be_bytes());
     }
 }
 
-macro_rules! block_cipher {
-    ($($name:ident)*) => {$(
-        impl KeySizeUser for $name {
-            type KeySize = U16;
-        }
-
-        impl BlockSizeUser for $name {
-            type BlockSize = U8;
-        }
-
-        impl ParBlocksSizeUser for $name {
-            type ParBlocksSize = U8;
-        }
-
-        impl BlockCipherEncrypt for $name {
-            #[inline]
-            fn encrypt_with_backend(&self, f: impl BlockCipherEncClosure<BlockSize = U8>) {
-                f.call(self);
-            }
-        }
-
-        impl BlockCipherEncBackend for $name {
-            #[inline]
-            fn encrypt_block(&self, mut block: InOut<'_, '_, Block<Self>>) {
-                let mut one = [*block.get_in()];
-                encrypt(self, &mut one);
-                *block.get_out() = one[0];
-            }
-
-            #[inline]
-            fn encrypt_par_blocks(&self, mut blocks: InOut<'_, '_, ParBlocks<Self>>) {
-                let mut several: [Block<Self>; LANES] = (*blocks.get_in()).into();
-                encrypt(self, &mut several);
-                *blocks.get_out() = several.into();
-            }
-        }
-    )*};
-}
-
-block_cipher!(Tea Xtea);
+block_cipher!(Tea: block U8, key U16, 8 lanes as U8);
+block_cipher!(Xtea: block U8, key U16, 8 lanes as U8);

@@ -1,6 +1,9 @@
 //! What holds of every cipher of the build.
 
+mod hostile;
+mod oracles;
 mod round_trip;
+mod secrecy;
 mod vectors;
 
 use super::{Cipher, Crypt, CryptError};
