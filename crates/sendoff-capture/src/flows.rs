@@ -1,9 +1,10 @@
 //! Flows of UDP and TCP: what is remembered of each pair of addresses, within bounds.
 
 use crate::{
-    above::{Recovery, Seal},
+    above::Seal,
     conversation::{Conversation, Detail},
 };
+use sendoff_proto::fec::Decoder;
 use std::{
     collections::{HashMap, hash_map::RandomState},
     hash::{Hash, Hasher},
@@ -16,6 +17,10 @@ pub const MAX_FLOWS: usize = 16_384;
 
 /// Conversations of one flow at a time at most; the oldest is told and forgotten.
 pub const MAX_CONVERSATIONS_OF_FLOW: usize = 16;
+
+/// Directions of flows whose shards are decoded at a time at most; a decoder holds 3 MiB at most, and usually a
+/// hundredth of that. Others aren't made good.
+pub const MAX_DECODERS: usize = 1_024;
 
 /// A pair of addresses, the same for both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +54,7 @@ impl FlowKey {
 pub(crate) struct Flow {
     pub(crate) seal: Seal,
     /// Forward error correction, for each direction.
-    pub(crate) recovery: [Option<Box<Recovery>>; 2],
+    pub(crate) decoders: [Option<Box<Decoder>>; 2],
     pub(crate) conversations: Vec<Conversation>,
     /// Number of its last packet.
     last: u64,
@@ -91,7 +96,7 @@ impl Flows {
             self.forget_half(forgotten);
         }
         let flow =
-            Flow { seal: Seal::Unknown(0), recovery: [None, None], conversations: Vec::new(), last: 0 };
+            Flow { seal: Seal::Unknown(0), decoders: [None, None], conversations: Vec::new(), last: 0 };
         self.flows.push((key, flow));
         self.places.insert(key, self.flows.len() - 1);
         self.flows.len() - 1
@@ -132,7 +137,7 @@ impl Flows {
 
     /// How many directions are decoded. Costs a walk.
     pub(crate) fn decoders(&self) -> usize {
-        self.flows.iter().flat_map(|(_, flow)| &flow.recovery).filter(|recovery| recovery.is_some()).count()
+        self.flows.iter().flat_map(|(_, flow)| &flow.decoders).filter(|decoder| decoder.is_some()).count()
     }
 
     /// All conversations; there are no flows any more.

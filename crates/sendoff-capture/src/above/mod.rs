@@ -1,7 +1,6 @@
 //! What lies above UDP: the seal, the shards of forward error correction, the segments.
 
 mod keys;
-mod recovery;
 mod shard;
 mod trouble;
 
@@ -10,7 +9,6 @@ pub use shard::{Shard, ShardKind};
 pub use trouble::Trouble;
 
 pub(crate) use keys::{Keys, Seal};
-pub(crate) use recovery::{MAX_DECODERS, Recovery};
 
 use sendoff_proto::wire::segments;
 

@@ -23,9 +23,8 @@ impl fmt::Display for Role {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Request => "request",
-            Self::RequestAck => "ack of the request",
             Self::Response => "response",
-            Self::ResponseAck => "ack of the response",
+            Self::RequestAck | Self::ResponseAck => "its ack",
         })
     }
 }

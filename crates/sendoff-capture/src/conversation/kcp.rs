@@ -5,7 +5,7 @@ use super::{
     exchange::{Deed, Exchange, Role},
     sent::{MAX_TRACKED, Sent},
 };
-use crate::stream::{Consumer, Framing, KcpReassembly};
+use crate::stream::{Consumer, FrameError, Framing, KcpReassembly};
 use sendoff_proto::{
     Cipher,
     wire::{Block, BlockKind, Body, Command, SegmentView},
@@ -163,6 +163,12 @@ impl KcpSide {
     /// Segments that the other side has, and the capture hasn't.
     pub fn missing(&self) -> u64 {
         self.sent.missing
+    }
+
+    /// Frames of the kind that was asked for: how many, and what is wrong with them.
+    pub fn framing(&self) -> Option<(Framing, u64, Option<FrameError>)> {
+        let consumer = &self.reassembly.as_ref()?.consumer;
+        consumer.frames_found().map(|(framing, frames)| (framing, frames, consumer.frame_error()))
     }
 
     /// New data per second, from its first to its last; `None` with less than two moments.

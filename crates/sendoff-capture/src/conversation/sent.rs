@@ -10,6 +10,9 @@ pub const MAX_TRACKED: usize = 32_768;
 /// A una that lies further off than that is no news, but a lie or another life of the conversation.
 const UNA_REACH: i32 = 65_536;
 
+/// Missing numbers that are remembered.
+const REMEMBERED: usize = 256;
+
 /// Entries that are looked at to judge a retransmission.
 const JUDGED: usize = 256;
 
@@ -56,6 +59,8 @@ pub(crate) struct Sent {
     confirmed: bool,
     /// Numbers that the other side has, and the capture hasn't.
     pub(crate) missing: u64,
+    /// The latest of these: they may come yet, overtaken by their una, or recovered.
+    passed_over: VecDeque<u32>,
 }
 
 impl Sent {
@@ -83,6 +88,11 @@ impl Sent {
         let mut place = i64::from(sn.wrapping_sub(self.base) as i32);
         let room = limit.saturating_sub(self.entries.len()) as i64;
         if place < 0 {
+            if let Some(at) = self.passed_over.iter().position(|number| *number == sn) {
+                self.passed_over.remove(at);
+                self.missing -= 1;
+                return judged(Marks::NEW | Marks::LATE, 1, Duration::ZERO);
+            }
             if self.confirmed || -place > room {
                 return judged(Marks::NEEDLESS, 0, Duration::ZERO);
             }
@@ -163,8 +173,15 @@ impl Sent {
         }
         self.confirmed = true;
         let known = self.entries.len().min(ahead as usize);
-        let unseen = self.entries.drain(..known).filter(|entry| entry.transmissions == 0).count();
-        self.missing += unseen as u64 + (ahead as usize - known) as u64;
+        let base = self.base;
+        let unseen = self.entries.drain(..known).enumerate().filter(|(_, entry)| entry.transmissions == 0);
+        let unseen = unseen.map(|(n, _)| n).chain(known..ahead as usize);
+        for n in unseen {
+            self.missing += 1;
+            self.passed_over.push_back(base.wrapping_add(n as u32));
+        }
+        let too_many = self.passed_over.len().saturating_sub(REMEMBERED);
+        self.passed_over.drain(..too_many);
         self.base = una;
         if self.entries.is_empty() && self.entries.capacity() > 1_024 {
             self.entries.shrink_to(64);
@@ -234,6 +251,9 @@ mod tests {
         sent.covered(3);
         assert_eq!(push(&mut sent, 9, 5, 0), Marks::NEW);
         assert_eq!(sent.missing, 3);
+        assert_eq!(push(&mut sent, 9, 4, 0), Marks::NEW | Marks::LATE, "overtaken by its una");
+        assert_eq!(push(&mut sent, 9, 4, 0), Marks::NEEDLESS);
+        assert_eq!(sent.missing, 2);
     }
 
     #[test]

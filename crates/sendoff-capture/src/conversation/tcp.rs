@@ -3,7 +3,7 @@
 use super::Side;
 use crate::{
     layers::{Tcp, TcpFlags},
-    stream::{Arrived, Consumer, Framing, Piece, TcpStream},
+    stream::{Arrived, Consumer, FrameError, Framing, Piece, TcpStream},
 };
 
 /// What one side has sent.
@@ -33,9 +33,14 @@ impl TcpSide {
         self.consumer.position()
     }
 
-    /// Which framing fits all of its bytes, and how many frames there are.
+    /// The framing that was asked for, or else one that fits all of its bytes; and how many frames there are.
     pub fn framing(&self) -> Option<(Framing, u64)> {
-        self.consumer.fits()
+        self.consumer.frames_found()
+    }
+
+    /// What is wrong with the frames that were asked for.
+    pub fn frame_error(&self) -> Option<FrameError> {
+        self.consumer.frame_error()
     }
 }
 

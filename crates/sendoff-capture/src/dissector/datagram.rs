@@ -2,12 +2,10 @@
 
 use super::{Analysis, Dissector, Participant, analysis::SegmentNote};
 use crate::{
-    above::{
-        Keys, MAX_DECODERS, MAX_TRIES, Recovery, Seal, Shard, ShardKind, Trouble, is_surely_kcp_or_shard,
-    },
+    above::{Keys, MAX_TRIES, Seal, Shard, ShardKind, Trouble, is_surely_kcp_or_shard},
     conversation::{Conversation, Detail, Fec, Kcp, SegmentNews, Side},
     file::Packet,
-    flows::{Flow, FlowKey, MAX_CONVERSATIONS_OF_FLOW},
+    flows::{Flow, FlowKey, MAX_CONVERSATIONS_OF_FLOW, MAX_DECODERS},
     layers::{Ip, Source, Span, Udp},
 };
 use sendoff_proto::{
@@ -115,16 +113,20 @@ impl Dissector {
             return None;
         }
         let flow = self.flows.get_mut(key)?;
-        let recovery = &mut flow.recovery[way.direction];
-        if recovery.is_none() && self.decoders < MAX_DECODERS {
+        let decoder = &mut flow.decoders[way.direction];
+        if decoder.is_none() && self.decoders < MAX_DECODERS {
             self.decoders += 1;
-            *recovery = Some(Box::new(Recovery::default()));
+            *decoder = Some(Box::default());
         }
         let mut ends = std::mem::take(&mut self.scratch.ends);
         recovered.clear();
         ends.clear();
-        if let Some(recovery) = recovery {
-            recovery.shard(datagram, recovered, &mut ends);
+        if let Some(decoder) = decoder {
+            decoder.handle_datagram(datagram);
+            while let Some(segments) = decoder.poll_recovered() {
+                recovered.extend_from_slice(segments);
+                ends.push(recovered.len());
+            }
         }
         let (mut at, mut start) = (None, 0);
         for end in &ends {
@@ -138,14 +140,14 @@ impl Dissector {
 
     fn count_shard(&mut self, key: FlowKey, at: usize, way: Way, shard: Shard) {
         let Some(flow) = self.flows.get_mut(key) else { return };
-        let ratio = flow.recovery[way.direction].as_ref().and_then(|recovery| recovery.ratio());
+        let ratio = flow.decoders[way.direction].as_ref().and_then(|decoder| decoder.fec());
         let conversation = &mut flow.conversations[at];
         let side = conversation.side_of(way.source);
         let Detail::Kcp(kcp) = &mut conversation.detail else { return };
         let recovered = self.analysis.segments.iter().filter(|note| note.span.source == Source::Recovered);
         let recovered = recovered.count() as u64;
         let fec = kcp.sides[side.index()].fec.get_or_insert_with(Fec::default);
-        fec.ratio = ratio.or(fec.ratio);
+        fec.ratio = ratio.map(|ratio| (ratio.data(), ratio.parity())).or(fec.ratio);
         match shard.kind {
             ShardKind::Data { .. } => fec.shard(shard.seqid, false),
             ShardKind::Parity => fec.shard(shard.seqid, true),
@@ -230,8 +232,12 @@ impl Dissector {
             unreachable: 0,
             detail,
         };
-        let conversations =
-            &mut self.flows.entry(key, self.analysis.number, &mut self.forgotten).conversations;
+        let flow = self.flows.entry(key, self.analysis.number, &mut self.forgotten);
+        if first.is_some() {
+            // A peer that begins anew begins anew with its shards.
+            flow.decoders = [None, None];
+        }
+        let conversations = &mut flow.conversations;
         if conversations.len() == MAX_CONVERSATIONS_OF_FLOW {
             self.forgotten.push(conversations.remove(0));
         }

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     above::{Shard, ShardKind},
-    conversation::{Began, Conversation, Detail, Ended, Kcp, KcpSide, Samples, Side, TcpConversation},
+    conversation::{Began, Conversation, Detail, Ended, Kcp, KcpSide, Role, Samples, Side, TcpConversation},
     dissector::{CaptureTotals, Dissected, SegmentNote, Top},
     layers::{Source, Span},
 };
@@ -146,7 +146,15 @@ pub fn packet_object(dissected: &Dissected<'_>, layers: Option<LayerChoice>, out
         json.text("side", participant.side);
     }
     if let Some(role) = analysis.role {
-        json.text("role", role);
+        json.text(
+            "role",
+            match role {
+                Role::Request => "request",
+                Role::RequestAck => "request ack",
+                Role::Response => "response",
+                Role::ResponseAck => "response ack",
+            },
+        );
     }
     top(dissected, &mut json);
     comments(dissected, &mut json);

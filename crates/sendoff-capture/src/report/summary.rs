@@ -4,6 +4,7 @@ use super::pen::{self, Signs};
 use crate::{
     conversation::{Began, Conversation, Detail, Ended, Fec, Fin, Kcp, KcpSide, Side, TcpConversation},
     dissector::CaptureTotals,
+    stream::{FrameError, Framing},
 };
 use sendoff_proto::code_name;
 use std::fmt::Write;
@@ -112,9 +113,21 @@ fn side_of_kcp(side: &KcpSide, out: &mut String) {
         out.push('\n');
     }
     round_trips(side, out);
+    if let Some((framing, frames, error)) = side.framing() {
+        frames_line(framing, frames, error, out);
+    }
     if let Some(fec) = &side.fec {
         forward_error_correction(fec, out);
     }
+}
+
+fn frames_line(framing: Framing, frames: u64, error: Option<FrameError>, out: &mut String) {
+    _ = write!(out, "      frames, {framing}: ");
+    pen::thousands(out, frames);
+    _ = match error {
+        Some(error) => writeln!(out, "; {error}"),
+        None => writeln!(out),
+    };
 }
 
 /// Bytes per second, in three digits or so.
@@ -221,7 +234,7 @@ fn summary_of_tcp(conversation: &Conversation, tcp: &TcpConversation, out: &mut 
         }
         out.push('\n');
         if let Some((framing, frames)) = of.framing() {
-            _ = writeln!(out, "      fits --frame {framing}: {frames} frames");
+            frames_line(framing, frames, of.frame_error(), out);
         }
     }
     let ended = match (tcp.reset, tcp.sides[0].fin, tcp.sides[1].fin) {

@@ -153,6 +153,15 @@ impl Deframer {
         Ok(())
     }
 
+    pub(crate) fn framing(&self) -> Framing {
+        self.framing
+    }
+
+    /// Whole frames so far.
+    pub(crate) fn frames(&self) -> u64 {
+        self.frames
+    }
+
     fn finish(&mut self) -> Frame {
         self.frames += 1;
         let frame = Frame { number: self.frames, len: self.there };

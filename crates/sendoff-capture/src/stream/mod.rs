@@ -135,8 +135,13 @@ impl Consumer {
     }
 
     /// Which framing fits, and how many frames there were.
-    pub(crate) fn fits(&self) -> Option<(Framing, u64)> {
+    fn fits(&self) -> Option<(Framing, u64)> {
         self.guess.as_ref().and_then(Guess::fits)
+    }
+
+    /// Frames of the kind that was asked for, or of the one that fits.
+    pub(crate) fn frames_found(&self) -> Option<(Framing, u64)> {
+        self.deframer.as_ref().map(|deframer| (deframer.framing(), deframer.frames())).or_else(|| self.fits())
     }
 
     /// What is wrong with the frames that were asked for.
