@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the peer programs into interop/target/peers. Installs libclang (Debian's package) where it
-# is missing and this is run as root; Go must be there.
+# Builds the peer programs into interop/target/peers. Installs libclang and tshark (Debian's packages) where
+# they are missing and this is run as root; Go must be there.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -15,6 +15,11 @@ has_libclang() {
 if ! has_libclang; then
     apt-get install -y --no-install-recommends libclang-dev ||
         { apt-get update && apt-get install -y --no-install-recommends libclang-dev; }
+fi
+
+if ! command -v tshark >/dev/null; then
+    install_tshark() { DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends tshark; }
+    install_tshark || { apt-get update && install_tshark; }
 fi
 
 mkdir -p target/peers

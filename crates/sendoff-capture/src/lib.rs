@@ -5,6 +5,9 @@ pub mod conversation;
 mod dissector;
 pub mod file;
 mod flows;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod layers;
 pub mod report;
 pub mod stream;
