@@ -5,7 +5,8 @@ use crate::{
     conversation::Side,
     layers::Span,
     report::{
-        LayerChoice, Lines, Signs, Verbose, closing, conversation_object, packet_object, summary, totals_object,
+        LayerChoice, Lines, Signs, Verbose, closing, conversation_object, packet_object, summary,
+        totals_object,
     },
     stream::Framing,
 };
@@ -65,7 +66,8 @@ mod tests {
 
     /// A capture of a few packets, all flipped about.
     fn any_small() -> impl Strategy<Value = Vec<u8>> {
-        let names = ["plain-echo.pcapng", "seed-udp-echo.pcapng", "seed-tcp-framed-le32.pcapng", "crypt-none.pcapng"];
+        let names =
+            ["plain-echo.pcapng", "seed-udp-echo.pcapng", "seed-tcp-framed-le32.pcapng", "crypt-none.pcapng"];
         let files: Vec<Vec<u8>> = names.map(read).into();
         let changes = proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..12);
         (proptest::sample::select(files), changes, any::<u8>()).prop_map(|(mut file, changes, choice)| {

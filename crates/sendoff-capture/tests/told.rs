@@ -6,9 +6,7 @@ mod common;
 use common::capture;
 use sendoff_capture::{
     Dissector, Options, PacketReader,
-    report::{
-        Lines, Signs, Verbose, closing, conversation_object, packet_object, summary, totals_object,
-    },
+    report::{Lines, Signs, Verbose, closing, conversation_object, packet_object, summary, totals_object},
     stream::Framing,
 };
 use std::{env, fs, path::Path};
@@ -25,7 +23,8 @@ fn tell(name: &str, how: How, framing: Option<Framing>) -> String {
     let mut options = Options { framing, ..Options::default() };
     options.keys.secret = name.starts_with("crypt").then(|| "it's a secrect".into());
     let mut reader = PacketReader::new(&file[..]).unwrap();
-    let (mut dissector, mut lines, mut out) = (Dissector::new(options), Lines::new(Signs::UNICODE), String::new());
+    let (mut dissector, mut lines, mut out) =
+        (Dissector::new(options), Lines::new(Signs::UNICODE), String::new());
     while let Some(packet) = reader.next_packet().unwrap() {
         let dissected = dissector.packet(&packet);
         match how {

@@ -25,9 +25,16 @@ fn a_capture_is_told_packet_by_packet_and_in_summary() {
     let text = output.text();
     assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     assert!(text.lines().next().unwrap().ends_with("(request)"), "{text}");
-    assert!(text.contains("no end was seen") && text.ends_with("4 packets, 370 bytes in 0.57 ms; 1 conversation\n"), "{text}");
+    assert!(
+        text.contains("no end was seen")
+            && text.ends_with("4 packets, 370 bytes in 0.57 ms; 1 conversation\n"),
+        "{text}"
+    );
     let fields = run(&["dissect", "--layers", "udp,kcp", &capture("seed-p002")], b"").text();
-    assert!(fields.contains("source port: 58628") && fields.contains("una: 1") && !fields.contains("IPv4"), "{fields}");
+    assert!(
+        fields.contains("source port: 58628") && fields.contains("una: 1") && !fields.contains("IPv4"),
+        "{fields}"
+    );
 }
 
 #[test]
@@ -47,15 +54,20 @@ fn what_a_side_sent_is_written_exactly() {
     let key = scratch("crypt.key", b"it's a secrect\n");
     let key = key.to_str().unwrap();
     let plain = run(&["dissect", "--follow", "server", &capture("seed-p002")], b"");
-    assert_eq!((plain.code, plain.text().as_str()), (0, "2026-11-20 20:59:07.84564567 +0000 UTC m=+0.000684753"));
+    assert_eq!(
+        (plain.code, plain.text().as_str()),
+        (0, "2026-11-20 20:59:07.84564567 +0000 UTC m=+0.000684753")
+    );
     for arguments in [&["--key-file", key][..], &["--key-file", key, "--crypt", "tea"]] {
         let all = [&["dissect", "--follow", "client"], arguments, &[&capture("crypt-tea")]].concat();
         let output = run(&all, b"");
         assert_eq!((output.code, output.stdout.len()), (0, 4_200), "{}", output.stderr);
     }
-    let framed = run(&["dissect", "--follow", "client", "--frame", "le32", &capture("seed-tcp-framed-le32")], b"");
+    let framed =
+        run(&["dissect", "--follow", "client", "--frame", "le32", &capture("seed-tcp-framed-le32")], b"");
     assert_eq!(framed.text(), "Hello, Hello. How are you?".repeat(20));
-    let wrong = run(&["dissect", "--follow", "client", "--frame", "be32", &capture("seed-tcp-framed-le32")], b"");
+    let wrong =
+        run(&["dissect", "--follow", "client", "--frame", "be32", &capture("seed-tcp-framed-le32")], b"");
     assert_eq!(wrong.code, 1);
     assert!(wrong.stderr.contains("frame 1 claims 436207616 bytes"), "{}", wrong.stderr);
 }
@@ -94,7 +106,11 @@ fn bytes_that_the_capture_lacks_are_an_error() {
     let path = scratch("lacking.pcapng", &file);
     let output = run(&["dissect", "--follow", "server", path.to_str().unwrap()], b"");
     assert_eq!((output.code, output.stdout.len()), (1, 0));
-    assert!(output.stderr.contains("1 segment is missing from the capture behind byte 0"), "{}", output.stderr);
+    assert!(
+        output.stderr.contains("1 segment is missing from the capture behind byte 0"),
+        "{}",
+        output.stderr
+    );
     let none = run(&["dissect", "--follow", "server", "--conversation", "7", &capture("seed-p002")], b"");
     assert!(none.code == 1 && none.stderr.contains("there is no conversation 7"), "{}", none.stderr);
 }
@@ -112,6 +128,10 @@ fn what_makes_no_sense_is_refused() {
     ] {
         let output = run(arguments, b"");
         assert_eq!(output.code, 2, "{arguments:?}: {}", output.stderr);
-        assert!(output.stderr.contains(words) && output.stdout.is_empty(), "{arguments:?}: {}", output.stderr);
+        assert!(
+            output.stderr.contains(words) && output.stdout.is_empty(),
+            "{arguments:?}: {}",
+            output.stderr
+        );
     }
 }
