@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the peer programs and the command into interop/target/peers. Installs libclang, netcat and socat (Debian's
+# Builds the peer programs and the command into interop/target/peers. Installs libclang, netcat, socat and tshark (Debian's
 # packages) where they are missing and this is run as root; Go must be there.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -16,7 +16,9 @@ missing=()
 has_libclang || missing+=(libclang-dev)
 command -v nc >/dev/null || missing+=(netcat-openbsd)
 command -v socat >/dev/null || missing+=(socat)
+command -v tshark >/dev/null || missing+=(tshark)
 if ((${#missing[@]})); then
+    export DEBIAN_FRONTEND=noninteractive
     apt-get install -y --no-install-recommends "${missing[@]}" ||
         { apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"; }
 fi

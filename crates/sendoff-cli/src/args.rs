@@ -1,6 +1,8 @@
 //! The command line.
 
-use crate::{messages::MessageArgs, report::ColorWhen, settings::SettingFlags};
+use crate::{
+    commands::dissect::DissectArgs, messages::MessageArgs, report::ColorWhen, settings::SettingFlags,
+};
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 use sendoff::settings::{parse_duration, parse_duration_above_zero};
@@ -93,6 +95,9 @@ pub enum Command {
     Ping(PingArgs),
     /// Measure on this machine
     Bench(BenchArgs),
+    /// Explain a capture, from the link to your bytes
+    #[command(after_help = DISSECT_HELP)]
+    Dissect(DissectArgs),
     /// Print a completion script for a shell
     #[command(hide = true)]
     Completions {
@@ -230,6 +235,12 @@ fn parse_quit_after(text: &str) -> Result<QuitAfter, String> {
 fn parse_repeat(text: &str) -> Result<u64, String> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| "must be 1 or more".into())
 }
+
+const DISSECT_HELP: &str = "\
+A line for each packet, then a summary for each conversation. -v prints every field of every layer.
+KCP is found by itself: bare, with forward error correction, and sealed, if the secret is given.
+Bytes that the capture lacks are said, with exit code 1; a broken file is told as far as it can be read.
+Exit: 0 all of it was read, 1 it could not be, or bytes are missing, 2 usage.";
 
 const PING_HELP: &str = "\
 Works with any KCP server, and tells which kind it is. An extended one keeps nothing of it, and answers at once.

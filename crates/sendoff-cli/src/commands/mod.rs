@@ -5,6 +5,7 @@ mod bench;
 mod connect;
 mod conversation;
 mod demo;
+pub mod dissect;
 mod generate;
 mod lines;
 mod listen;
@@ -29,7 +30,8 @@ use std::future::Future;
 /// # Errors
 /// See [`exit::finish`](crate::exit::finish) for what becomes of them.
 pub fn run(args: Args, report: Report) -> anyhow::Result<Outcome> {
-    start_log(args.output.verbose);
+    let output = args.output;
+    start_log(output.verbose);
     match args.command {
         Command::Demo => block_on(|interrupts| demo::run(report, interrupts)),
         Command::Listen(listen) => block_on(|interrupts| listen::run(listen, report, interrupts)),
@@ -38,6 +40,7 @@ pub fn run(args: Args, report: Report) -> anyhow::Result<Outcome> {
         Command::Bench(bench) => match bench.kind {
             BenchKind::Ciphers(args) => block_on(|interrupts| bench::ciphers::run(args, report, interrupts)),
         },
+        Command::Dissect(args) => dissect::run(args, output, &report),
         Command::Completions { shell } => generate::completions(shell),
         Command::Man => generate::man(),
     }

@@ -48,6 +48,11 @@ impl Report {
         self.json
     }
 
+    /// Whether events are unwanted.
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
     /// Colours for stdout.
     pub fn paint(&self) -> Paint {
         self.out_paint

@@ -1,0 +1,366 @@
+//! A datagram of UDP: taken out of its seal and its shard, and told segment by segment.
+
+use super::{Analysis, Dissector, Participant, analysis::SegmentNote};
+use crate::{
+    above::{Keys, MAX_TRIES, Seal, Shard, ShardKind, Trouble, is_surely_kcp_or_shard},
+    conversation::{Conversation, Detail, Fec, Kcp, SegmentNews, Side},
+    file::Packet,
+    flows::{Flow, FlowKey, MAX_CONVERSATIONS_OF_FLOW, MAX_DECODERS},
+    layers::{Ip, Source, Span, Udp},
+};
+use sendoff_proto::{
+    Cipher,
+    wire::{SegmentError, SegmentView, segments},
+};
+use std::net::SocketAddr;
+
+/// Room that is used again for each packet.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    news: Vec<SegmentNews>,
+    /// Where each recovered datagram ends.
+    ends: Vec<usize>,
+}
+
+/// From whom to whom, and which of a flow's two directions that is.
+#[derive(Clone, Copy)]
+struct Way {
+    source: SocketAddr,
+    destination: SocketAddr,
+    direction: usize,
+}
+
+impl Dissector {
+    pub(super) fn udp(&mut self, packet: &Packet<'_>, ip: Ip, udp: Udp) {
+        let source = SocketAddr::new(ip.source, udp.source_port);
+        let destination = SocketAddr::new(ip.destination, udp.destination_port);
+        let (key, direction) = FlowKey::new(source, destination, false);
+        let way = Way { source, destination, direction };
+        // The buffers go out for a moment: they are read while the rest is changed.
+        let mut buffers = std::mem::take(&mut self.buffers);
+        let raw = match udp.payload.source {
+            Source::Packet => packet.data,
+            _ => &buffers.reassembled[..],
+        };
+        let payload = udp.payload.of(raw);
+        let flow = self.flows.entry(key, packet.number, &mut self.forgotten);
+        let analysis = &mut self.analysis;
+        let content = if udp.missing > 0 {
+            let (there, wanted) = (payload.len(), payload.len() + udp.missing);
+            analysis.trouble = Some(Trouble::CutOff { there, wanted });
+            None
+        } else if payload.is_empty() {
+            analysis.trouble = Some(Trouble::Empty);
+            None
+        } else {
+            unseal(flow, &mut self.keys, payload, udp.payload, &mut buffers.opened, analysis)
+        };
+        let told = content.and_then(|content| {
+            let bytes = match content.source {
+                Source::Opened => &buffers.opened[..],
+                _ => raw,
+            };
+            self.content(key, way, bytes, content, &mut buffers.recovered)
+        });
+        let at = told.unwrap_or_else(|| self.unexplained(key, way));
+        self.count(key, at, way, payload);
+        self.buffers = buffers;
+    }
+
+    /// The content of a datagram, without its seal. Returns the place of its conversation in the flow.
+    fn content(
+        &mut self,
+        key: FlowKey,
+        way: Way,
+        bytes: &[u8],
+        content: Span,
+        recovered: &mut Vec<u8>,
+    ) -> Option<usize> {
+        let shard = Shard::parse(content.of(bytes));
+        let Some(shard) = shard else {
+            return self.segments(key, way, bytes, content, false);
+        };
+        self.analysis.shard = Some((shard, content));
+        let inner = content.from(shard.header_len());
+        let mut at = None;
+        match shard.kind {
+            ShardKind::Data { size } => {
+                if usize::from(size) != inner.len() + 2 {
+                    let wanted = inner.len() + 2;
+                    self.analysis.trouble = Some(Trouble::ShardSize { size, wanted });
+                }
+                at = self.segments(key, way, bytes, inner, false);
+            }
+            ShardKind::OutOfBand { conv, .. } => at = self.find_conversation(key, Some(conv)),
+            ShardKind::Parity => {}
+        }
+        let again = self.recover(key, way, shard, content.of(bytes), recovered);
+        let at = at.or(again).or_else(|| self.find_conversation(key, None))?;
+        self.count_shard(key, at, way, shard);
+        Some(at)
+    }
+
+    /// Hands a shard to the decoder of its direction, and tells what comes back.
+    fn recover(
+        &mut self,
+        key: FlowKey,
+        way: Way,
+        shard: Shard,
+        datagram: &[u8],
+        recovered: &mut Vec<u8>,
+    ) -> Option<usize> {
+        if matches!(shard.kind, ShardKind::OutOfBand { .. }) {
+            return None;
+        }
+        let flow = self.flows.get_mut(key)?;
+        let decoder = &mut flow.decoders[way.direction];
+        if decoder.is_none() && self.decoders < MAX_DECODERS {
+            self.decoders += 1;
+            *decoder = Some(Box::default());
+        }
+        let mut ends = std::mem::take(&mut self.scratch.ends);
+        recovered.clear();
+        ends.clear();
+        if let Some(decoder) = decoder {
+            decoder.handle_datagram(datagram);
+            while let Some(segments) = decoder.poll_recovered() {
+                recovered.extend_from_slice(segments);
+                ends.push(recovered.len());
+            }
+        }
+        let (mut at, mut start) = (None, 0);
+        for end in &ends {
+            let span = Span::new(Source::Recovered, start, *end);
+            at = self.segments(key, way, recovered, span, true);
+            start = *end;
+        }
+        self.scratch.ends = ends;
+        at
+    }
+
+    fn count_shard(&mut self, key: FlowKey, at: usize, way: Way, shard: Shard) {
+        let Some(flow) = self.flows.get_mut(key) else { return };
+        let ratio = flow.decoders[way.direction].as_ref().and_then(|decoder| decoder.fec());
+        let conversation = &mut flow.conversations[at];
+        let side = conversation.side_of(way.source);
+        let Detail::Kcp(kcp) = &mut conversation.detail else { return };
+        let recovered = self.analysis.segments.iter().filter(|note| note.span.source == Source::Recovered);
+        let recovered = recovered.count() as u64;
+        let fec = kcp.sides[side.index()].fec.get_or_insert_with(Fec::default);
+        fec.ratio = ratio.map(|ratio| (ratio.data(), ratio.parity())).or(fec.ratio);
+        match shard.kind {
+            ShardKind::Data { .. } => fec.shard(shard.seqid, false),
+            ShardKind::Parity => fec.shard(shard.seqid, true),
+            ShardKind::OutOfBand { .. } => fec.out_of_band += 1,
+        }
+        if recovered > 0 {
+            fec.recovered += self.scratch.ends.len() as u64;
+        }
+    }
+
+    /// Tells the segments in a piece of `bytes`. Returns the place of their conversation in the flow.
+    fn segments(
+        &mut self,
+        key: FlowKey,
+        way: Way,
+        bytes: &[u8],
+        span: Span,
+        recovered: bool,
+    ) -> Option<usize> {
+        let from = self.analysis.segments.len();
+        let inner = span.of(bytes);
+        let trouble = gather(inner, span, &mut self.analysis.segments);
+        let count = self.analysis.segments.len() - from;
+        if !recovered && self.analysis.trouble.is_none() {
+            self.analysis.trouble = trouble;
+        }
+        let first = SegmentView::parse(inner).ok().filter(|_| count > 0)?.0;
+        let at = match self.find_conversation(key, Some(first.conv())) {
+            Some(at) => at,
+            None => self.new_conversation(key, way, Some(&first)),
+        };
+        let now = self.analysis.after;
+        let conversation = &mut self.flows.get_mut(key)?.conversations[at];
+        let side = conversation.side_of(way.source);
+        let Detail::Kcp(kcp) = &mut conversation.detail else { return None };
+        let news = &mut self.scratch.news;
+        news.clear();
+        news.resize(count, SegmentNews::default());
+        let all = || segments(inner).take(count).filter_map(Result::ok);
+        let role = kcp.datagram(now, side, all, news, recovered, self.tracked);
+        for (note, news) in self.analysis.segments[from..].iter_mut().zip(news) {
+            note.news = *news;
+        }
+        if !recovered {
+            self.analysis.role = role;
+        }
+        Some(at)
+    }
+
+    /// The place of a conversation in its flow: that of this conv, or the latest.
+    fn find_conversation(&mut self, key: FlowKey, conv: Option<u32>) -> Option<usize> {
+        self.flows.get_mut(key)?.conversations.iter().rposition(|conversation| match &conversation.detail {
+            Detail::Kcp(kcp) => conv.is_none_or(|conv| kcp.conv == conv),
+            _ => false,
+        })
+    }
+
+    /// A conversation begins: of KCP with its first segment, or of nobody knows what.
+    fn new_conversation(&mut self, key: FlowKey, way: Way, first: Option<&SegmentView<'_>>) -> usize {
+        self.totals.conversations += 1;
+        let number = self.totals.conversations;
+        let cipher = self.analysis.opened.map(|(cipher, _)| cipher);
+        let followed = self.follow_side(number);
+        let detail = match first {
+            Some(first) => {
+                let mut kcp = Kcp::new(first, cipher);
+                for side in [Side::Client, Side::Server] {
+                    kcp.put_together(side, self.options.framing, followed == Some(side));
+                }
+                Detail::Kcp(Box::new(kcp))
+            }
+            None => Detail::Udp,
+        };
+        let now = self.analysis.after;
+        let conversation = Conversation {
+            number,
+            client: way.source,
+            server: way.destination,
+            first: now,
+            last: now,
+            totals: Default::default(),
+            unreachable: 0,
+            detail,
+        };
+        let flow = self.flows.entry(key, self.analysis.number, &mut self.forgotten);
+        if first.is_some() {
+            // A peer that begins anew begins anew with its shards.
+            flow.decoders = [None, None];
+        }
+        let conversations = &mut flow.conversations;
+        if conversations.len() == MAX_CONVERSATIONS_OF_FLOW {
+            self.forgotten.push(conversations.remove(0));
+        }
+        conversations.push(conversation);
+        conversations.len() - 1
+    }
+
+    /// A datagram that says nothing here belongs to the latest conversation of its flow.
+    fn unexplained(&mut self, key: FlowKey, way: Way) -> usize {
+        let flow = self.flows.entry(key, self.analysis.number, &mut self.forgotten);
+        match flow.conversations.len().checked_sub(1) {
+            Some(latest) => latest,
+            None => self.new_conversation(key, way, None),
+        }
+    }
+
+    fn count(&mut self, key: FlowKey, at: usize, way: Way, payload: &[u8]) {
+        let follow = self.options.follow;
+        let Some(flow) = self.flows.get_mut(key) else { return };
+        let conversation = &mut flow.conversations[at];
+        let side = conversation.side_of(way.source);
+        conversation.count(self.analysis.after, side, payload.len());
+        let number = conversation.number;
+        self.analysis.participant = Some(Participant { conversation: number, side });
+        match &mut conversation.detail {
+            Detail::Kcp(kcp) => {
+                if let Some(consumer) = kcp.consumer(side) {
+                    self.analysis.frames.append(&mut consumer.frames);
+                    self.followed_bytes.append(&mut consumer.kept);
+                }
+            }
+            Detail::Udp if follow.and_then(|follow| follow.side_in(number)) == Some(side) => {
+                self.followed_bytes.extend_from_slice(payload);
+                self.followed.cut_off |= matches!(self.analysis.trouble, Some(Trouble::CutOff { .. }));
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Takes a datagram out of its seal, if it has one. Returns where its content lies.
+fn unseal(
+    flow: &mut Flow,
+    keys: &mut Keys,
+    payload: &[u8],
+    span: Span,
+    opened: &mut Vec<u8>,
+    analysis: &mut Analysis,
+) -> Option<Span> {
+    let mut found = |cipher: Cipher, range: std::ops::Range<usize>| {
+        let span = Span::new(Source::Opened, range.start, range.end);
+        analysis.opened = Some((cipher, span));
+        Some(span)
+    };
+    let tries = match flow.seal {
+        Seal::Clear => return Some(span),
+        Seal::With(index) => {
+            let cipher = keys.cipher(index);
+            if let Some(range) = keys.open(index, payload, opened) {
+                return found(cipher, range);
+            }
+            if is_surely_kcp_or_shard(payload) {
+                return Some(span);
+            }
+            analysis.trouble = Some(Trouble::NotOpened { cipher, len: payload.len() });
+            return None;
+        }
+        Seal::Unknown(tries) => tries,
+    };
+    if is_surely_kcp_or_shard(payload) {
+        flow.seal = Seal::Clear;
+        return Some(span);
+    }
+    let mut tried = 0;
+    if tries < MAX_TRIES {
+        tried = keys.len();
+        if let Some((index, range)) = keys.find(payload, opened) {
+            flow.seal = Seal::With(index);
+            return found(keys.cipher(index), range);
+        }
+        flow.seal = Seal::Unknown(tries + 1);
+    }
+    let parity = Shard::parse(payload).is_some_and(|shard| shard.kind == ShardKind::Parity);
+    analysis.trouble = Some(match SegmentView::parse(payload) {
+        _ if parity => Trouble::LoneParity,
+        Err(error) => Trouble::NotKcp { len: payload.len(), error, tried, secret: keys.secret_given },
+        // The front is a segment, what follows is not: of a flow's first datagram more is wanted.
+        Ok((first, rest)) => {
+            let at = payload.len() - rest.len();
+            match SegmentView::parse(rest) {
+                Ok((other, _)) if other.conv() != first.conv() => {
+                    Trouble::OtherConversation { at, conv: other.conv() }
+                }
+                Ok(_) => Trouble::Broken { at, error: SegmentError::Truncated { len: rest.len() } },
+                Err(error) => Trouble::Broken { at, error },
+            }
+        }
+    });
+    None
+}
+
+/// Notes where the segments lie that lead a datagram, all of one conversation; and what is wrong behind them.
+fn gather(inner: &[u8], span: Span, notes: &mut Vec<SegmentNote>) -> Option<Trouble> {
+    let mut rest = inner;
+    let mut conv = None;
+    while !rest.is_empty() {
+        let at = inner.len() - rest.len();
+        match SegmentView::parse(rest) {
+            Ok((segment, _)) if conv.is_some_and(|conv| conv != segment.conv()) => {
+                return Some(Trouble::OtherConversation { at, conv: segment.conv() });
+            }
+            Ok((segment, behind)) => {
+                conv = Some(segment.conv());
+                let len = rest.len() - behind.len();
+                notes.push(SegmentNote { span: span.from(at).first(len), news: SegmentNews::default() });
+                rest = behind;
+            }
+            Err(error) if at == 0 => {
+                return Some(Trouble::NotKcp { len: inner.len(), error, tried: 0, secret: false });
+            }
+            Err(SegmentError::Truncated { len }) => return Some(Trouble::Trailing { len }),
+            Err(error) => return Some(Trouble::Broken { at, error }),
+        }
+    }
+    None
+}

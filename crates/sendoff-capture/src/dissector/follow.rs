@@ -1,0 +1,90 @@
+//! The bytes that one side's application sent.
+
+use super::Dissector;
+use crate::{
+    conversation::{Conversation, Detail, Side},
+    stream::{FrameError, Gap},
+};
+
+/// Whom to follow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Follow {
+    /// Whose bytes.
+    pub side: Side,
+    /// Number of the conversation; the first if there is none.
+    pub conversation: Option<u64>,
+}
+
+impl Follow {
+    /// The side that is to be followed in a conversation.
+    pub(super) fn side_in(self, number: u64) -> Option<Side> {
+        (self.conversation.unwrap_or(1) == number).then_some(self.side)
+    }
+}
+
+/// How complete the bytes are, once the capture is over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FollowReport {
+    /// Whether the conversation was there at all.
+    pub found: bool,
+    /// Bytes of the stream: with frames, their headers too.
+    pub bytes: u64,
+    /// What is missing.
+    pub gaps: Vec<Gap>,
+    /// What is wrong with the frames that were asked for.
+    pub frame_error: Option<FrameError>,
+    /// Datagrams of plain UDP that the capture has cut off.
+    pub cut_off: bool,
+}
+
+impl FollowReport {
+    /// Whether nothing is missing.
+    pub fn is_complete(&self) -> bool {
+        self.found && self.gaps.is_empty() && self.frame_error.is_none() && !self.cut_off
+    }
+}
+
+impl Dissector {
+    /// The side that is to be followed in a conversation.
+    pub(super) fn follow_side(&self, number: u64) -> Option<Side> {
+        self.options.follow?.side_in(number)
+    }
+
+    /// Moves the bytes that have come in order since the last call behind those in `out`.
+    pub fn take_followed(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.followed_bytes);
+    }
+
+    /// How complete they are; to be asked behind [`finish`](Self::finish).
+    pub fn follow_report(&self) -> &FollowReport {
+        &self.followed
+    }
+
+    /// A conversation is over: what waits for what is missing is handed on.
+    pub(super) fn over(&mut self, conversation: &mut Conversation) {
+        let followed = self.follow_side(conversation.number);
+        let consumer = match &mut conversation.detail {
+            Detail::Tcp(tcp) => {
+                tcp.finish();
+                followed.map(|side| &mut tcp.sides[side.index()].consumer)
+            }
+            Detail::Kcp(kcp) => {
+                kcp.finish();
+                followed.and_then(|side| kcp.consumer(side))
+            }
+            Detail::Udp => {
+                if let Some(side) = followed {
+                    self.followed.found = true;
+                    self.followed.bytes = conversation.totals[side.index()].bytes;
+                }
+                None
+            }
+        };
+        let Some(consumer) = consumer else { return };
+        self.followed_bytes.append(&mut consumer.kept);
+        self.followed.found = true;
+        self.followed.bytes = consumer.position();
+        self.followed.gaps = std::mem::take(&mut consumer.gaps);
+        self.followed.frame_error = consumer.frame_error();
+    }
+}

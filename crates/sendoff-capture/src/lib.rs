@@ -1,0 +1,22 @@
+//! Captures in and out, and every layer of them explained, from the link to the application's bytes.
+
+pub mod above;
+pub mod conversation;
+mod dissector;
+pub mod file;
+mod flows;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
+pub mod layers;
+pub mod report;
+pub mod stream;
+mod synthesize;
+
+pub use dissector::{
+    Analysis, CaptureTotals, Dissected, Dissector, Follow, FollowReport, Options, Participant, SegmentNote,
+    Top,
+};
+pub use file::{LinkType, Packet, PacketReader, PcapngWriter, ReadError};
+pub use flows::{MAX_CONVERSATIONS_OF_FLOW, MAX_DECODERS, MAX_FLOWS};
+pub use synthesize::{DatagramTooLarge, MAX_PAYLOAD, udp_packet};

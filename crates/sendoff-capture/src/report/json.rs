@@ -1,0 +1,487 @@
+//! The same for programs: an object for each packet, each conversation, and the whole.
+
+use super::{
+    fields::{Field, FieldSink, LayerGroup, all_fields},
+    verbose::LayerChoice,
+};
+use crate::{
+    above::{Shard, ShardKind},
+    conversation::{Began, Conversation, Detail, Ended, Kcp, KcpSide, Role, Samples, Side, TcpConversation},
+    dissector::{CaptureTotals, Dissected, SegmentNote, Top},
+    layers::{Source, Span},
+};
+use sendoff_proto::wire::{Block, SegmentView};
+use std::{
+    fmt::{Arguments, Display, Write},
+    net::SocketAddr,
+    time::Duration,
+};
+
+/// Writes members of one object or array, with the commas between them.
+struct Json<'a> {
+    out: &'a mut String,
+    first: bool,
+    close: char,
+}
+
+impl<'a> Json<'a> {
+    fn object(out: &'a mut String) -> Self {
+        out.push('{');
+        Self { out, first: true, close: '}' }
+    }
+
+    fn comma(&mut self) {
+        if !self.first {
+            self.out.push(',');
+        }
+        self.first = false;
+    }
+
+    fn key(&mut self, key: &str) {
+        self.comma();
+        string(self.out, key);
+        self.out.push(':');
+    }
+
+    fn text(&mut self, key: &str, value: impl Display) {
+        self.key(key);
+        let mut text = String::new();
+        _ = write!(text, "{value}");
+        string(self.out, &text);
+    }
+
+    /// A number or a truth value: what stands without quotation marks.
+    fn plain(&mut self, key: &str, value: impl Display) {
+        self.key(key);
+        _ = write!(self.out, "{value}");
+    }
+
+    fn milliseconds(&mut self, key: &str, value: Duration) {
+        self.key(key);
+        // To the microsecond.
+        let text = format!("{:.3}", value.as_nanos() as f64 / 1e6);
+        self.out.push_str(text.trim_end_matches('0').trim_end_matches('.'));
+    }
+
+    fn nested(&mut self, key: &str) -> Json<'_> {
+        self.key(key);
+        Json::object(self.out)
+    }
+
+    fn list(&mut self, key: &str) -> Json<'_> {
+        self.key(key);
+        self.out.push('[');
+        Json { out: self.out, first: true, close: ']' }
+    }
+
+    fn item(&mut self) -> Json<'_> {
+        self.comma();
+        Json::object(self.out)
+    }
+
+    fn text_item(&mut self, value: impl Display) {
+        self.comma();
+        string(self.out, &value.to_string());
+    }
+
+    fn end(self) {
+        self.out.push(self.close);
+    }
+}
+
+/// A string of JSON (RFC 8259, section 7).
+fn string(out: &mut String, text: &str) {
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => out.push_str("\\\""),
+            '\\' => out.push_str("\\\\"),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() => _ = write!(out, "\\u{:04x}", u32::from(c)),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut out = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        _ = write!(out, "{byte:02x}");
+    }
+    out
+}
+
+/// `text`, and `hex` as well where it isn't UTF-8.
+fn data(json: &mut Json<'_>, key: &str, bytes: &[u8]) {
+    let mut object = json.nested(key);
+    object.text("text", String::from_utf8_lossy(bytes));
+    if std::str::from_utf8(bytes).is_err() {
+        object.text("hex", hex(bytes));
+    }
+    object.end();
+}
+
+/// Appends the object of a packet, with a line feed; with `layers` also the fields of these.
+pub fn packet_object(dissected: &Dissected<'_>, layers: Option<LayerChoice>, out: &mut String) {
+    let (packet, analysis) = (dissected.packet, dissected.analysis);
+    let mut json = Json::object(out);
+    json.text("report", "packet");
+    json.plain("number", analysis.number);
+    json.milliseconds("after_ms", analysis.after);
+    if let Some(time) = packet.time {
+        json.text("time", format_args!("{}.{:09}", time.as_secs(), time.subsec_nanos()));
+    }
+    json.text("link", packet.link);
+    json.plain("bytes", packet.original_len);
+    json.plain("captured", packet.data.len());
+    let mut list = json.list("layers");
+    analysis.layers.iter().for_each(|layer| list.text_item(layer.kind));
+    list.end();
+    addresses(dissected, &mut json);
+    if let Some(participant) = analysis.participant {
+        json.plain("conversation", participant.conversation);
+        json.text("side", participant.side);
+    }
+    if let Some(role) = analysis.role {
+        json.text(
+            "role",
+            match role {
+                Role::Request => "request",
+                Role::RequestAck => "request ack",
+                Role::Response => "response",
+                Role::ResponseAck => "response ack",
+            },
+        );
+    }
+    top(dissected, &mut json);
+    comments(dissected, &mut json);
+    if let Some(layers) = layers {
+        let list = json.list("fields");
+        let mut sink = FieldList { list, layers, layer: String::new() };
+        all_fields(dissected, &mut sink);
+        sink.list.end();
+    }
+    json.end();
+    out.push('\n');
+}
+
+fn comments(dissected: &Dissected<'_>, json: &mut Json<'_>) {
+    if dissected.packet.comments.count() > 0 {
+        let mut list = json.list("comments");
+        dissected.packet.comments.for_each(|comment| list.text_item(String::from_utf8_lossy(comment)));
+        list.end();
+    }
+}
+
+fn addresses(dissected: &Dissected<'_>, json: &mut Json<'_>) {
+    let Some(ip) = dissected.analysis.ip else { return };
+    match dissected.analysis.top {
+        Top::Udp(udp) => {
+            json.text("source", SocketAddr::new(ip.source, udp.source_port));
+            json.text("destination", SocketAddr::new(ip.destination, udp.destination_port));
+        }
+        Top::Tcp(tcp) => {
+            json.text("source", SocketAddr::new(ip.source, tcp.source_port));
+            json.text("destination", SocketAddr::new(ip.destination, tcp.destination_port));
+        }
+        _ => {
+            json.text("source", ip.source);
+            json.text("destination", ip.destination);
+        }
+    }
+}
+
+fn top(dissected: &Dissected<'_>, json: &mut Json<'_>) {
+    let analysis = dissected.analysis;
+    match analysis.top {
+        Top::Nothing(problem) => json.text("problem", problem),
+        Top::Icmp(icmp) => json.text("icmp", icmp.words()),
+        Top::Tcp(tcp) => {
+            let note = analysis.tcp.unwrap_or_default();
+            let mut object = json.nested("tcp");
+            object.text("flags", tcp.flags);
+            object.plain("sequence", note.sequence);
+            object.plain("acknowledgement", note.acknowledgement);
+            object.plain("window", tcp.window);
+            object.plain("bytes", tcp.payload.len());
+            object.plain("retransmission", note.retransmission);
+            object.plain("ahead", note.ahead);
+            if !tcp.payload.is_empty() {
+                data(&mut object, "data", dissected.bytes(tcp.payload));
+            }
+            object.end();
+        }
+        Top::Udp(udp) => {
+            json.plain("datagram_bytes", udp.payload.len() + udp.missing);
+            if let Some((cipher, _)) = analysis.opened {
+                json.text("cipher", cipher);
+            }
+            if let Some((shard, _)) = analysis.shard {
+                shard_object(shard, json);
+            }
+            if !analysis.segments.is_empty() {
+                let mut list = json.list("segments");
+                for note in &analysis.segments {
+                    if let Some(segment) = dissected.segment(note) {
+                        segment_object(&segment, note, &mut list);
+                    }
+                }
+                list.end();
+            }
+            if let Some(trouble) = analysis.trouble {
+                json.text("trouble", trouble);
+                if analysis.segments.is_empty() {
+                    data(json, "data", dissected.bytes(udp.payload));
+                }
+            }
+        }
+        Top::Arp | Top::Fragment => {}
+    }
+    if let [first, ..] = analysis.frames[..] {
+        let mut object = json.nested("frames");
+        object.plain("first", first.number);
+        object.plain("count", analysis.frames.len());
+        object.end();
+    }
+}
+
+fn shard_object(shard: Shard, json: &mut Json<'_>) {
+    let mut object = json.nested("shard");
+    object.plain("seqid", shard.seqid);
+    object.text(
+        "kind",
+        match shard.kind {
+            ShardKind::Data { .. } => "data",
+            ShardKind::Parity => "parity",
+            ShardKind::OutOfBand { .. } => "out of band",
+        },
+    );
+    object.end();
+}
+
+fn segment_object(segment: &SegmentView<'_>, note: &SegmentNote, list: &mut Json<'_>) {
+    let mut object = list.item();
+    object.text("command", segment.command());
+    object.plain("conv", segment.conv());
+    object.plain("fragment", segment.fragment());
+    object.plain("window", segment.window());
+    object.plain("timestamp", segment.timestamp());
+    object.plain("sn", segment.sn());
+    object.plain("una", segment.una());
+    object.plain("bytes", segment.data().len());
+    object.plain("recovered", note.span.source == Source::Recovered);
+    let mut marks = object.list("marks");
+    note.marks().words().for_each(|word| marks.text_item(word));
+    marks.end();
+    if note.transmission() > 0 {
+        object.plain("transmission", note.transmission());
+    }
+    if let Some(round_trip) = note.round_trip() {
+        object.milliseconds("rtt_ms", round_trip);
+    }
+    match Block::parse(segment) {
+        Some(block) => object.text("block", block),
+        None if !segment.data().is_empty() => data(&mut object, "data", segment.data()),
+        None => {}
+    }
+    object.end();
+}
+
+struct FieldList<'a> {
+    list: Json<'a>,
+    layers: LayerChoice,
+    layer: String,
+}
+
+impl FieldSink for FieldList<'_> {
+    fn layer(&mut self, group: LayerGroup, title: Arguments<'_>, _: Option<Span>) -> bool {
+        self.layer = title.to_string();
+        // Data stands in the packet's object.
+        self.layers.has(group) && group != LayerGroup::Data
+    }
+
+    fn field(&mut self, field: Field<'_>) {
+        let mut object = self.list.item();
+        object.text("layer", &self.layer);
+        object.text("name", field.name);
+        object.text(
+            "of",
+            match field.span.source {
+                Source::Packet => "packet",
+                Source::Reassembled => "reassembled",
+                Source::Opened => "opened",
+                Source::Recovered => "recovered",
+            },
+        );
+        object.plain("offset", field.span.start);
+        object.text("hex", hex(field.bytes));
+        object.text("value", field.value);
+        object.end();
+    }
+
+    fn note(&mut self, _: Arguments<'_>) {}
+}
+
+/// Appends the object of a conversation, with a line feed.
+pub fn conversation_object(conversation: &Conversation, out: &mut String) {
+    let mut json = Json::object(out);
+    json.text("report", "conversation");
+    json.plain("number", conversation.number);
+    json.text("client", conversation.client);
+    json.text("server", conversation.server);
+    json.milliseconds("first_ms", conversation.first);
+    json.milliseconds("last_ms", conversation.last);
+    json.plain("unreachable", conversation.unreachable);
+    let kind = match &conversation.detail {
+        Detail::Kcp(_) => "kcp",
+        Detail::Tcp(_) => "tcp",
+        Detail::Udp => "udp",
+    };
+    json.text("kind", kind);
+    if let Detail::Kcp(kcp) = &conversation.detail {
+        kcp_members(kcp, &mut json);
+    }
+    let mut sides = json.list("sides");
+    for side in [Side::Client, Side::Server] {
+        let totals = conversation.totals[side.index()];
+        let mut object = sides.item();
+        object.text("side", side);
+        object.plain("packets", totals.packets);
+        object.plain("bytes", totals.bytes);
+        match &conversation.detail {
+            Detail::Kcp(kcp) => kcp_side(&kcp.sides[side.index()], &mut object),
+            Detail::Tcp(tcp) => tcp_side(tcp, side, &mut object),
+            Detail::Udp => {}
+        }
+        object.end();
+    }
+    sides.end();
+    if let Detail::Tcp(tcp) = &conversation.detail {
+        if let Some(by) = tcp.reset {
+            json.text("reset_by", by);
+        }
+    }
+    json.end();
+    out.push('\n');
+}
+
+fn kcp_members(kcp: &Kcp, json: &mut Json<'_>) {
+    json.plain("conv", kcp.conv);
+    if let Some(cipher) = kcp.cipher {
+        json.text("cipher", cipher);
+    }
+    json.plain("extended", kcp.extended);
+    json.text(
+        "began",
+        match kcp.began {
+            Began::Hello => "hello",
+            Began::FirstPush => "first push",
+            Began::Unseen => "unseen",
+        },
+    );
+    let mut ended = json.nested("ended");
+    match kcp.ended() {
+        Ended::Finished => ended.text("how", "finished"),
+        Ended::HalfFinished(by) => {
+            ended.text("how", "half finished");
+            ended.text("by", by);
+        }
+        Ended::Reset(reset) => {
+            ended.text("how", "reset");
+            ended.text("by", reset.by);
+            ended.plain("code", reset.code);
+            ended.text("reason", &reset.reason);
+        }
+        Ended::Unseen { .. } => ended.text("how", "unseen"),
+    }
+    ended.end();
+}
+
+fn kcp_side(side: &KcpSide, json: &mut Json<'_>) {
+    for (key, value) in [
+        ("data_bytes", side.new_bytes),
+        ("data_segments", side.new_segments),
+        ("pushes", side.pushes),
+        ("retransmissions", side.retransmissions),
+        ("fast", side.fast),
+        ("needless", side.needless),
+        ("duplicates", side.duplicates),
+        ("late", side.late),
+        ("recovered", side.recovered),
+        ("missing", side.missing()),
+        ("acks", side.acks),
+        ("window_asks", side.asks),
+        ("window_tells", side.tells),
+        ("blocks", side.blocks),
+        ("stalls", side.stalls),
+    ] {
+        json.plain(key, value);
+    }
+    json.milliseconds("stalled_ms", side.stalled);
+    if let Some(goodput) = side.goodput() {
+        json.plain("goodput_bytes_per_s", goodput.round() as u64);
+    }
+    round_trips(&side.round_trips, json);
+    if let Some(fin) = &side.fin {
+        let mut object = json.nested("fin");
+        object.plain("sn", fin.sn);
+        object.plain("code", fin.code);
+        object.text("reason", &fin.reason);
+        object.plain("acknowledged", fin.acknowledged);
+        object.end();
+    }
+    if let Some(fec) = &side.fec {
+        let mut object = json.nested("fec");
+        if let Some((data, parity)) = fec.ratio {
+            object.text("ratio", format_args!("{data}/{parity}"));
+        }
+        object.plain("data", fec.data);
+        object.plain("parity", fec.parity);
+        object.plain("out_of_band", fec.out_of_band);
+        object.plain("lost", fec.lost);
+        object.plain("recovered", fec.recovered);
+        object.end();
+    }
+}
+
+fn round_trips(samples: &Samples, json: &mut Json<'_>) {
+    if samples.count() == 0 {
+        return;
+    }
+    let mut object = json.nested("rtt_ms");
+    object.plain("samples", samples.count());
+    object.milliseconds("least", samples.least());
+    object.milliseconds("median", samples.quantile(0.5));
+    object.milliseconds("p90", samples.quantile(0.9));
+    object.milliseconds("p99", samples.quantile(0.99));
+    object.milliseconds("most", samples.most());
+    object.end();
+}
+
+fn tcp_side(tcp: &TcpConversation, side: Side, json: &mut Json<'_>) {
+    let of = &tcp.sides[side.index()];
+    json.plain("data_bytes", of.stream_bytes());
+    json.plain("retransmissions", of.retransmissions);
+    json.plain("ahead", of.ahead);
+    json.plain("fin", of.fin);
+    if let Some((framing, frames)) = of.framing() {
+        json.text("framing", framing);
+        json.plain("frames", frames);
+    }
+}
+
+/// Appends the object of the whole capture, with a line feed.
+pub fn totals_object(totals: &CaptureTotals, out: &mut String) {
+    let mut json = Json::object(out);
+    json.text("report", "capture");
+    json.plain("packets", totals.packets);
+    json.plain("bytes", totals.bytes);
+    json.milliseconds("duration_ms", totals.duration);
+    json.plain("conversations", totals.conversations);
+    json.plain("incomplete_fragments", totals.incomplete_fragments);
+    json.end();
+    out.push('\n');
+}

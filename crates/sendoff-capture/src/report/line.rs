@@ -1,0 +1,309 @@
+//! A line for each packet, in words.
+
+use super::pen::{self, Addresses, Signs};
+use crate::{
+    above::ShardKind,
+    conversation::Side,
+    dissector::{Dissected, SegmentNote, Top},
+    layers::{FragmentNews, Icmp, LayerKind, MacAddress, Source, Span, Tcp, TcpFlags, Udp},
+    stream::Frame,
+};
+use sendoff_proto::{
+    Cipher,
+    wire::{Block, Command, SegmentView},
+};
+use std::{
+    fmt::Write,
+    net::{Ipv4Addr, SocketAddr},
+};
+
+/// Segments of a datagram that are told in its line; the rest is counted.
+const TOLD_SEGMENTS: usize = 8;
+
+/// Writes a line for each packet.
+#[derive(Debug)]
+pub struct Lines {
+    signs: Signs,
+    addresses: Addresses,
+}
+
+impl Lines {
+    /// With the signs that the reader's terminal can show.
+    pub fn new(signs: Signs) -> Self {
+        Self { signs, addresses: Addresses::default() }
+    }
+
+    /// Appends the line of a packet, with a line feed.
+    pub fn write(&mut self, dissected: &Dissected<'_>, out: &mut String) {
+        let analysis = dissected.analysis;
+        pen::right(out, analysis.number, 6);
+        pen::seconds(out, analysis.after, 13);
+        out.push(' ');
+        for layer in &analysis.layers {
+            out.push(' ');
+            out.push_str(layer.kind.short_name());
+        }
+        out.push_str("  ");
+        self.endpoints(dissected, out);
+        if let Some(participant) = analysis.participant {
+            out.push_str("  #");
+            pen::number(out, participant.conversation);
+            if !matches!(analysis.top, Top::Icmp(_)) {
+                out.push_str(match participant.side {
+                    Side::Client => " client",
+                    Side::Server => " server",
+                });
+            }
+        }
+        out.push_str("  ");
+        self.what(dissected, out);
+        if let Some(role) = analysis.role {
+            _ = write!(out, "  ({role})");
+        }
+        for comment in dissected.packet.comments {
+            out.push_str("  # ");
+            pen::escape(out, comment);
+        }
+        // What ends with nothing to say leaves blanks.
+        out.truncate(out.trim_end_matches(' ').len());
+        out.push('\n');
+    }
+
+    fn endpoints(&mut self, dissected: &Dissected<'_>, out: &mut String) {
+        let Some(ip) = dissected.analysis.ip else { return };
+        let ports = match dissected.analysis.top {
+            Top::Udp(Udp { source_port, destination_port, .. })
+            | Top::Tcp(Tcp { source_port, destination_port, .. }) => Some((source_port, destination_port)),
+            _ => None,
+        };
+        match ports {
+            Some((source, destination)) => {
+                self.addresses.write(out, SocketAddr::new(ip.source, source));
+                out.extend([" ", self.signs.arrow, " "]);
+                self.addresses.write(out, SocketAddr::new(ip.destination, destination));
+            }
+            None => _ = write!(out, "{} {} {}", ip.source, self.signs.arrow, ip.destination),
+        }
+    }
+
+    fn what(&self, dissected: &Dissected<'_>, out: &mut String) {
+        let analysis = dissected.analysis;
+        if let Some(news) = analysis.fragment {
+            fragment(news, out);
+        }
+        match &analysis.top {
+            Top::Nothing(problem) => _ = write!(out, "{problem}"),
+            Top::Arp => arp(dissected, out),
+            Top::Fragment => {}
+            Top::Icmp(icmp) => self.icmp(icmp, out),
+            Top::Tcp(tcp) => self.tcp(dissected, tcp, out),
+            Top::Udp(udp) => self.udp(dissected, udp, out),
+        }
+        frames(&analysis.frames, out);
+    }
+
+    fn icmp(&self, icmp: &Icmp, out: &mut String) {
+        out.push_str("ICMP ");
+        out.push_str(icmp.words());
+        if let Some(quoted) = icmp.quoted {
+            let (name, arrow) = (if quoted.protocol == 6 { "TCP" } else { "UDP" }, self.signs.arrow);
+            _ = write!(out, ", about {name} {} {arrow} {}", quoted.source, quoted.destination);
+        }
+    }
+
+    fn tcp(&self, dissected: &Dissected<'_>, tcp: &Tcp, out: &mut String) {
+        let note = dissected.analysis.tcp.unwrap_or_default();
+        _ = write!(out, "{} seq={}", tcp.flags, note.sequence);
+        if tcp.flags.has(TcpFlags::ACK) {
+            _ = write!(out, " ack={}", note.acknowledgement);
+        }
+        _ = write!(out, " win={}", tcp.window);
+        let payload = dissected.bytes(tcp.payload);
+        if !payload.is_empty() {
+            out.push(' ');
+            pen::count(out, payload.len() as u64, "byte");
+            out.push(' ');
+            pen::quote(out, payload, self.signs);
+        }
+        let marks = [(note.retransmission, "retransmission"), (note.ahead, "ahead of what is missing")];
+        for (_, words) in marks.iter().filter(|(is, _)| *is) {
+            _ = write!(out, " [{words}]");
+        }
+        if tcp.missing > 0 {
+            _ = write!(out, " [cut off by the capture: {} bytes are missing]", tcp.missing);
+        }
+    }
+
+    fn udp(&self, dissected: &Dissected<'_>, udp: &Udp, out: &mut String) {
+        let analysis = dissected.analysis;
+        if let Some((cipher, _)) = analysis.opened {
+            seal(cipher, out);
+        }
+        if let Some((shard, span)) = analysis.shard {
+            match shard.kind {
+                ShardKind::Data { .. } => out.push_str("data shard "),
+                ShardKind::Parity => out.push_str("parity shard "),
+                ShardKind::OutOfBand { conv, .. } => {
+                    let message = dissected.bytes(span.from(shard.header_len()));
+                    _ = write!(out, "out of band conv={conv:#010x} {} bytes ", message.len());
+                    pen::quote(out, message, self.signs);
+                }
+            }
+            if !matches!(shard.kind, ShardKind::OutOfBand { .. }) {
+                pen::number(out, shard.seqid.into());
+                out.push_str(if analysis.segments.is_empty() { " " } else { ": " });
+            }
+        }
+        let mut first = true;
+        for note in analysis.segments.iter().take(TOLD_SEGMENTS) {
+            if !first {
+                out.push_str(" | ");
+            }
+            first = false;
+            if let Some(segment) = dissected.segment(note) {
+                self.segment(&segment, note, out);
+            }
+        }
+        if let Some(more @ 1..) = analysis.segments.len().checked_sub(TOLD_SEGMENTS) {
+            _ = write!(out, " | {more} more segments");
+        }
+        if let Some(trouble) = analysis.trouble {
+            if analysis.segments.is_empty() && analysis.shard.is_none() {
+                self.plain(dissected, udp.payload, out);
+            }
+            _ = write!(out, " [{trouble}]");
+        }
+    }
+
+    /// A datagram that isn't explained.
+    fn plain(&self, dissected: &Dissected<'_>, payload: Span, out: &mut String) {
+        let payload = match dissected.analysis.opened {
+            Some((_, content)) => dissected.bytes(content),
+            None => dissected.bytes(payload),
+        };
+        pen::count(out, payload.len() as u64, "byte");
+        if !payload.is_empty() {
+            out.push(' ');
+            pen::quote(out, payload, self.signs);
+        }
+    }
+
+    fn segment(&self, segment: &SegmentView<'_>, note: &SegmentNote, out: &mut String) {
+        let marks = note.marks();
+        if note.span.source == Source::Recovered {
+            out.push_str("recovered ");
+        }
+        let block = if segment.data().is_empty() { None } else { Block::parse(segment) };
+        match &block {
+            Some(block) => _ = write!(out, "{}", block.body.kind()),
+            None => out.push_str(match segment.command() {
+                Command::Push => "PUSH",
+                Command::Ack => "ACK",
+                Command::WindowAsk => "WASK",
+                Command::WindowTell => "WINS",
+            }),
+        }
+        if matches!(segment.command(), Command::Push | Command::Ack) {
+            out.push_str(" sn=");
+            pen::number(out, segment.sn().0.into());
+        }
+        out.push_str(" una=");
+        pen::number(out, segment.una().0.into());
+        out.push_str(" wnd=");
+        pen::number(out, segment.window().into());
+        match &block {
+            Some(block) => words_of_block(block, out),
+            None => {
+                if segment.fragment() != 0 {
+                    out.push_str(" frg=");
+                    pen::number(out, segment.fragment().into());
+                }
+                let data = segment.data();
+                if !data.is_empty() || segment.command() == Command::Push {
+                    out.push(' ');
+                    pen::count(out, data.len() as u64, "byte");
+                }
+                if !data.is_empty() {
+                    out.push(' ');
+                    pen::quote(out, data, self.signs);
+                }
+            }
+        }
+        if marks.is_remarkable() {
+            remarks(note, out);
+        }
+    }
+}
+
+/// What a block says, without its name.
+fn words_of_block(block: &Block<'_>, out: &mut String) {
+    let words = block.to_string();
+    if let Some((_, rest)) = words.split_once(' ') {
+        out.push(' ');
+        // A reason is quoted and escaped there.
+        out.push_str(rest);
+    }
+}
+
+fn remarks(note: &SegmentNote, out: &mut String) {
+    let mut first = true;
+    for word in note.marks().words().filter(|word| *word != "recovered") {
+        out.push_str(if first { " [" } else { ", " });
+        first = false;
+        out.push_str(word);
+        if word == "retransmission" {
+            if note.transmission() > 2 {
+                _ = write!(out, " {}", note.transmission() - 1);
+            }
+            out.push_str(" after ");
+            pen::duration(out, note.since_last_transmission());
+        }
+    }
+    if !first {
+        out.push(']');
+    }
+}
+
+fn seal(cipher: Cipher, out: &mut String) {
+    _ = write!(out, "{cipher}: ");
+}
+
+fn fragment(news: FragmentNews, out: &mut String) {
+    _ = match news {
+        FragmentNews::Waiting { offset, id } => {
+            write!(out, "fragment of packet {id:#x} at byte {offset}: others are missing")
+        }
+        FragmentNews::Whole { pieces } => write!(out, "last of {pieces} fragments: "),
+        FragmentNews::Refused { offset, id } => {
+            write!(out, "fragment of packet {id:#x} at byte {offset}: fits no other, not used")
+        }
+        FragmentNews::Repeated { offset, id } => {
+            write!(out, "fragment of packet {id:#x} at byte {offset}: a copy")
+        }
+    };
+}
+
+fn frames(frames: &[Frame], out: &mut String) {
+    match frames {
+        [] => {}
+        [frame] => _ = write!(out, "  frame {} ({} bytes)", frame.number, frame.len),
+        [first, .., last] => _ = write!(out, "  frames {} to {}", first.number, last.number),
+    }
+}
+
+/// ARP in words (RFC 826).
+fn arp(dissected: &Dissected<'_>, out: &mut String) {
+    let layer = dissected.analysis.layers.iter().find(|layer| layer.kind == LayerKind::Arp);
+    let Some(bytes) = layer.and_then(|layer| dissected.bytes(layer.span).first_chunk::<28>()) else { return };
+    let ip = |at: usize| Ipv4Addr::new(bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]);
+    let (sender, sender_ip, target_ip) = (MacAddress(&bytes[8..14]), ip(14), ip(24));
+    _ = match u16::from_be_bytes([bytes[6], bytes[7]]) {
+        1 if sender_ip == target_ip => write!(out, "ARP {sender_ip} is at {sender}, says it itself to all"),
+        1 if sender_ip.is_unspecified() => {
+            write!(out, "ARP has anybody {target_ip}? asks {sender}, before taking it")
+        }
+        1 => write!(out, "ARP who has {target_ip}? tell {sender_ip} at {sender}"),
+        2 => write!(out, "ARP {sender_ip} is at {sender}"),
+        other => write!(out, "ARP operation {other} from {sender_ip} at {sender} about {target_ip}"),
+    };
+}

@@ -1,0 +1,14 @@
+//! Tells it all: a line for each packet, every field, a summary; for people and for programs.
+
+pub mod fields;
+mod json;
+mod line;
+mod pen;
+mod summary;
+mod verbose;
+
+pub use json::{conversation_object, packet_object, totals_object};
+pub use line::Lines;
+pub use pen::Signs;
+pub use summary::{closing, summary};
+pub use verbose::{LayerChoice, UnknownLayer, Verbose};

@@ -1,0 +1,168 @@
+//! Puts the segments of one direction of TCP in order: overlaps, repetitions, gaps.
+
+use super::{MAX_PIECES, MAX_WAITING, Missing, Piece};
+use std::collections::BTreeMap;
+
+/// What a segment is for the stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// In its place.
+    InOrder,
+    /// Something belongs before it.
+    Ahead,
+    /// All of it has been there.
+    Old,
+}
+
+/// Bytes by their numbers, which are unwrapped to 64 bits.
+#[derive(Debug, Default)]
+pub(crate) struct TcpStream {
+    next: Option<u64>,
+    waiting: BTreeMap<u64, Vec<u8>>,
+    waiting_bytes: usize,
+}
+
+/// Where numbers begin, so that those before can be told.
+const ORIGIN: u64 = 1 << 32;
+
+/// A segment further ahead than that is no part of this connection's window.
+const REACH: i64 = 1 << 30;
+
+impl TcpStream {
+    /// A SYN: the stream begins behind it.
+    pub(crate) fn begin(&mut self, sequence: u32) {
+        if self.next.is_none() {
+            self.next = Some(ORIGIN + u64::from(sequence.wrapping_add(1)));
+        }
+    }
+
+    /// Whether a beginning is known.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.next.is_some()
+    }
+
+    /// A segment with data.
+    pub(crate) fn push(&mut self, sequence: u32, data: &[u8], sink: &mut dyn FnMut(Piece<'_>)) -> Arrived {
+        let next = match self.next {
+            Some(next) => next,
+            None => {
+                sink(Piece::Gap(Missing::Beginning));
+                *self.next.insert(ORIGIN + u64::from(sequence))
+            }
+        };
+        let ahead = i64::from(sequence.wrapping_sub(next as u32) as i32);
+        if ahead > 0 {
+            let at = next + ahead as u64;
+            if ahead > REACH || self.waiting.get(&at).is_some_and(|there| there.len() >= data.len()) {
+                return Arrived::Old;
+            }
+            self.waiting_bytes += data.len();
+            if let Some(replaced) = self.waiting.insert(at, data.to_vec()) {
+                self.waiting_bytes -= replaced.len();
+            }
+            while self.waiting_bytes > MAX_WAITING || self.waiting.len() > MAX_PIECES {
+                self.give_up(sink);
+            }
+            return Arrived::Ahead;
+        }
+        let Some(fresh) = data.get(ahead.unsigned_abs() as usize..).filter(|fresh| !fresh.is_empty()) else {
+            return Arrived::Old;
+        };
+        sink(Piece::Data(fresh));
+        self.next = Some(next + fresh.len() as u64);
+        self.go_on(sink);
+        Arrived::InOrder
+    }
+
+    fn go_on(&mut self, sink: &mut dyn FnMut(Piece<'_>)) {
+        while let (Some(next), Some(entry)) = (self.next, self.waiting.first_entry()) {
+            if *entry.key() > next {
+                return;
+            }
+            let (at, data) = entry.remove_entry();
+            self.waiting_bytes -= data.len();
+            if let Some(fresh) = data.get((next - at) as usize..).filter(|fresh| !fresh.is_empty()) {
+                sink(Piece::Data(fresh));
+                self.next = Some(next + fresh.len() as u64);
+            }
+        }
+    }
+
+    /// What is due won't come.
+    fn give_up(&mut self, sink: &mut dyn FnMut(Piece<'_>)) {
+        if let (Some(next), Some((first, _))) = (self.next, self.waiting.first_key_value()) {
+            sink(Piece::Gap(Missing::Bytes(first - next)));
+            self.next = Some(*first);
+        }
+        self.go_on(sink);
+    }
+
+    /// Nothing more comes; `end` is the number of the last byte plus one, if a FIN or an acknowledgement told it.
+    pub(crate) fn finish(&mut self, end: Option<u32>, sink: &mut dyn FnMut(Piece<'_>)) {
+        while !self.waiting.is_empty() {
+            self.give_up(sink);
+        }
+        if let (Some(next), Some(end)) = (self.next, end) {
+            let missing = i64::from(end.wrapping_sub(next as u32) as i32);
+            if (1..=REACH).contains(&missing) {
+                sink(Piece::Gap(Missing::Bytes(missing as u64)));
+                self.next = Some(next + missing as u64);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn run(syn: Option<u32>, segments: &[(u32, &[u8])], end: Option<u32>) -> (Vec<u8>, Vec<Missing>) {
+        let (mut data, mut gaps) = (Vec::new(), Vec::new());
+        let mut sink = |piece: Piece<'_>| match piece {
+            Piece::Data(bytes) => data.extend(bytes),
+            Piece::Gap(missing) => gaps.push(missing),
+        };
+        let mut stream = TcpStream::default();
+        syn.inspect(|syn| stream.begin(*syn));
+        for (sequence, bytes) in segments {
+            stream.push(*sequence, bytes, &mut sink);
+        }
+        stream.finish(end, &mut sink);
+        (data, gaps)
+    }
+
+    #[test]
+    fn overlaps_and_repetitions_count_once() {
+        let (data, gaps) =
+            run(Some(9), &[(13, b"defg"), (10, b"abc"), (11, b"bcdefghi"), (10, b"ab")], Some(19));
+        assert_eq!((&data[..], gaps), (&b"abcdefghi"[..], vec![]));
+    }
+
+    #[test]
+    fn gaps_are_told_in_the_middle_at_the_front_and_at_the_end() {
+        assert_eq!(run(Some(9), &[(10, b"a"), (15, b"f")], None), (b"af".to_vec(), vec![Missing::Bytes(4)]));
+        assert_eq!(run(None, &[(10, b"a")], None), (b"a".to_vec(), vec![Missing::Beginning]));
+        assert_eq!(run(Some(9), &[(10, b"a")], Some(14)), (b"a".to_vec(), vec![Missing::Bytes(3)]));
+    }
+
+    proptest! {
+        #[test]
+        fn segments_in_any_order_and_any_overlap_make_the_stream(
+            start in any::<u32>(),
+            pieces in proptest::collection::vec((0..300usize, 1..60usize), 0..40),
+        ) {
+            let whole: Vec<u8> = (0..300).map(|n| n as u8).collect();
+            let mut segments: Vec<(u32, &[u8])> = pieces
+                .iter()
+                .map(|&(at, len)| (start.wrapping_add(at as u32 + 1), &whole[at..(at + len).min(300)]))
+                .collect();
+            for at in (0..300).step_by(50) {
+                segments.push((start.wrapping_add(at as u32 + 1), &whole[at..at + 50]));
+            }
+            let (data, gaps) = run(Some(start), &segments, Some(start.wrapping_add(301)));
+            prop_assert_eq!(data, whole);
+            prop_assert_eq!(gaps, vec![]);
+        }
+    }
+}

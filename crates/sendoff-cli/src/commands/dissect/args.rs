@@ -1,0 +1,62 @@
+//! The arguments of `dissect`.
+
+use sendoff_capture::{conversation::Side, report::LayerChoice, stream::Framing};
+use sendoff_proto::Cipher;
+use std::path::PathBuf;
+
+/// `dissect`.
+#[derive(Debug, clap::Args)]
+pub struct DissectArgs {
+    /// The capture: pcapng or pcap; - is stdin
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Write the bytes that this side's application sent to stdout, exactly; the client spoke first
+    #[arg(long, value_name = "SIDE", value_enum, conflicts_with_all = ["json", "layers"])]
+    pub follow: Option<SideName>,
+    /// Only this conversation [with --follow: 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub conversation: Option<u64>,
+    /// Cut the streams into frames: le32, be32 or lines
+    #[arg(long, value_name = "KIND", value_parser = parse_frame)]
+    pub frame: Option<Framing>,
+    /// Take the secret of the cipher from a file [SENDOFF_KEY]
+    #[arg(long, value_name = "FILE")]
+    pub key_file: Option<PathBuf>,
+    /// The cipher, as kcptun calls it [found by trying]
+    #[arg(long, value_name = "NAME", value_parser = parse_crypt)]
+    pub crypt: Option<Cipher>,
+    /// Every field, as with -v, of these layers only: frame,link,arp,ip,icmp,udp,tcp,seal,fec,kcp,block,data
+    #[arg(long, value_name = "LIST", value_parser = parse_layers)]
+    pub layers: Option<LayerChoice>,
+}
+
+/// A side, as it is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SideName {
+    /// Spoke first.
+    Client,
+    /// The other.
+    Server,
+}
+
+impl From<SideName> for Side {
+    fn from(name: SideName) -> Side {
+        match name {
+            SideName::Client => Side::Client,
+            SideName::Server => Side::Server,
+        }
+    }
+}
+
+fn parse_frame(text: &str) -> Result<Framing, String> {
+    text.parse().map_err(|error: sendoff_capture::stream::UnknownFraming| error.to_string())
+}
+
+fn parse_layers(text: &str) -> Result<LayerChoice, String> {
+    text.parse().map_err(|error: sendoff_capture::report::UnknownLayer| error.to_string())
+}
+
+fn parse_crypt(text: &str) -> Result<Cipher, String> {
+    let names = || Cipher::ALL.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    text.parse().map_err(|_| format!("must be one of {}", names()))
+}

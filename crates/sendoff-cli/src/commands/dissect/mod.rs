@@ -1,0 +1,224 @@
+//! `dissect`: explains a capture, from the link to the application's bytes.
+
+mod args;
+mod output;
+
+pub use args::DissectArgs;
+
+use crate::{
+    args::OutputArgs,
+    exit::{Outcome, Usage},
+    report::{Arrows, Report},
+};
+use anyhow::{Context, anyhow};
+use output::Output;
+use sendoff_capture::{
+    Dissected, Dissector, Follow, FollowReport, Options, PacketReader,
+    above::KeyOptions,
+    conversation::Conversation,
+    report::{
+        LayerChoice, Lines, Signs, Verbose, closing, conversation_object, packet_object, summary,
+        totals_object,
+    },
+};
+use std::{
+    fs::File,
+    io::{self, Read},
+};
+
+/// Runs `dissect`.
+///
+/// # Errors
+/// The file can't be read, or not to its end: what could be read has been told. With `--follow`: bytes are missing.
+pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Result<Outcome> {
+    let name = args.file.display().to_string();
+    let options = options(&args)?;
+    let reader: Box<dyn Read> = if args.file.as_os_str() == "-" {
+        Box::new(io::stdin().lock())
+    } else {
+        Box::new(File::open(&args.file).with_context(|| name.clone())?)
+    };
+    let reader = PacketReader::new(reader).with_context(|| name.clone())?;
+    let dissector = Dissector::new(options);
+    match args.follow {
+        Some(_) => follow(reader, dissector, &name, &args, report),
+        None => explain(reader, dissector, &name, Teller::new(&args, output, report)),
+    }
+}
+
+fn options(args: &DissectArgs) -> anyhow::Result<Options> {
+    let secret = match &args.key_file {
+        Some(path) => {
+            let shown = path.display();
+            let mut secret = std::fs::read(path).with_context(|| format!("--key-file {shown}"))?;
+            // Editors end a file with a line feed, which nobody means.
+            while secret.last().is_some_and(|last| b"\r\n".contains(last)) {
+                secret.pop();
+            }
+            Some(secret)
+        }
+        None => std::env::var_os("SENDOFF_KEY").map(std::ffi::OsString::into_encoded_bytes),
+    };
+    if let Some(cipher) = args.crypt {
+        if cipher.key_len() > 0 && secret.is_none() {
+            let problem = format!("--crypt {cipher}: needs a secret, from --key-file or SENDOFF_KEY");
+            return Err(Usage(problem).into());
+        }
+    }
+    let follow = args.follow.map(|side| Follow { side: side.into(), conversation: args.conversation });
+    let keys = KeyOptions { cipher: args.crypt, secret };
+    Ok(Options { keys, framing: args.frame, follow })
+}
+
+/// What is told of packets and conversations.
+struct Teller {
+    json: bool,
+    fields: Option<LayerChoice>,
+    conversation: Option<u64>,
+    signs: Signs,
+    lines: Lines,
+    verbose: Verbose,
+    out: Output,
+}
+
+impl Teller {
+    fn new(args: &DissectArgs, output: OutputArgs, report: &Report) -> Self {
+        let signs = if report.arrows() == Arrows::UNICODE { Signs::UNICODE } else { Signs::ASCII };
+        let layers = args.layers.unwrap_or_default();
+        let all_fields = output.verbose > 0 || args.layers.is_some();
+        Self {
+            json: report.json(),
+            fields: all_fields.then_some(layers),
+            conversation: args.conversation,
+            signs,
+            lines: Lines::new(signs),
+            verbose: Verbose::new(layers),
+            out: Output::new(),
+        }
+    }
+
+    fn packet(&mut self, dissected: &Dissected<'_>) -> anyhow::Result<()> {
+        let of = dissected.analysis.participant.map(|participant| participant.conversation);
+        if self.conversation.is_some() && of != self.conversation {
+            return Ok(());
+        }
+        let text = self.out.text();
+        if self.json {
+            packet_object(dissected, self.fields, text);
+        } else {
+            self.lines.write(dissected, text);
+            if self.fields.is_some() {
+                self.verbose.write(dissected, text);
+                text.push('\n');
+            }
+        }
+        self.out.pass_on()
+    }
+
+    fn conversations(&mut self, conversations: &[Conversation]) -> anyhow::Result<()> {
+        for conversation in conversations {
+            if self.conversation.is_some_and(|wanted| wanted != conversation.number) {
+                continue;
+            }
+            let text = self.out.text();
+            if self.json {
+                conversation_object(conversation, text);
+            } else {
+                text.push('\n');
+                summary(conversation, self.signs, text);
+            }
+            self.out.pass_on()?;
+        }
+        Ok(())
+    }
+}
+
+fn explain(
+    mut reader: PacketReader<Box<dyn Read>>,
+    mut dissector: Dissector,
+    name: &str,
+    mut teller: Teller,
+) -> anyhow::Result<Outcome> {
+    let end = loop {
+        match reader.next_packet() {
+            Ok(Some(packet)) => {
+                teller.packet(&dissector.packet(&packet))?;
+                if dissector.has_forgotten() {
+                    teller.conversations(&dissector.take_forgotten())?;
+                }
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    let rest = dissector.finish();
+    teller.conversations(&rest)?;
+    let totals = dissector.totals();
+    let text = teller.out.text();
+    if teller.json {
+        totals_object(&totals, text);
+    } else {
+        text.push('\n');
+        closing(&totals, text);
+    }
+    teller.out.finish()?;
+    // What could be read has been told; now what is wrong with the rest.
+    end.with_context(|| name.to_owned())?;
+    Ok(Outcome::Well)
+}
+
+fn follow(
+    mut reader: PacketReader<Box<dyn Read>>,
+    mut dissector: Dissector,
+    name: &str,
+    args: &DissectArgs,
+    report: &Report,
+) -> anyhow::Result<Outcome> {
+    let mut out = Output::new();
+    let end = loop {
+        match reader.next_packet() {
+            Ok(Some(packet)) => {
+                dissector.packet(&packet);
+                dissector.take_followed(out.bytes());
+                out.pass_on()?;
+                // Told nowhere, but they may be the one that is followed.
+                drop(dissector.take_forgotten());
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    drop(dissector.finish());
+    dissector.take_followed(out.bytes());
+    out.finish()?;
+    end.with_context(|| name.to_owned())?;
+    let others = dissector.totals().conversations.saturating_sub(1);
+    if args.conversation.is_none() && others > 0 && !report.quiet() {
+        let all = others + 1;
+        eprintln!("sendoff: {name}: this is conversation 1 of {all}; --conversation N takes another");
+    }
+    complete(dissector.follow_report(), args.conversation).map_err(|problem| anyhow!("{name}: {problem}"))?;
+    Ok(Outcome::Well)
+}
+
+/// What is missing, if anything is.
+fn complete(report: &FollowReport, conversation: Option<u64>) -> Result<(), String> {
+    if report.is_complete() {
+        return Ok(());
+    }
+    if !report.found {
+        return Err(match conversation {
+            Some(number) => format!("there is no conversation {number}"),
+            None => "there is no conversation".into(),
+        });
+    }
+    let mut problems: Vec<String> = report.gaps.iter().take(8).map(ToString::to_string).collect();
+    if let Some(more @ 1..) = report.gaps.len().checked_sub(8) {
+        problems.push(format!("and {more} more gaps"));
+    }
+    problems.extend(report.frame_error.map(|error| error.to_string()));
+    if report.cut_off {
+        problems.push("the capture has cut off datagrams".into());
+    }
+    Err(problems.join("; "))
+}

@@ -1,0 +1,137 @@
+//! `dissect`: lines, summaries, followed bytes, and what it says of files that are broken.
+
+mod common;
+
+use common::run;
+use serde_json::Value;
+use std::{fs, path::PathBuf};
+
+fn capture(name: &str) -> String {
+    let places = ["../sendoff-capture/tests/captures", "../sendoff-proto/tests/captures"];
+    let paths = places.map(|place| format!("{}/{place}/{name}.pcapng", env!("CARGO_MANIFEST_DIR")));
+    paths.into_iter().find(|path| fs::exists(path).unwrap()).unwrap_or_else(|| panic!("no capture {name}"))
+}
+
+/// A file of this test run's own.
+fn scratch(name: &str, content: &[u8]) -> PathBuf {
+    let path = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, content).unwrap();
+    path
+}
+
+#[test]
+fn a_capture_is_told_packet_by_packet_and_in_summary() {
+    let output = run(&["dissect", &capture("seed-p002")], b"");
+    let text = output.text();
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    assert!(text.lines().next().unwrap().ends_with("(request)"), "{text}");
+    assert!(
+        text.contains("no end was seen")
+            && text.ends_with("4 packets, 370 bytes in 0.57 ms; 1 conversation\n"),
+        "{text}"
+    );
+    let fields = run(&["dissect", "--layers", "udp,kcp", &capture("seed-p002")], b"").text();
+    assert!(
+        fields.contains("source port: 58628") && fields.contains("una: 1") && !fields.contains("IPv4"),
+        "{fields}"
+    );
+}
+
+#[test]
+fn stdin_is_read_and_every_line_of_json_is_an_object() {
+    let file = fs::read(capture("seed-p002")).unwrap();
+    let output = run(&["dissect", "-", "--json", "-v"], &file);
+    let objects: Vec<Value> = output.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let reports: Vec<&str> = objects.iter().map(|object| object["report"].as_str().unwrap()).collect();
+    assert_eq!(reports, ["packet", "packet", "packet", "packet", "conversation", "capture"]);
+    assert_eq!(objects[2]["role"], "response");
+    assert_eq!(objects[0]["fields"][0]["name"], "destination");
+    assert_eq!(objects[4]["ended"]["how"], "unseen");
+}
+
+#[test]
+fn what_a_side_sent_is_written_exactly() {
+    let key = scratch("crypt.key", b"it's a secrect\n");
+    let key = key.to_str().unwrap();
+    let plain = run(&["dissect", "--follow", "server", &capture("seed-p002")], b"");
+    assert_eq!(
+        (plain.code, plain.text().as_str()),
+        (0, "2026-11-20 20:59:07.84564567 +0000 UTC m=+0.000684753")
+    );
+    for arguments in [&["--key-file", key][..], &["--key-file", key, "--crypt", "tea"]] {
+        let all = [&["dissect", "--follow", "client"], arguments, &[&capture("crypt-tea")]].concat();
+        let output = run(&all, b"");
+        assert_eq!((output.code, output.stdout.len()), (0, 4_200), "{}", output.stderr);
+    }
+    let framed =
+        run(&["dissect", "--follow", "client", "--frame", "le32", &capture("seed-tcp-framed-le32")], b"");
+    assert_eq!(framed.text(), "Hello, Hello. How are you?".repeat(20));
+    let wrong =
+        run(&["dissect", "--follow", "client", "--frame", "be32", &capture("seed-tcp-framed-le32")], b"");
+    assert_eq!(wrong.code, 1);
+    assert!(wrong.stderr.contains("frame 1 claims 436207616 bytes"), "{}", wrong.stderr);
+}
+
+#[test]
+fn a_broken_file_is_told_as_far_as_it_can_be_read() {
+    let mut file = fs::read(capture("seed-p002")).unwrap();
+    file.truncate(file.len() - 200);
+    let path = scratch("cut.pcapng", &file);
+    let output = run(&["dissect", path.to_str().unwrap()], b"");
+    assert_eq!(output.code, 1);
+    assert!(output.text().contains("(request)") && output.text().contains("2 packets"), "{}", output.text());
+    assert!(output.stderr.contains("at byte 524: the file is cut off: a block has"), "{}", output.stderr);
+
+    let followed = run(&["dissect", "--follow", "client", path.to_str().unwrap()], b"");
+    assert_eq!((followed.code, followed.stdout.len()), (1, 53));
+    let text = scratch("text.pcapng", b"GET / HTTP/1.1\r\n");
+    let output = run(&["dissect", text.to_str().unwrap()], b"");
+    assert!(output.code == 1 && output.stderr.contains("neither pcapng nor pcap"), "{}", output.stderr);
+    assert_eq!(run(&["dissect", "/nonexistent.pcapng"], b"").code, 1);
+}
+
+#[test]
+fn bytes_that_the_capture_lacks_are_an_error() {
+    // Without its third packet, the server's answer.
+    let mut file = fs::read(capture("seed-p002")).unwrap();
+    let len = |at: usize| u32::from_le_bytes(file[at..at + 4].try_into().unwrap()) as usize;
+    let (mut at, mut packets) = (0, Vec::new());
+    while at < file.len() {
+        if file[at] == 6 {
+            packets.push(at..at + len(at + 4));
+        }
+        at += len(at + 4);
+    }
+    file.drain(packets[2].clone());
+    let path = scratch("lacking.pcapng", &file);
+    let output = run(&["dissect", "--follow", "server", path.to_str().unwrap()], b"");
+    assert_eq!((output.code, output.stdout.len()), (1, 0));
+    assert!(
+        output.stderr.contains("1 segment is missing from the capture behind byte 0"),
+        "{}",
+        output.stderr
+    );
+    let none = run(&["dissect", "--follow", "server", "--conversation", "7", &capture("seed-p002")], b"");
+    assert!(none.code == 1 && none.stderr.contains("there is no conversation 7"), "{}", none.stderr);
+}
+
+#[test]
+fn what_makes_no_sense_is_refused() {
+    for (arguments, words) in [
+        (&["dissect"][..], "<FILE>"),
+        (&["dissect", "x", "--frame", "le16"], "must be le32, be32 or lines"),
+        (&["dissect", "x", "--crypt", "rot13"], "must be one of aes, aes-192"),
+        (&["dissect", "x", "--crypt", "aes"], "--crypt aes: needs a secret, from --key-file or SENDOFF_KEY"),
+        (&["dissect", "x", "--layers", "kcp,quic"], "\"quic\" is no layer"),
+        (&["dissect", "x", "--conversation", "0"], "--conversation"),
+        (&["dissect", "x", "--follow", "both"], "both"),
+    ] {
+        let output = run(arguments, b"");
+        assert_eq!(output.code, 2, "{arguments:?}: {}", output.stderr);
+        assert!(
+            output.stderr.contains(words) && output.stdout.is_empty(),
+            "{arguments:?}: {}",
+            output.stderr
+        );
+    }
+}
