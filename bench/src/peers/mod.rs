@@ -9,10 +9,10 @@ use crate::load::{drive, serve};
 use crate::meter::Meter;
 use crate::plan::{Peer, Scenario, Settings};
 
-mod quinn;
-mod raw;
 #[cfg(feature = "sendoff")]
 mod any_tcp;
+mod quinn;
+mod raw;
 #[cfg(feature = "sendoff")]
 mod sendoff;
 mod tcp;
