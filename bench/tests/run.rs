@@ -27,7 +27,7 @@ fn every_peer_yields_every_figure_of_every_scenario() {
         .iter()
         .map(|case| (case["scenario"].to_string(), case["peers"].as_array().expect("peers").len()))
         .collect();
-    let expected = [("bulk", 6), ("echo", 6), ("ping-pong", 6), ("idle", 5)];
+    let expected = [("bulk", 6), ("echo", 6), ("ping-pong", 6), ("open", 3), ("idle", 5)];
     assert_eq!(seen, expected.map(|(scenario, peers)| (format!("{scenario:?}"), peers)));
     for case in report["cases"].as_array().expect("cases") {
         for peer in case["peers"].as_array().expect("peers") {
