@@ -77,7 +77,8 @@ impl Row {
         let relay = Relay::start(server.address(), losing(self.loss), 12).unwrap();
         let options = Options { address: relay.address().to_string(), ..self.options() };
         let ran = run_coded_client(self.peer, &options).await;
-        let (bytes, _, shards) = ran.unwrap_or_else(|error| panic!("{self:?}: {error}; {}", server.account()));
+        let (bytes, _, shards) =
+            ran.unwrap_or_else(|error| panic!("{self:?}: {error}; {}", server.account()));
         assert_eq!(bytes, self.bytes, "{self:?}");
         (server.stats().fec, shards)
     }
@@ -88,8 +89,15 @@ impl Row {
         for (role, (here, there)) in ["client", "server"].into_iter().zip(&both) {
             println!(
                 "{} we are {role}, {} us {:?} them {:?} loss {}: recovered here {} there {}, parity here {} there {}",
-                self.peer, self.cipher, self.ours, self.theirs, self.loss, here.recovered, there.recovered,
-                here.parity_received, there.parity
+                self.peer,
+                self.cipher,
+                self.ours,
+                self.theirs,
+                self.loss,
+                here.recovered,
+                there.recovered,
+                here.parity_received,
+                there.parity
             );
             assert_eq!((here.refused_groups, here.refused), (0, 0), "{self:?} as {role}: {here:?}");
             assert_eq!(there.errors, 0, "{self:?} as {role}: {there:?}");
@@ -151,8 +159,12 @@ async fn both_sides_make_good_what_a_link_loses() {
         return;
     }
     let ratio = Some([10, 10]);
-    let rows = [Cipher::Null, Cipher::Aes128Gcm]
-        .map(|cipher| Row { cipher, loss: 0.2, bytes: BYTES / 2, ..Row::of(ratio, ratio) });
+    let rows = [Cipher::Null, Cipher::Aes128Gcm].map(|cipher| Row {
+        cipher,
+        loss: 0.2,
+        bytes: BYTES / 2,
+        ..Row::of(ratio, ratio)
+    });
     for (here, there) in all(rows).await.concat() {
         assert!(here.recovered > 40 && there.recovered > 40, "{here:?} {there:?}");
     }

@@ -141,8 +141,7 @@ fn main() {
             println!("| loss | {} |\n|---|{}", headings.join(" | "), "---|".repeat(CODINGS.len()));
             for percent in [1, 5, 10, 20] {
                 let rate = f64::from(percent) / 100.0;
-                for (kind, loss) in
-                    [("random", Loss::Bernoulli(rate)), ("bursts", Loss::bursts(rate, BURST))]
+                for (kind, loss) in [("random", Loss::Bernoulli(rate)), ("bursts", Loss::bursts(rate, BURST))]
                 {
                     let cells = CODINGS.map(|coding| measure(traffic, rtt, loss.clone(), coding).to_string());
                     println!("| {percent} % {kind} | {} |", cells.join(" | "));

@@ -64,7 +64,9 @@ fn the_data_behind_a_hello_is_taken_if_the_hello_is_of_the_peer_that_is_known() 
     let (client, server) = tokens(&mut net);
     let now = net.instant();
     let push = encode(segment(Command::Push, 0), b"data");
-    for (to, from, is_taken) in [(server, client, true), (0, client, true), (0, 77, false), (78, client, false)] {
+    for (to, from, is_taken) in
+        [(server, client, true), (0, client, true), (0, 77, false), (78, client, false)]
+    {
         let body = Body::Hello { features: 0, cookie: [0; 16] };
         let hello = block(segment(Command::WindowAsk, 0), to, from, body);
         let (_, mut recovered) = both_ways(net.connection(2), now, &[hello, push.clone()].concat());
@@ -72,7 +74,8 @@ fn the_data_behind_a_hello_is_taken_if_the_hello_is_of_the_peer_that_is_known() 
         // Nobody else is believed in, and nobody is answered but for data.
         assert_eq!(recovered.token(), net.connection(2).token());
         assert_eq!(recovered.has_transmit(), is_taken);
-        let reset = block(segment(Command::WindowTell, 0), server, client, Body::Reset { code: 7, reason: "" });
+        let reset =
+            block(segment(Command::WindowTell, 0), server, client, Body::Reset { code: 7, reason: "" });
         recovered.handle_datagram(now, &reset);
         assert!(recovered.ending().is_some(), "its peer is still the same");
     }
