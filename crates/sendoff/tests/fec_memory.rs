@@ -136,7 +136,8 @@ async fn floods_of_shards_from_a_peer_are_bounded_and_freed_with_it() {
                     _ => 13 * n + 10 + round % 3,
                 };
                 let len = 30 + random.below(1_370) as usize;
-                raw.send_bytes(&shard(seqid, if n % 5 == 0 { 0xf1 } else { 0xf2 }, &vec![n as u8; len])).await;
+                raw.send_bytes(&shard(seqid, if n % 5 == 0 { 0xf1 } else { 0xf2 }, &vec![n as u8; len]))
+                    .await;
             }
             taken(&listener, seen, 100).await;
             most = most.max(held() - before);
