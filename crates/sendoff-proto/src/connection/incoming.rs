@@ -61,7 +61,7 @@ impl Connection {
             unproven.received += (datagram.len() + self.config.overhead()) as u64;
             unproven.may_probe = true;
         }
-        self.loss.on_received(now, self.rtt.smoothed);
+        self.loss.on_received(now, &self.rtt);
         let mut arrival = Arrival::default();
         for segment in segments(datagram) {
             match segment {

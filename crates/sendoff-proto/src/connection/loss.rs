@@ -9,7 +9,10 @@
 //! An acknowledgement counts for the transmission whose timestamp it echoes. That is the guard of
 //! kcp-go's `parse_fastack`: what was sent before can't show that something sent later is lost.
 
-use super::send::{SendRing, SlotState};
+use super::{
+    rtt::Rtt,
+    send::{SendRing, SlotState},
+};
 use crate::{
     fec::LossMeter,
     profile::{Backoff, NoDelay},
@@ -78,11 +81,12 @@ impl LossDetector {
         }
     }
 
-    /// Something came from the peer. A round trip that is much shorter than what was measured is none: of what was
-    /// sent again that lately, an earlier sending has arrived, or was made good by parity.
+    /// Something came from the peer. A round trip that is much shorter than all that were measured is none: of what
+    /// was sent again that lately, an earlier sending has arrived, or was made good by parity.
     #[inline]
-    pub(super) fn on_received(&mut self, now: Instant, round_trip: Option<Duration>) {
-        self.latest_answered = round_trip.and_then(|whole| now.checked_sub(whole - whole / 4));
+    pub(super) fn on_received(&mut self, now: Instant, rtt: &Rtt) {
+        let least = rtt.smoothed.map(|whole| (whole - whole / 4).saturating_sub(rtt.variance * 4));
+        self.latest_answered = least.and_then(|least| now.checked_sub(least));
     }
 
     /// Notes that the segment leaves now.

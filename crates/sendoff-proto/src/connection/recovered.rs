@@ -23,7 +23,7 @@ impl Connection {
             return;
         }
         self.stats.datagrams_recovered += 1;
-        self.loss.on_received(now, self.rtt.smoothed);
+        self.loss.on_received(now, &self.rtt);
         let mut arrival = Arrival::of_recovered();
         for segment in segments(datagram) {
             match segment {
