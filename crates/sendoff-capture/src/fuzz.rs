@@ -61,7 +61,7 @@ mod tests {
     fn read(name: &str) -> Vec<u8> {
         let places = ["tests/captures", "../sendoff-proto/tests/captures"];
         let path = |place: &&str| Path::new(env!("CARGO_MANIFEST_DIR")).join(place).join(name);
-        fs::read(places.iter().map(|place| path(place)).find(|path| path.exists()).unwrap()).unwrap()
+        fs::read(places.iter().map(path).find(|path| path.exists()).unwrap()).unwrap()
     }
 
     /// A capture of a few packets, all flipped about.

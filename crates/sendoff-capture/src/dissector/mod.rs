@@ -127,7 +127,7 @@ impl Dissector {
         // A clock that was set back doesn't make the capture shorter.
         self.totals.duration = self.totals.duration.max(now);
         self.analysis.begin(packet.number, now);
-        if packet.number % SUMS_EVERY == 0 {
+        if packet.number.is_multiple_of(SUMS_EVERY) {
             (self.tracked, self.decoders) = (self.flows.tracked(), self.flows.decoders());
         }
     }

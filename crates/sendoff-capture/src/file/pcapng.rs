@@ -159,7 +159,7 @@ impl Section {
             let (claimed, limit) = (len.into(), MAX_BLOCK as u64);
             return Err(input.error(ReadProblem::TooLarge { what: "a block", claimed, limit }));
         }
-        if len as usize % 4 != 0 || (len as usize) < FRAME {
+        if !(len as usize).is_multiple_of(4) || (len as usize) < FRAME {
             return Err(input.error(ReadProblem::BlockLength { kind, len }));
         }
         let block = input.take(len as usize, "a block")?;
@@ -211,7 +211,7 @@ impl Section {
         if len as usize <= MAX_BLOCK {
             return self.block(input, kind, len).map(|_| ());
         }
-        if len % 4 != 0 {
+        if !len.is_multiple_of(4) {
             return Err(input.error(ReadProblem::BlockLength { kind, len }));
         }
         input.skip(len.into(), "a block")

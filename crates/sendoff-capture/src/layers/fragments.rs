@@ -79,7 +79,7 @@ impl Fragments {
         let refused = (FragmentNews::Refused { offset, id }, None);
         let end = offset + payload.len();
         // All but the last piece have a multiple of 8 bytes; one that is cut off can't be used.
-        let uneven = fragment.more && payload.len() % 8 != 0;
+        let uneven = fragment.more && !payload.len().is_multiple_of(8);
         if payload.is_empty() || uneven || end > MAX_PACKET || ip.missing > 0 {
             return refused;
         }

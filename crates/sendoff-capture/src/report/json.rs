@@ -359,10 +359,10 @@ pub fn conversation_object(conversation: &Conversation, out: &mut String) {
         object.end();
     }
     sides.end();
-    if let Detail::Tcp(tcp) = &conversation.detail {
-        if let Some(by) = tcp.reset {
-            json.text("reset_by", by);
-        }
+    if let Detail::Tcp(tcp) = &conversation.detail
+        && let Some(by) = tcp.reset
+    {
+        json.text("reset_by", by);
     }
     json.end();
     out.push('\n');

@@ -75,7 +75,7 @@ pub(crate) fn count(out: &mut String, value: u64, thing: &str) {
 pub(crate) fn thousands(out: &mut String, value: u64) {
     let digits = value.to_string();
     for (n, digit) in digits.chars().enumerate() {
-        if n > 0 && (digits.len() - n) % 3 == 0 {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);

@@ -29,10 +29,10 @@ pub(super) fn above(dissected: &Dissected<'_>, sink: &mut dyn FieldSink) {
             if analysis.segments.is_empty() && analysis.shard.is_none() {
                 data(dissected, analysis.opened.map_or(udp.payload, |(_, content)| content), sink);
             }
-            if let Some(trouble) = analysis.trouble {
-                if sink.layer(LayerGroup::Kcp, format_args!("Not explained"), None) {
-                    sink.note(format_args!("{trouble}"));
-                }
+            if let Some(trouble) = analysis.trouble
+                && sink.layer(LayerGroup::Kcp, format_args!("Not explained"), None)
+            {
+                sink.note(format_args!("{trouble}"));
             }
         }
         _ => {}

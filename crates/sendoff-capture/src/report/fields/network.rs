@@ -234,10 +234,10 @@ pub(super) fn icmp(t: &mut Teller<'_, '_>, v6: bool) {
     t.field(1, 1, "code", code);
     t.field(2, 2, "checksum", format_args!("{:#06x}", t.u16(2)));
     t.field(4, 4, "rest of header", format_args!("{:#010x}", t.u32(4)));
-    if let Top::Icmp(icmp) = t.dissected.analysis.top {
-        if let Some(quoted) = icmp.quoted {
-            let protocol = Protocol(quoted.protocol);
-            t.sink.note(format_args!("about {protocol} {} to {}", quoted.source, quoted.destination));
-        }
+    if let Top::Icmp(icmp) = t.dissected.analysis.top
+        && let Some(quoted) = icmp.quoted
+    {
+        let protocol = Protocol(quoted.protocol);
+        t.sink.note(format_args!("about {protocol} {} to {}", quoted.source, quoted.destination));
     }
 }

@@ -59,11 +59,12 @@ fn options(args: &DissectArgs) -> anyhow::Result<Options> {
         }
         None => std::env::var_os("SENDOFF_KEY").map(std::ffi::OsString::into_encoded_bytes),
     };
-    if let Some(cipher) = args.crypt {
-        if cipher.key_len() > 0 && secret.is_none() {
-            let problem = format!("--crypt {cipher}: needs a secret, from --key-file or SENDOFF_KEY");
-            return Err(Usage(problem).into());
-        }
+    if let Some(cipher) = args.crypt
+        && cipher.key_len() > 0
+        && secret.is_none()
+    {
+        let problem = format!("--crypt {cipher}: needs a secret, from --key-file or SENDOFF_KEY");
+        return Err(Usage(problem).into());
     }
     let follow = args.follow.map(|side| Follow { side: side.into(), conversation: args.conversation });
     let keys = KeyOptions { cipher: args.crypt, secret };
