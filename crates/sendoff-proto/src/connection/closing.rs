@@ -336,6 +336,8 @@ impl Connection {
             && self.stats.datagrams_sent > 0
             && self.unreachable.first.is_none();
         let stays = unheard || called_off || self.last_words.is_some();
+        // Where something was lost already, a peer's timeouts may have grown, and what it repeats be lost again.
+        let stay = if self.has_seen_loss() { MAX_STAY } else { (self.rtt.rto * 3).min(MAX_STAY) };
         Remains {
             own: self.peering.own,
             peer: self.peering.peer,
@@ -344,8 +346,14 @@ impl Connection {
             repeats: self.repeats,
             rto: self.rtt.rto,
             unproven: self.unproven.is_some(),
-            stay: if stays { (self.rtt.rto * 3).min(MAX_STAY) } else { Duration::ZERO },
+            stay: if stays { stay } else { Duration::ZERO },
         }
+    }
+
+    fn has_seen_loss(&self) -> bool {
+        let stats = &self.stats;
+        let repeated = stats.retransmitted_timeout + stats.retransmitted_fast + stats.retransmitted_early;
+        repeated + stats.duplicates_received + stats.datagrams_recovered > 0
     }
 
     /// What a tombstone has to know; once it has ended.

@@ -179,10 +179,15 @@ impl Tombstones {
     ) -> Option<Verdict> {
         let stone = self.get_mut(now, (remote, conv))?;
         let answer = stone.answer(conv, datagram);
-        Some(match answer.filter(|&(kind, _)| stone.may_answer(now, kind)) {
-            Some((_, answer)) => Verdict::Answer(answer),
-            None => Verdict::Silence,
-        })
+        let Some((_, answer)) = answer.filter(|&(kind, _)| stone.may_answer(now, kind)) else {
+            return Some(Verdict::Silence);
+        };
+        // Our last word was lost, and this answer may be.
+        let longer = now + stone.rto * 3;
+        if let Some(until) = self.stay_until.as_mut().filter(|until| **until > now) {
+            *until = longer.max(*until);
+        }
+        Some(Verdict::Answer(answer))
     }
 }
 
