@@ -59,7 +59,8 @@ fn what_a_side_sent_is_written_exactly() {
         (0, "2026-11-20 20:59:07.84564567 +0000 UTC m=+0.000684753")
     );
     for arguments in [&["--key-file", key][..], &["--key-file", key, "--crypt", "tea"]] {
-        let all = [&["dissect", "--follow", "client"], arguments, &[&capture("crypt-tea")]].concat();
+        let file = capture("crypt-tea");
+        let all = [&["dissect", "--follow", "client"], arguments, &[&file]].concat();
         let output = run(&all, b"");
         assert_eq!((output.code, output.stdout.len()), (0, 4_200), "{}", output.stderr);
     }
