@@ -9,7 +9,6 @@ pub struct ReadError {
     /// Where the block, record or header begins that is broken.
     pub offset: u64,
     /// What is wrong with it.
-    #[source]
     pub problem: ReadProblem,
 }
 
