@@ -121,6 +121,7 @@ pub struct Config {
     linger: Duration,
     conv: Option<Conv>,
     max_connections: usize,
+    max_connections_per_address: Option<usize>,
     socket_buffer: usize,
     socket_options: SocketOptions,
     socket: Option<SuppliedSocket>,
@@ -146,6 +147,7 @@ impl Default for Config {
             linger: Duration::from_secs(30),
             conv: None,
             max_connections: 65_536,
+            max_connections_per_address: None,
             socket_buffer: 4 << 20,
             socket_options: SocketOptions::new(),
             socket: None,
@@ -337,6 +339,17 @@ impl Config {
         self
     }
 
+    /// Connections with one IP address at a time, beyond which those that its peers open are refused (code 3; stock
+    /// clients: dropped unheard). Default `None`: as many as there may be.
+    ///
+    /// IPv6 addresses count by their first 64 bits: one host has them all. From half the bound on a HELLO has to show
+    /// that the address is its own, at the price of a round trip.
+    #[must_use]
+    pub fn max_connections_per_address(mut self, connections: impl Into<Option<usize>>) -> Self {
+        self.max_connections_per_address = connections.into();
+        self
+    }
+
     /// Bytes of receive and of send buffer that the socket asks the system for, which may grant less.
     /// Default 4 MiB. The window that is advertised starts at what it can hold.
     #[must_use]
@@ -495,6 +508,11 @@ impl Config {
     /// See [`max_connections`](Self::max_connections).
     pub fn max_connections_count(&self) -> usize {
         self.max_connections
+    }
+
+    /// See [`max_connections_per_address`](Self::max_connections_per_address).
+    pub fn max_connections_per_address_count(&self) -> Option<usize> {
+        self.max_connections_per_address
     }
 
     /// See [`socket_buffer`](Self::socket_buffer).

@@ -58,6 +58,7 @@ impl Connection {
                 }
                 self.handle_reset(now, code, reason);
             }
+            Body::Retry { cookie } if block.to == Some(self.peering.own) => self.handle_retry(now, &cookie),
             Body::Reset { .. } | Body::Retry { .. } => self.stats.unbelieved_blocks += 1,
         }
         GO_ON

@@ -55,6 +55,12 @@ impl Connection {
         self.peering.peer
     }
 
+    /// The newest cookie of a client; zeros without one.
+    #[doc(hidden)]
+    pub fn cookie(&self) -> [u8; 16] {
+        self.retries.cookie()
+    }
+
     /// What an ACK with that number and timestamp would show us.
     #[doc(hidden)]
     pub fn echo_class(&self, now: Instant, sn: SeqNumber, timestamp: Timestamp) -> u8 {
@@ -96,6 +102,7 @@ impl Connection {
             (steps(Some(age(now, d.token_since))), d.stock_since.map(|at| age(now, at))).hash(h);
             (d.hellos_since > 0).hash(h);
         }
+        (self.retries.count(), self.retries.answered, self.peering.vouched).hash(h);
         if let Some(u) = self.unproven.as_deref() {
             (u.credit().min(CREDIT) / 100, u.segments > 15, u.may_probe, u.repeated).hash(h);
             (steps(Some(age(now, u.began))), self.stats.bytes_received > 0).hash(h);

@@ -19,6 +19,7 @@ mod pacer;
 mod peering;
 mod receive;
 mod recovered;
+mod retry;
 mod rtt;
 mod send;
 mod stats;
@@ -55,6 +56,7 @@ use opening::{Dial, FRONT_RESERVE, Unproven};
 use pacer::Pacer;
 use peering::Peering;
 use receive::ReceiveQueue;
+use retry::Retries;
 use rtt::Rtt;
 use send::SendRing;
 use std::{
@@ -101,6 +103,7 @@ pub struct Connection {
     peering: Peering,
     /// A client that waits for an answer to its HELLO.
     dial: Option<Box<Dial>>,
+    retries: Retries,
     /// A server whose peer has not proven its address.
     unproven: Option<Box<Unproven>>,
     answers: Answers,
@@ -246,7 +249,9 @@ impl Connection {
             peering: Peering::new(blocks, random.token(), opening),
             random,
             dial: dials.then(|| Box::new(Dial::new(now, early))),
-            unproven: (blocks && role == Role::Server).then(|| Box::new(Unproven::new(now))),
+            retries: Retries::default(),
+            unproven: (blocks && role == Role::Server && !opening.has_cookie())
+                .then(|| Box::new(Unproven::new(now))),
             answers: Answers::default(),
             liveness: Box::default(),
             clock: Clock::new(now, timestamp_base),

@@ -1,6 +1,6 @@
 //! The beginning, on both sides: HELLO until there is an answer, and what a peer may cost before it has proven itself.
 
-use super::{Cause, Connection, Party, PeerKind, Phase, Remains, Rest, Silence, Timer};
+use super::{Cause, Connection, Party, PeerKind, Phase, Remains, Rest, Silence, Timer, retry::Retries};
 use crate::{endpoint::Lease, seq::Conv, wire::BlockKind};
 use std::time::{Duration, Instant};
 
@@ -114,6 +114,12 @@ impl Connection {
         self.unproven.is_none()
     }
 
+    /// Whether it has shown what [`Config::prove`](crate::Config::prove) asks for: its address, and, where a cookie
+    /// alone has shown that, our token too.
+    pub fn is_proven(&self) -> bool {
+        self.unproven.is_none() && !self.peering.is_only_vouched()
+    }
+
     /// What kind of peer it is.
     pub fn peer_kind(&self) -> PeerKind {
         self.peering.kind()
@@ -125,6 +131,9 @@ impl Connection {
             let limit = self.config.connect_timeout_duration();
             self.timers.set(Timer::Opening, Some(now + limit));
             self.timers.set(Timer::Hello, Some(now + RIDE_WAIT));
+        }
+        if self.peering.is_only_vouched() {
+            self.timers.set(Timer::Proof, Some(now + PROOF_TIME));
         }
         if self.unproven.is_some() {
             self.receive.set_cap(Some(UNPROVEN_WINDOW));
@@ -174,6 +183,16 @@ impl Connection {
         }
     }
 
+    /// HELLO at once, and as if it were the first.
+    pub(super) fn hello_at_once(&mut self, now: Instant) {
+        if let Some(dial) = &mut self.dial {
+            dial.gap = HELLO_GAP;
+            dial.stock_since = None;
+        }
+        self.timers.set(Timer::Hello, Some(now + HELLO_GAP));
+        self.say_hello();
+    }
+
     /// HELLO again, and all that rides with it.
     fn say_hello(&mut self) {
         if let Some(dial) = &mut self.dial {
@@ -205,13 +224,12 @@ impl Connection {
             self.conv = self.random.conv();
         }
         self.peering.redial(self.random.token());
+        // A cookie is for one name.
+        self.retries = Retries::default();
         if let Some(dial) = &mut self.dial {
             dial.token_since = now;
-            dial.gap = HELLO_GAP;
-            dial.stock_since = None;
         }
-        self.timers.set(Timer::Hello, Some(now + HELLO_GAP));
-        self.say_hello();
+        self.hello_at_once(now);
     }
 
     /// The id that it had before it took another one, for its driver to [`rename`](crate::Endpoint::rename) it.
@@ -282,7 +300,7 @@ impl Connection {
 
     /// The time to prove an address is over.
     pub(super) fn on_proof(&mut self, now: Instant) {
-        if self.unproven.is_none() {
+        if self.is_proven() {
             return;
         }
         if self.stats.bytes_received == 0 && !self.receive.is_finished() {
@@ -297,7 +315,7 @@ impl Connection {
 
     /// The peer gets what we send.
     pub(super) fn prove_address(&mut self) {
-        if self.unproven.take().is_none() {
+        if self.unproven.take().is_none() && !self.timers.is_set(Timer::Proof) {
             return;
         }
         self.timers.stop(Timer::Proof);

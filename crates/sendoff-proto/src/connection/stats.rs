@@ -32,6 +32,8 @@ pub struct ConnectionStats {
     pub dropped_unfronted: u64,
     /// Blocks that name another token, or of another version or kind: ignored.
     pub unbelieved_blocks: u64,
+    /// Times that the server, under pressure, has asked us to open again with a cookie.
+    pub retries: u64,
     /// Hints that the peer may not know this conversation any more.
     pub hints: u64,
     /// PUSH segments with `frg` 255 that are no FIN: dropped.

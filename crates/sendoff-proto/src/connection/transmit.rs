@@ -12,6 +12,7 @@ use super::{
     send::SlotState,
 };
 use crate::{
+    endpoint::NO_COOKIE,
     seq::{SeqNumber, Timestamp},
     wire::{BLOCK_HEADER_SIZE, Block, BlockKind, Body, Command, HEADER_SIZE, Segment, Token, truncate},
 };
@@ -129,6 +130,7 @@ impl Connection {
                 datagram.abandon();
                 break;
             }
+            self.retries.answered |= front == Some(Front::Hello);
             let full = datagram.finish();
             if !full || self.unproven.is_some() {
                 break; // one at a time, as long as it is counted
@@ -166,7 +168,10 @@ impl Connection {
     fn put_front(&self, front: Front, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
         let opens = front == Front::Hello && self.peering.peer.is_none();
         let (command, body) = match front {
-            Front::Hello => (Command::WindowAsk, Body::Hello { features: 0, cookie: [0; 16] }),
+            Front::Hello => (
+                Command::WindowAsk,
+                Body::Hello { features: 0, cookie: if opens { self.retries.cookie() } else { NO_COOKIE } },
+            ),
             Front::Welcome => (Command::WindowTell, Body::Welcome { features: 0 }),
         };
         // A stock listener that holds another conversation for our address drops that one for any segment with sn 0.

@@ -31,7 +31,7 @@ pub struct Host<A> {
 impl<A: App + Clone> Host<A> {
     pub fn new(config: Config, listening: bool, app: A, seed: u64) -> Self {
         let config = Arc::new(config);
-        let endpoint = Endpoint::new(config.clone(), listening);
+        let endpoint = Endpoint::new(config.clone(), listening).with_cookies(seed.into());
         Self { endpoint, config, talks: Vec::new(), app, rng: Rng::new(seed) }
     }
 
