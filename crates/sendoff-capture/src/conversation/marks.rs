@@ -52,6 +52,16 @@ impl Marks {
         self.0 & marks.0 != 0
     }
 
+    /// As a number: a bit for each.
+    pub(crate) fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Each bit with its word. NEW has none.
+    pub(crate) fn table() -> impl Iterator<Item = (u16, &'static str)> {
+        Self::WORDS.into_iter().map(|(mark, word)| (mark.0, word))
+    }
+
     /// Adds some.
     pub(crate) fn set(&mut self, marks: Marks) {
         self.0 |= marks.0;

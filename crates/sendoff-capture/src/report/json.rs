@@ -90,7 +90,7 @@ impl<'a> Json<'a> {
 }
 
 /// A string of JSON (RFC 8259, section 7).
-fn string(out: &mut String, text: &str) {
+pub(super) fn string(out: &mut String, text: &str) {
     out.push('"');
     for c in text.chars() {
         match c {

@@ -69,7 +69,7 @@ impl Lines {
         out.push('\n');
     }
 
-    fn endpoints(&mut self, dissected: &Dissected<'_>, out: &mut String) {
+    pub(super) fn endpoints(&mut self, dissected: &Dissected<'_>, out: &mut String) {
         let Some(ip) = dissected.analysis.ip else { return };
         let ports = match dissected.analysis.top {
             Top::Udp(Udp { source_port, destination_port, .. })
@@ -86,7 +86,7 @@ impl Lines {
         }
     }
 
-    fn what(&self, dissected: &Dissected<'_>, out: &mut String) {
+    pub(super) fn what(&self, dissected: &Dissected<'_>, out: &mut String) {
         let analysis = dissected.analysis;
         if let Some(news) = analysis.fragment {
             fragment(news, out);
@@ -268,7 +268,7 @@ fn seal(cipher: Cipher, out: &mut String) {
     _ = write!(out, "{cipher}: ");
 }
 
-fn fragment(news: FragmentNews, out: &mut String) {
+pub(super) fn fragment(news: FragmentNews, out: &mut String) {
     _ = match news {
         FragmentNews::Waiting { offset, id } => {
             write!(out, "fragment of packet {id:#x} at byte {offset}: others are missing")
@@ -283,7 +283,7 @@ fn fragment(news: FragmentNews, out: &mut String) {
     };
 }
 
-fn frames(frames: &[Frame], out: &mut String) {
+pub(super) fn frames(frames: &[Frame], out: &mut String) {
     match frames {
         [] => {}
         [frame] => _ = write!(out, "  frame {} ({} bytes)", frame.number, frame.len),

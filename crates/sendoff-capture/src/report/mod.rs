@@ -1,12 +1,14 @@
 //! Tells it all: a line for each packet, every field, a summary; for people and for programs.
 
 pub mod fields;
+mod html;
 mod json;
 mod line;
 mod pen;
 mod summary;
 mod verbose;
 
+pub use html::{HtmlReport, MAX_GRAPHS, MAX_LISTED, MAX_SHOWN_PACKETS, MAX_SHOWN_SEGMENTS};
 pub use json::{conversation_object, packet_object, totals_object};
 pub use line::Lines;
 pub use pen::Signs;

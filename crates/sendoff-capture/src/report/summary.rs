@@ -67,7 +67,7 @@ fn summary_of_kcp(conversation: &Conversation, kcp: &Kcp, out: &mut String) {
     _ = writeln!(out, "   ended: {}", ended(kcp));
 }
 
-fn began(kcp: &Kcp) -> &'static str {
+pub(super) fn began(kcp: &Kcp) -> &'static str {
     match kcp.began {
         Began::Hello => "with HELLO",
         Began::FirstPush => "with PUSH sn=0, as plain KCP does",
@@ -176,7 +176,7 @@ fn forward_error_correction(fec: &Fec, out: &mut String) {
     out.push('\n');
 }
 
-fn ended(kcp: &Kcp) -> String {
+pub(super) fn ended(kcp: &Kcp) -> String {
     let fin = |side: Side| kcp.sides[side.index()].fin.as_ref();
     match kcp.ended() {
         Ended::Finished => {
@@ -237,14 +237,17 @@ fn summary_of_tcp(conversation: &Conversation, tcp: &TcpConversation, out: &mut 
             frames_line(framing, frames, of.frame_error(), out);
         }
     }
-    let ended = match (tcp.reset, tcp.sides[0].fin, tcp.sides[1].fin) {
+    _ = writeln!(out, "   ended: {}", ended_of_tcp(tcp));
+}
+
+pub(super) fn ended_of_tcp(tcp: &TcpConversation) -> String {
+    match (tcp.reset, tcp.sides[0].fin, tcp.sides[1].fin) {
         (_, true, true) => "both finished".to_owned(),
         (Some(by), ..) => format!("reset by the {by}"),
         (None, true, false) => "the client finished, the server was not seen to".to_owned(),
         (None, false, true) => "the server finished, the client was not seen to".to_owned(),
         (None, false, false) => "no end was seen".to_owned(),
-    };
-    _ = writeln!(out, "   ended: {ended}");
+    }
 }
 
 /// Appends the last line: what all of it came to.

@@ -13,6 +13,9 @@ pub struct DissectArgs {
     /// Write the bytes that this side's application sent to stdout, exactly; the client spoke first
     #[arg(long, value_name = "SIDE", value_enum, conflicts_with_all = ["json", "layers"])]
     pub follow: Option<SideName>,
+    /// Write a page to look at into this file, and nothing else; - is stdout
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "layers", "follow"])]
+    pub html: Option<PathBuf>,
     /// Only this conversation [with --follow: 1]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub conversation: Option<u64>,

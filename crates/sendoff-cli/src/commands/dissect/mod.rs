@@ -1,6 +1,7 @@
 //! `dissect`: explains a capture, from the link to the application's bytes.
 
 mod args;
+mod html;
 mod output;
 
 pub use args::DissectArgs;
@@ -40,6 +41,10 @@ pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Re
     };
     let reader = PacketReader::new(reader).with_context(|| name.clone())?;
     let dissector = Dissector::new(options);
+    if let Some(to) = &args.html {
+        html::write(reader, dissector, &name, to, args.conversation)?.with_context(|| name.clone())?;
+        return Ok(Outcome::Well);
+    }
     match args.follow {
         Some(_) => follow(reader, dissector, &name, &args, report),
         None => explain(reader, dissector, &name, Teller::new(&args, output, report)),
