@@ -16,7 +16,7 @@ use std::time::Duration;
 const FEW_TRACKED: usize = 64;
 
 /// Numbers that all conversations together may watch before each has to do with few.
-const MANY_TRACKED: usize = 1 << 20;
+const MANY_TRACKED: usize = 1 << 19;
 
 /// How a conversation began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

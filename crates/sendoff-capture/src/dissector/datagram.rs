@@ -187,7 +187,10 @@ impl Dissector {
         news.clear();
         news.resize(count, SegmentNews::default());
         let all = || segments(inner).take(count).filter_map(Result::ok);
+        let before = kcp.tracked();
         let role = kcp.datagram(now, side, all, news, recovered, self.tracked);
+        // At once: a few datagrams can make a conversation watch very many numbers.
+        self.tracked = (self.tracked + kcp.tracked()).saturating_sub(before);
         for (note, news) in self.analysis.segments[from..].iter_mut().zip(news) {
             note.news = *news;
         }
@@ -363,4 +366,54 @@ fn gather(inner: &[u8], span: Span, notes: &mut Vec<SegmentNote>) -> Option<Trou
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LinkType, Options, PacketReader, PcapngWriter, udp_packet};
+    use sendoff_proto::{
+        SeqNumber, Timestamp,
+        wire::{Command, Segment},
+    };
+
+    /// A datagram whose two PUSHes lie as far apart as a window may be.
+    fn far_apart(conv: u32) -> Vec<u8> {
+        let mut datagram = Vec::new();
+        for sn in [0, 32_767] {
+            let segment = Segment {
+                conv,
+                command: Command::Push,
+                fragment: 0,
+                window: 32,
+                timestamp: Timestamp(0),
+                sn: SeqNumber(sn),
+                una: SeqNumber(0),
+            };
+            segment.encode(b"x", &mut datagram);
+        }
+        datagram
+    }
+
+    #[test]
+    fn what_all_conversations_watch_is_bounded_however_few_packets_make_them() {
+        let mut writer = PcapngWriter::new(Vec::new(), "test").unwrap();
+        let interface = writer.interface(LinkType::RAW, "any").unwrap();
+        let mut packet = Vec::new();
+        for n in 0..2_000 {
+            let source = SocketAddr::from(([10, 0, 0, 1], n + 1));
+            udp_packet(source, ([10, 0, 0, 2], 9).into(), &far_apart(7), &mut packet).unwrap();
+            writer.packet(interface, std::time::Duration::ZERO, &packet, &[]).unwrap();
+        }
+        let file = writer.into_inner();
+        let (mut reader, mut dissector) =
+            (PacketReader::new(&file[..]).unwrap(), Dissector::new(Options::default()));
+        while let Some(packet) = reader.next_packet().unwrap() {
+            dissector.packet(&packet);
+        }
+        let watched = dissector.flows.tracked();
+        assert!(watched < 1 << 20, "{watched} numbers are watched");
+        assert_eq!(watched, dissector.tracked);
+        assert_eq!(dissector.totals().conversations, 2_000);
+    }
 }

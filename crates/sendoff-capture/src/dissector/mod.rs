@@ -70,7 +70,8 @@ pub struct Dissector {
     totals: CaptureTotals,
     /// Conversations that had to be forgotten, and weren't told yet.
     forgotten: Vec<Conversation>,
-    /// Refreshed now and then: what all conversations watch, and how many decoders there are.
+    /// What all conversations watch, and how many decoders there are; counted anew now and then, because of those
+    /// that are forgotten.
     tracked: usize,
     decoders: usize,
     /// Bytes of the side that is followed; whoever wants them takes them away.
@@ -128,6 +129,7 @@ impl Dissector {
         self.totals.duration = self.totals.duration.max(now);
         self.analysis.begin(packet.number, now);
         if packet.number.is_multiple_of(SUMS_EVERY) {
+            self.flows.forget_if_too_many(&mut self.forgotten);
             (self.tracked, self.decoders) = (self.flows.tracked(), self.flows.decoders());
         }
     }

@@ -2,6 +2,7 @@
 
 use super::{
     fields::{Field, FieldSink, LayerGroup, all_fields},
+    pen,
     verbose::LayerChoice,
 };
 use crate::{
@@ -45,9 +46,13 @@ impl<'a> Json<'a> {
 
     fn text(&mut self, key: &str, value: impl Display) {
         self.key(key);
-        let mut text = String::new();
-        _ = write!(text, "{value}");
-        string(self.out, &text);
+        displayed(self.out, value);
+    }
+
+    /// A whole number: the most of what there is, and so without the machinery of formatting.
+    fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        pen::number(self.out, value);
     }
 
     /// A number or a truth value: what stands without quotation marks.
@@ -81,7 +86,7 @@ impl<'a> Json<'a> {
 
     fn text_item(&mut self, value: impl Display) {
         self.comma();
-        string(self.out, &value.to_string());
+        displayed(self.out, value);
     }
 
     fn end(self) {
@@ -92,26 +97,51 @@ impl<'a> Json<'a> {
 /// A string of JSON (RFC 8259, section 7).
 pub(super) fn string(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
+    escape(out, text);
+    out.push('"');
+}
+
+/// The same of what prints itself.
+fn displayed(out: &mut String, value: impl Display) {
+    struct Escaping<'a>(&'a mut String);
+    impl Write for Escaping<'_> {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            escape(self.0, text);
+            Ok(())
+        }
+    }
+    out.push('"');
+    _ = write!(Escaping(out), "{value}");
+    out.push('"');
+}
+
+fn escape(out: &mut String, text: &str) {
+    // Plain stretches are appended at once.
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c.is_control()) {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        let Some(c) = special.chars().next() else { return };
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control() => _ = write!(out, "\\u{:04x}", u32::from(c)),
-            c => out.push(c),
+            c => _ = write!(out, "\\u{:04x}", u32::from(c)),
         }
+        rest = &special[c.len_utf8()..];
     }
-    out.push('"');
+    out.push_str(rest);
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        _ = write!(out, "{byte:02x}");
+/// Bytes in hexadecimal; prints itself.
+struct Hex<'a>(&'a [u8]);
+
+impl Display for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| f.write_str(pen::hex_digits(*byte)))
     }
-    out
 }
 
 /// `text`, and `hex` as well where it isn't UTF-8.
@@ -119,7 +149,7 @@ fn data(json: &mut Json<'_>, key: &str, bytes: &[u8]) {
     let mut object = json.nested(key);
     object.text("text", String::from_utf8_lossy(bytes));
     if std::str::from_utf8(bytes).is_err() {
-        object.text("hex", hex(bytes));
+        object.text("hex", Hex(bytes));
     }
     object.end();
 }
@@ -265,13 +295,17 @@ fn shard_object(shard: Shard, json: &mut Json<'_>) {
 fn segment_object(segment: &SegmentView<'_>, note: &SegmentNote, list: &mut Json<'_>) {
     let mut object = list.item();
     object.text("command", segment.command());
-    object.plain("conv", segment.conv());
-    object.plain("fragment", segment.fragment());
-    object.plain("window", segment.window());
-    object.plain("timestamp", segment.timestamp());
-    object.plain("sn", segment.sn());
-    object.plain("una", segment.una());
-    object.plain("bytes", segment.data().len());
+    for (key, value) in [
+        ("conv", segment.conv()),
+        ("fragment", segment.fragment().into()),
+        ("window", segment.window().into()),
+        ("timestamp", segment.timestamp().0),
+        ("sn", segment.sn().0),
+        ("una", segment.una().0),
+        ("bytes", segment.data().len() as u32),
+    ] {
+        object.number(key, value.into());
+    }
     object.plain("recovered", note.span.source == Source::Recovered);
     let mut marks = object.list("marks");
     note.marks().words().for_each(|word| marks.text_item(word));
@@ -317,7 +351,7 @@ impl FieldSink for FieldList<'_> {
             },
         );
         object.plain("offset", field.span.start);
-        object.text("hex", hex(field.bytes));
+        object.text("hex", Hex(field.bytes));
         object.text("value", field.value);
         object.end();
     }
