@@ -29,7 +29,7 @@ impl<H: Clone + Hash> Endpoint<H> {
     /// Two endpoints with the same fingerprint behave alike from now on, but for the limits of memory and rate.
     #[doc(hidden)]
     pub fn fingerprint(&self, now: Instant, h: &mut impl Hasher) {
-        self.listening.hash(h);
+        (self.listening, self.going_away).hash(h);
         let mut names: Vec<_> = self.remotes.iter().collect();
         names.sort_by_key(|&(address, _)| *address);
         for (address, remote) in names {

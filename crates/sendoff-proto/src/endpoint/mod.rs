@@ -126,6 +126,8 @@ pub struct Endpoint<H> {
     budget: Arc<Budget>,
     tombstones: Tombstones,
     listening: bool,
+    /// It has listened, and will no more.
+    going_away: bool,
     answers: (Option<Instant>, u32),
     stats: RouteStats,
 }
@@ -140,6 +142,7 @@ impl<H: Clone> Endpoint<H> {
             budget: Arc::default(),
             tombstones: Tombstones::default(),
             listening,
+            going_away: false,
             answers: (None, 0),
             stats: RouteStats::default(),
         }
@@ -148,6 +151,13 @@ impl<H: Clone> Endpoint<H> {
     /// From now on, connections that peers open are taken or not.
     pub fn set_listening(&mut self, listening: bool) {
         self.listening = listening;
+    }
+
+    /// From now on nothing opens here any more, and who tries to by HELLO is told so: RESET 4. Connections live on, and
+    /// a repeated HELLO of theirs is answered as ever. An endpoint that doesn't listen stays silent.
+    pub fn go_away(&mut self) {
+        self.going_away |= self.listening;
+        self.listening = false;
     }
 
     /// Connections in the table.
@@ -258,7 +268,13 @@ impl<H: Clone> Endpoint<H> {
 
     fn admit(&mut self, now: Instant, conv: Conv, opening: Opening) -> Route<H> {
         if !self.listening {
-            return self.drop(DropReason::NotListening);
+            return match opening {
+                Opening::Hello(peer) if self.going_away => {
+                    let answer = Answer::reset(conv, Some(peer), code::GOING_AWAY);
+                    self.answer(now, answer, DropReason::NotListening)
+                }
+                _ => self.drop(DropReason::NotListening),
+            };
         }
         if self.connections >= self.config.max_connections_count() {
             return match opening {
