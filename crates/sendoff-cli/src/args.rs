@@ -118,7 +118,9 @@ COMMAND runs for each connection, without a shell: its stdin is what comes, its 
 a line, unless --stdio raw), its stderr is ours. In its environment: SENDOFF_PEER, SENDOFF_LOCAL, SENDOFF_TRANSPORT. When its stdout ends, the peer is told: over KCP with
 code 0, or 256 + its exit status (384 + N: killed by signal N; 383: could not be started). When the peer is gone, its stdin
 ends; after 2 s it gets SIGTERM, 2 s later SIGKILL.
-SIGINT or SIGTERM ends gracefully: what is under way is delivered first; a second one ends at once.
+SIGTERM ends as a server should: newcomers are refused, every KCP peer that can be told is told (connect and the library
+say so there), and connections have --drain-timeout to end by themselves; the rest is reset with code 4.
+SIGINT (Ctrl-C) ends them now: what is under way is delivered first. A second signal ends at once.
 Exit: 0 interrupted, and all connections ended; 1 the socket failed; 2 usage; 130 interrupted twice.
 With --once: 1 refused, reset or timed out; 130 interrupted before the end.";
 
@@ -150,6 +152,9 @@ pub struct ListenArgs {
     /// Connections at a time; further ones are refused
     #[arg(long, value_name = "N", value_parser = parse_connections, allow_hyphen_values = true)]
     pub max_connections: Option<usize>,
+    /// How long connections may take to end by themselves after SIGTERM; then they are reset
+    #[arg(long, value_name = "TIME", default_value = "8s", conflicts_with = "once", value_parser = parse_duration, allow_hyphen_values = true)]
+    pub drain_timeout: Duration,
     /// Where messages begin and end.
     #[command(flatten)]
     pub messages: MessageArgs,

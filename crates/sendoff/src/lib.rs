@@ -69,7 +69,7 @@ mod udp;
 
 pub use address::{Address, AddressError, Host, IntoAddress, Place};
 pub use ecosystem::Incoming;
-pub use endpoint::{EndpointStats, KcpEndpoint};
+pub use endpoint::{Departure, EndpointStats, KcpEndpoint};
 pub use framing::{
     FrameCodec, FrameError, Framing, Half, MessageReader, MessageWriter, Messages, ParseFramingError, Parts,
 };

@@ -15,7 +15,7 @@ use crate::{
     signals::Interrupts,
 };
 use sendoff::{Address, AnyStream};
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 /// How long a peer that can't say that it has finished may be silent.
 const QUIT_AFTER: Duration = Duration::from_secs(2);
@@ -55,7 +55,18 @@ pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) 
         None => Leave::SilentMutePeer(QUIT_AFTER),
     };
     let pipes = Pipes { source, cut, printer };
-    let over = netcat::run(pipes, &mut incoming, &mut outgoing, leave, &report, interrupts).await;
+    let going_away = outgoing.going_away();
+    let over = {
+        let mut carrying = pin!(netcat::run(pipes, &mut incoming, &mut outgoing, leave, &report, interrupts));
+        tokio::select! {
+            biased;
+            true = going_away => {
+                report.event(&Event::PeerGoesAway);
+                carrying.await
+            }
+            over = &mut carrying => over,
+        }
+    };
     let (stats, goodbye, kcp) = (outgoing.stats(), outgoing.says_goodbye(), outgoing.kcp());
     drop((incoming, outgoing));
     match over {

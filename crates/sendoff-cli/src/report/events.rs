@@ -5,7 +5,7 @@ use crate::{
     commands::Kcp,
     units::{bytes, count, duration, plural, setting_duration},
 };
-use sendoff::{Cipher, Ending, Peer, PeerKind, Wire};
+use sendoff::{Cipher, Departure, Ending, Peer, PeerKind, Wire};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -89,6 +89,17 @@ pub enum Event {
         /// How many connections are still to be ended.
         connections: usize,
     },
+    /// A listener takes nobody any more, and its peers have some time.
+    GoingAway {
+        /// How many connections are open.
+        connections: usize,
+        /// How long they may take.
+        limit: Duration,
+    },
+    /// It has gone.
+    Gone(Departure),
+    /// The peer of `connect` has said that it goes away.
+    PeerGoesAway,
     /// `ping` keeps to one conversation from now on.
     OneConversation,
 }
@@ -223,6 +234,28 @@ impl Event {
                 };
                 format!("{} interrupted: {what} (again: at once)", paint.yellow("sendoff:"))
             }
+            Self::GoingAway { connections, limit } => {
+                let limit = setting_duration(*limit);
+                let what = match connections {
+                    0 => "no connection is open".into(),
+                    1 => format!("1 connection has {limit} to end"),
+                    n => format!("{} connections have {limit} to end", count(*n as u64)),
+                };
+                format!("{} going away: {what} (again: at once)", paint.yellow("sendoff:"))
+            }
+            Self::Gone(departure) => {
+                let lasted = duration(departure.lasted);
+                let Departure { told, confirmed, .. } = departure;
+                let told = match told {
+                    0 => String::new(),
+                    _ => format!("; {} of {} confirmed it", count(*confirmed), count(*told)),
+                };
+                format!("{} gone after {lasted}: {departure}{told}", paint.dim("sendoff:"))
+            }
+            Self::PeerGoesAway => format!(
+                "{} the peer goes away: this connection has some time to end, new ones are refused",
+                paint.yellow("sendoff:")
+            ),
             Self::OneConversation => format!(
                 "{} the server ignores a second conversation from one port: all probes are of one now, \
                  and each time may include its flush interval",
@@ -265,6 +298,16 @@ impl Event {
                 "kind": kcp.map(|kcp| kind_in_words(kcp.kind)),
             }),
             Self::Interrupted { connections } => json!({"event": "interrupted", "connections": connections}),
+            Self::GoingAway { connections, limit } => json!({
+                "event": "going_away", "connections": connections, "limit_ms": milliseconds(*limit),
+            }),
+            Self::Gone(departure) => json!({
+                "event": "gone", "served": departure.served, "open": departure.open(),
+                "finished": departure.finished, "failed": departure.failed, "reset": departure.reset,
+                "told": departure.told, "confirmed": departure.confirmed,
+                "turned_away": departure.turned_away, "lasted_ms": milliseconds(departure.lasted),
+            }),
+            Self::PeerGoesAway => json!({"event": "peer_going_away"}),
             Self::OneConversation => json!({"event": "one_conversation"}),
         }
     }

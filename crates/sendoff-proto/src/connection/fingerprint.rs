@@ -125,6 +125,7 @@ impl Connection {
         let p = &self.probing;
         (p.ask, p.tell, p.answer, p.wait, p.unanswered).hash(h);
         again(self.unread_told).unwrap_or_default().hash(h);
+        self.going_away.state().hash(h);
     }
 
     fn hash_sending(&self, now: Instant, h: &mut impl Hasher) {
@@ -188,7 +189,7 @@ impl Connection {
 
     fn hash_timers(&self, now: Instant, h: &mut impl Hasher) {
         use Timer::*;
-        for timer in [Resend, Early, Marks, Probe, Ack, Hello, Greeting, Hint] {
+        for timer in [Resend, Early, Marks, Probe, Ack, Hello, Greeting, Hint, GoingAway] {
             left(now, self.timers.get(timer)).hash(h);
         }
         for timer in [Opening, Proof, Linger] {

@@ -10,6 +10,7 @@ mod buffer;
 mod byte_ring;
 mod closing;
 mod fingerprint;
+mod going_away;
 mod incoming;
 mod lifecycle;
 mod liveness;
@@ -50,6 +51,7 @@ use crate::{
 };
 use blocks::Answers;
 use closing::Finish;
+use going_away::GoingAway;
 use liveness::Liveness;
 use loss::{LossDetector, Timeout};
 use opening::{Dial, FRONT_RESERVE, Unproven};
@@ -108,6 +110,7 @@ pub struct Connection {
     unproven: Option<Box<Unproven>>,
     answers: Answers,
     liveness: Box<Liveness>,
+    going_away: Box<GoingAway>,
     clock: Clock,
     profile: Profile,
     send_window: u32,
@@ -254,6 +257,7 @@ impl Connection {
                 .then(|| Box::new(Unproven::new(now))),
             answers: Answers::default(),
             liveness: Box::default(),
+            going_away: Box::default(),
             clock: Clock::new(now, timestamp_base),
             profile,
             send_window: config.send_window_segments(),

@@ -41,6 +41,7 @@ impl Connection {
                 Timer::Greeting => self.on_greeting(now),
                 Timer::Proof => self.on_proof(now),
                 Timer::Hint => self.on_hint(now),
+                Timer::GoingAway => self.on_going_away(now),
                 Timer::Pace => self.refill_pacer(now),
                 Timer::Idle => self.on_idle(now),
             }

@@ -444,7 +444,11 @@ impl Connection {
             }
             let challenge = self.random.next();
             self.liveness.note_ping(challenge, now);
-            let flags = if self.liveness.reads_no_more { Block::READS_NO_MORE } else { 0 };
+            let mut flags = if self.liveness.reads_no_more { Block::READS_NO_MORE } else { 0 };
+            if self.going_away.is_to_be_said() {
+                self.going_away.note_ping(challenge);
+                flags |= Block::GOING_AWAY;
+            }
             let header = Segment { command: Command::WindowAsk, sn: PROBE_SN, fragment: 0, ..*stamp };
             let (to, own) = (self.peering.peer, Some(self.peering.own));
             self.put_block(&header, flags, to, own, Body::Ping { challenge }, datagram);

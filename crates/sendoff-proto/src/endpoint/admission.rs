@@ -23,7 +23,10 @@ impl<H: Clone> Endpoint<H> {
     ) -> Route<H> {
         if let Some(reason) = self.reason_to_refuse(remote) {
             if reason == DropReason::NotListening {
-                return self.drop(reason);
+                return match self.going_away {
+                    true => self.answer(now, Answer::reset(conv, Some(from), code::GOING_AWAY), reason),
+                    false => self.drop(reason),
+                };
             }
             let route = self.answer(now, Answer::reset(conv, Some(from), code::BUSY), reason);
             if matches!(route, Route::Answer(_)) && reason == DropReason::PerAddress {

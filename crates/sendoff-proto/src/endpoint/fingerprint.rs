@@ -38,7 +38,7 @@ impl<H: Clone + Hash> Endpoint<H> {
     /// Two endpoints with the same fingerprint behave alike from now on, but for the limits of memory and rate.
     #[doc(hidden)]
     pub fn fingerprint(&self, now: Instant, h: &mut impl Hasher) {
-        (self.listening, self.pressure).hash(h);
+        (self.listening, self.going_away, self.pressure).hash(h);
         if let Some(cookies) = &self.cookies {
             cookies.clone().slot_left(now).as_secs().div_ceil(STEP).hash(h);
         }

@@ -148,6 +148,8 @@ pub struct Endpoint<H> {
     pressure: usize,
     tombstones: Tombstones,
     listening: bool,
+    /// It has listened, and will no more.
+    going_away: bool,
     answers: (Option<Instant>, u32),
     stats: RouteStats,
 }
@@ -165,6 +167,7 @@ impl<H: Clone> Endpoint<H> {
             pressure: limits::PRESSURE,
             tombstones: Tombstones::default(),
             listening,
+            going_away: false,
             answers: (None, 0),
             stats: RouteStats::default(),
         }
@@ -184,6 +187,13 @@ impl<H: Clone> Endpoint<H> {
     /// From now on, connections that peers open are taken or not.
     pub fn set_listening(&mut self, listening: bool) {
         self.listening = listening;
+    }
+
+    /// From now on nothing opens here any more, and who tries to by HELLO is told so: RESET 4. Connections live on, and
+    /// a repeated HELLO of theirs is answered as ever. An endpoint that doesn't listen stays silent.
+    pub fn go_away(&mut self) {
+        self.going_away |= self.listening;
+        self.listening = false;
     }
 
     /// Connections in the table.

@@ -50,6 +50,7 @@ fn said(talk: &Talk) -> Vec<u8> {
 pub fn check(world: &World, scenario: &Scenario) -> Result<(), String> {
     let client = &world.client;
     if let Some(server) = world.ours() {
+        check_departure(world, server)?;
         for talk in &server.talks {
             check_accepted(client, talk)?;
             check_end(scenario, world, talk, &client.talks)?;
@@ -67,6 +68,22 @@ pub fn check(world: &World, scenario: &Scenario) -> Result<(), String> {
                 return Err(format!("stock server has read {:x?}", session.received));
             }
         }
+    }
+    Ok(())
+}
+
+/// What is known of a server that goes away is so.
+fn check_departure(world: &World, host: &Host) -> Result<(), String> {
+    for talk in &host.talks {
+        let dial = dial_of(&world.client, talk);
+        // The tombstone of one that is over answers too.
+        if talk.confirmed && !dial.is_some_and(|dial| dial.peer_leaves || dial.is_over()) {
+            return Err("the server's going away is confirmed by a client that doesn't know".to_owned());
+        }
+    }
+    let leaves = host.leaves || host.life > 0;
+    if world.client.talks.iter().any(|dial| dial.peer_leaves) && !leaves {
+        return Err("a client has been told of a going away that isn't".to_owned());
     }
     Ok(())
 }
@@ -151,6 +168,11 @@ fn check_end(scenario: &Scenario, world: &World, talk: &Talk, others: &[Talk]) -
         Cause::Aborted if talk.aborted => Ok(()),
         Cause::TimedOut(_) => Ok(()),
         Cause::Refused if end.code == code::IN_USE && scenario.faults.redials > 0 => Ok(()),
+        Cause::Refused
+            if end.code == code::GOING_AWAY && world.ours().is_some_and(|server| server.leaves) =>
+        {
+            Ok(())
+        }
         Cause::Reset | Cause::Refused if upset || talk.closed => Ok(()),
         _ => Err(format!("ended by {:?}: {:?}, code {}, without a cause", end.by, end.cause, end.code)),
     }

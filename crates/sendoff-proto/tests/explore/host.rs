@@ -56,6 +56,10 @@ pub struct Talk {
     pub peer_finished: bool,
     pub delivered: bool,
     pub peer: PeerKind,
+    /// It has said that it goes away, and the peer has confirmed.
+    pub confirmed: bool,
+    /// The peer has said that it goes away.
+    pub peer_leaves: bool,
     pub end: Option<End>,
     pub ended_at: Option<Instant>,
 }
@@ -83,6 +87,8 @@ impl Talk {
         self.peer_finished = connection.is_peer_finished();
         self.delivered = self.finished && connection.is_delivered();
         self.peer = connection.peer_kind();
+        self.confirmed = connection.is_going_away_confirmed();
+        self.peer_leaves = connection.is_peer_going_away();
         self.end = connection.ending().map(|e| End { by: e.by, cause: e.cause, code: e.code });
     }
 
@@ -92,7 +98,7 @@ impl Talk {
         }
         (self.connection.is_some(), self.opening, self.life, self.name, self.written).hash(h);
         (self.finished, self.closed, self.aborted, &self.received, self.peer_finished).hash(h);
-        (self.delivered, self.end, self.tokens.len()).hash(h);
+        (self.delivered, self.end, self.tokens.len(), self.confirmed, self.peer_leaves).hash(h);
     }
 }
 
@@ -111,6 +117,8 @@ pub struct Host {
     remote: SocketAddr,
     endpoint: Endpoint<usize>,
     pub talks: Vec<Talk>,
+    /// It takes no more connections.
+    pub leaves: bool,
     pub life: u8,
     /// Names of a server's connections begin here.
     first_name: u8,
@@ -132,7 +140,7 @@ impl Host {
     pub fn new(config: Config, listening: bool, remote: SocketAddr, first_name: u8) -> Self {
         let config = Arc::new(config);
         let endpoint = Endpoint::new(config.clone(), listening);
-        Self { config, listening, remote, endpoint, talks: Vec::new(), life: 0, first_name }
+        Self { config, listening, remote, endpoint, talks: Vec::new(), leaves: false, life: 0, first_name }
     }
 
     fn add(&mut self, now: Instant, conv: Conv, opening: Opening) -> usize {
@@ -158,6 +166,8 @@ impl Host {
             peer_finished: false,
             delivered: false,
             peer: PeerKind::Unknown,
+            confirmed: false,
+            peer_leaves: false,
             end: None,
             ended_at: None,
         });
@@ -230,6 +240,15 @@ impl Host {
         }
     }
 
+    /// It takes no more connections, and tells those that there are.
+    pub fn go_away(&mut self, now: Instant, sent: &mut Sent) {
+        self.leaves = true;
+        self.endpoint.go_away();
+        for n in 0..self.talks.len() {
+            self.act(now, n, sent, |_, connection| connection.go_away(now));
+        }
+    }
+
     /// The process dies and starts anew.
     pub fn restart(&mut self) {
         for talk in &mut self.talks {
@@ -237,6 +256,7 @@ impl Host {
         }
         self.endpoint = Endpoint::new(self.config.clone(), self.listening);
         self.life += 1;
+        self.leaves = false;
     }
 
     pub fn receive(&mut self, now: Instant, datagram: &[u8], sent: &mut Sent) -> Event {
@@ -321,7 +341,7 @@ impl Host {
 
     pub fn fingerprint(&self, now: Instant, h: &mut impl Hasher) {
         self.endpoint.fingerprint(now, h);
-        self.life.hash(h);
+        (self.life, self.leaves).hash(h);
         self.talks.len().hash(h);
         for talk in &self.talks {
             talk.fingerprint(now, h);

@@ -107,6 +107,22 @@ fn the_same_name_dialled_again_is_another_conversation() {
 }
 
 #[test]
+fn a_server_that_goes_away_takes_nobody_else_and_every_conversation_ends_as_it_would() {
+    scenario("going-away", |s| {
+        (s.first_writes, s.clean) = (&[0, 1], Clean::All);
+        s.faults = Faults { departures: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_server_that_goes_away_and_dies_is_believed_no_more_than_before() {
+    scenario("going-away-restart", |s| {
+        (s.writes, s.first_writes) = ([1, 0], &[0, 1]);
+        s.faults = Faults { departures: 1, server_restarts: 1, ..Faults::default() };
+    });
+}
+
+#[test]
 fn an_attacker_without_tokens_ends_and_opens_nothing() {
     scenario("attacker", |s| {
         s.echo = true;

@@ -24,6 +24,8 @@ pub struct Faults {
     pub redials: u8,
     pub forgeries: u8,
     pub stock_closes: u8,
+    /// Not a fault: the server goes away. Its connections go on, and nobody opens another.
+    pub departures: u8,
     /// 10 s in which nobody does anything.
     pub pauses: u8,
 }

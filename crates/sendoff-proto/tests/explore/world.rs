@@ -41,6 +41,7 @@ pub enum Action {
     ServerFinishes(u8),
     ServerAborts(u8),
     ServerRestarts,
+    ServerGoesAway,
     StockWrites,
     StockCloses,
     Forge(Forgery),
@@ -209,6 +210,9 @@ impl World {
         if left.server_restarts > 0 && self.ours().is_some_and(|host| host.living().next().is_some()) {
             actions.push(Action::ServerRestarts);
         }
+        if left.departures > 0 && dialled {
+            actions.push(Action::ServerGoesAway);
+        }
         if left.stock_closes > 0 && self.stock().is_some_and(Stock::has_session) {
             actions.push(Action::StockCloses);
         }
@@ -317,6 +321,10 @@ impl World {
                     Action::ServerAborts(n) => {
                         self.left.aborts -= 1;
                         host.abort(now, n.into(), sent);
+                    }
+                    Action::ServerGoesAway => {
+                        self.left.departures -= 1;
+                        host.go_away(now, sent);
                     }
                     _ => {
                         self.left.server_restarts -= 1;

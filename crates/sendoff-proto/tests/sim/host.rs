@@ -50,6 +50,14 @@ impl<A: App + Clone> Host<A> {
         at
     }
 
+    /// Takes no more connections, and tells those that there are.
+    pub fn go_away(&mut self, now: Instant) {
+        self.endpoint.go_away();
+        for talk in &mut self.talks {
+            talk.connection.go_away(now);
+        }
+    }
+
     /// A datagram has come; perhaps it is answered at once.
     pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>> {
         match self.endpoint.route(now, from, datagram) {

@@ -2,6 +2,7 @@
 
 mod driver;
 mod envelope;
+mod farewell;
 mod inbox;
 mod shards;
 mod shared;
@@ -9,6 +10,7 @@ mod stats;
 mod timers;
 mod transmit;
 
+pub use farewell::Departure;
 pub use stats::EndpointStats;
 
 pub(crate) use shared::EndpointShared;
@@ -238,7 +240,8 @@ impl KcpEndpoint {
     }
 
     /// Accepts no more, and closes every connection: what was written is still delivered, within the
-    /// linger time. Connections not yet accepted are dropped. Doesn't wait: see [`wait_idle`](Self::wait_idle).
+    /// linger time. Connections not yet accepted, and those that come from now on, are refused with code 4. Doesn't
+    /// wait: see [`wait_idle`](Self::wait_idle), and [`go_away`](Self::go_away) to let them end by themselves.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -258,7 +261,7 @@ impl KcpEndpoint {
 
     /// Opens and accepts no more; connections that were accepted live on.
     pub(crate) fn stop_accepting(&self) {
-        self.shared.stop_accepting();
+        _ = self.shared.stop_accepting();
     }
 
     pub(crate) fn of(shared: &Arc<EndpointShared>) -> Self {

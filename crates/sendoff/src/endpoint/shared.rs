@@ -47,6 +47,8 @@ pub(crate) struct EndpointShared {
     guard: Mutex<Weak<Guard>>,
     opened: AtomicU64,
     accepted: AtomicU64,
+    /// Handed to those who accept.
+    pub(super) served: AtomicU64,
     backlog_drops: AtomicU64,
     send_failures: AtomicU64,
     icmp_errors: AtomicU64,
@@ -70,7 +72,7 @@ pub(crate) struct Guard(Weak<EndpointShared>);
 impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(shared) = self.0.upgrade() {
-            shared.stop_accepting();
+            _ = shared.stop_accepting();
         }
     }
 }
@@ -104,6 +106,7 @@ impl EndpointShared {
             guard: Mutex::default(),
             opened: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
+            served: AtomicU64::new(0),
             backlog_drops: AtomicU64::new(0),
             send_failures: AtomicU64::new(0),
             icmp_errors: AtomicU64::new(0),
@@ -272,6 +275,7 @@ impl EndpointShared {
         Poll::Ready(match arrival {
             Some(connection) => {
                 let peer = connection.peer;
+                self.served.fetch_add(1, Ordering::Relaxed);
                 Ok((KcpStream::new(connection), peer))
             }
             None => Err(self.check_open().err().unwrap_or_else(|| io::ErrorKind::NotConnected.into())),
@@ -304,29 +308,28 @@ impl EndpointShared {
         idlers.wake();
     }
 
-    /// Opens and accepts no more; connections that were accepted live on.
-    pub(super) fn stop_accepting(&self) {
-        self.table().set_listening(false);
-        self.refuse_arrivals();
+    /// Opens and accepts no more; connections that were accepted live on. Who comes is told that nobody is taken any
+    /// more, and so are those that nobody has accepted: says how many these were.
+    pub(super) fn stop_accepting(&self) -> usize {
+        self.table().go_away();
+        let refused = self.refuse_arrivals();
         let acceptors = lock(&self.lobby).acceptors.take();
         acceptors.wake();
         self.inbox.poke();
+        refused
     }
 
-    /// Those that nobody will accept are dropped.
-    fn refuse_arrivals(&self) {
+    fn refuse_arrivals(&self) -> usize {
         let arrivals = {
             let mut lobby = lock(&self.lobby);
             lobby.closed = true;
             std::mem::take(&mut lobby.arrivals)
         };
-        for connection in arrivals {
-            drop(KcpStream::new(connection));
-        }
+        arrivals.iter().filter(|connection| connection.break_off()).count()
     }
 
     pub(super) fn close(&self) {
-        self.stop_accepting();
+        _ = self.stop_accepting();
         for connection in self.connections() {
             connection.close();
         }

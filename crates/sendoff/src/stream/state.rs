@@ -43,6 +43,8 @@ pub(crate) struct ConnectionState {
     pub(crate) out_of_band: Option<Box<OutOfBand>>,
     /// Someone waits until it is open.
     opening: bool,
+    /// Someone waits for the peer to say that it goes away.
+    pub(super) awaits_departure: bool,
     /// It has been handed to those who accept.
     pub(crate) announced: bool,
     /// It was accepted, or opened here.
@@ -70,12 +72,17 @@ impl ConnectionState {
             ready[1] = self.writers.take();
         }
         let opened = self.opening && self.connection.is_established();
+        let leaves = self.awaits_departure && self.connection.is_peer_going_away();
         // Who waits for the end alone isn't woken by every acknowledgement.
         let delivered = (self.lingering || self.connection.is_closing()) && self.connection.is_delivered();
-        let settled =
-            ended || opened || delivered || (self.lingering && self.connection.has_linger_elapsed());
+        let settled = ended
+            || opened
+            || leaves
+            || delivered
+            || (self.lingering && self.connection.has_linger_elapsed());
         if !self.watchers.is_empty() && settled {
             ready[2] = self.watchers.take();
+            self.awaits_departure &= !leaves;
         }
         ready
     }
@@ -141,6 +148,7 @@ impl ConnectionShared {
                 watchers: Wakers::default(),
                 out_of_band: None,
                 opening: false,
+                awaits_departure: false,
                 announced: false,
                 accepted: false,
                 handles: 0,
@@ -242,7 +250,7 @@ impl ConnectionShared {
         Ok(())
     }
 
-    fn command(self: &Arc<Self>, act: impl FnOnce(&mut ConnectionState, Instant)) {
+    pub(super) fn command(self: &Arc<Self>, act: impl FnOnce(&mut ConnectionState, Instant)) {
         let now = now();
         let mut state = self.lock();
         act(&mut state, now);

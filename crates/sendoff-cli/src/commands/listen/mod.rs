@@ -2,6 +2,7 @@
 
 mod child;
 mod connection;
+mod farewell;
 mod limits;
 mod strangers;
 
@@ -11,7 +12,7 @@ use crate::{
     exit::{Outcome, Usage},
     messages::{Cut, Format},
     report::{Event, Report, failure},
-    signals::Interrupts,
+    signals::{Interrupts, Request},
 };
 use anyhow::Context;
 use child::Program;
@@ -19,7 +20,7 @@ use connection::Connection;
 use sendoff::{Address, AnyListener, AnyStream, Cipher, Farewell, KcpEndpoint, KcpListener, Options, Peer};
 use std::time::Duration;
 use strangers::Strangers;
-use tokio::{task::JoinSet, time::timeout};
+use tokio::task::JoinSet;
 
 /// What to do with each connection.
 #[derive(Clone, Debug)]
@@ -53,6 +54,15 @@ enum Work {
     Run(Program),
 }
 
+/// How long the end may take.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// For peers to end their conversations, once they are told.
+    drain: Duration,
+    /// For what is under way to be delivered.
+    linger: Duration,
+}
+
 /// Runs the command.
 ///
 /// # Errors
@@ -76,7 +86,7 @@ pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> an
         None if args.once && !args.echo && !args.print => Work::Netcat { format },
         None => Work::Serve { echo: args.echo, print: args.print || !args.echo, format },
     };
-    let linger = options.kcp.linger_duration();
+    let times = Times { drain: args.drain_timeout, linger: options.kcp.linger_duration() };
     let listener = Listener::bind(&address, options, &report).await?;
     limits::check(&address, args.max_connections, matches!(work, Work::Run(_)), &report);
     let plan = Plan {
@@ -89,7 +99,7 @@ pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> an
     match args.once {
         false => {
             let most = args.max_connections.filter(|_| address.scheme() == "tcp");
-            many(listener, plan, most, linger, report, interrupts).await
+            many(listener, plan, most, times, report, interrupts).await
         }
         true => once(listener, plan, report, interrupts).await,
     }
@@ -128,7 +138,7 @@ impl Listener {
     fn close(&self) {
         match &self.endpoint {
             Some(endpoint) => endpoint.close(),
-            None => self.any.close(),
+            None => self.any.stop_accepting(),
         }
     }
 
@@ -143,7 +153,7 @@ async fn many(
     listener: Listener,
     plan: Plan,
     most: Option<usize>,
-    linger: Duration,
+    times: Times,
     report: Report,
     mut interrupts: Interrupts,
 ) -> anyhow::Result<Outcome> {
@@ -158,10 +168,15 @@ async fn many(
                 accepted = listener.accept() => break accepted?,
                 () = strangers.heard(&report) => {}
                 Some(served) = connections.join_next() => served??,
-                () = interrupts.first() => {
+                request = interrupts.request() => {
+                    if request == Request::Terminate {
+                        return farewell::go_away(&listener, connections, times.drain, &report).await;
+                    }
+                    // Who comes now is told so, and isn't left waiting.
+                    listener.any.stop_accepting();
                     report.event(&Event::Interrupted { connections: connections.len() });
-                    _ = stop.send(true);
-                    return end(&listener, connections, linger).await;
+                    _ = stop.send(Some(request));
+                    return farewell::end(&listener, connections, times.linger).await;
                 }
             }
         };
@@ -187,37 +202,6 @@ async fn many(
     }
 }
 
-/// Lets every connection finish what is under way, and cuts off those that take longer than `linger`.
-async fn end(
-    listener: &Listener,
-    mut connections: JoinSet<anyhow::Result<()>>,
-    linger: Duration,
-) -> anyhow::Result<Outcome> {
-    let in_time = timeout(linger, all(&mut connections)).await;
-    listener.close();
-    match in_time {
-        Ok(result) => result?,
-        Err(_late) => {
-            if listener.endpoint.is_none() {
-                connections.abort_all();
-            }
-            all(&mut connections).await?;
-        }
-    }
-    listener.wait_idle().await;
-    Ok(Outcome::Well)
-}
-
-async fn all(connections: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
-    while let Some(served) = connections.join_next().await {
-        match served {
-            Err(error) if error.is_cancelled() => {}
-            served => served??,
-        }
-    }
-    Ok(())
-}
-
 async fn once(
     listener: Listener,
     plan: Plan,
@@ -232,7 +216,7 @@ async fn once(
             () = interrupts.first() => return Ok(Outcome::Interrupted),
         }
     };
-    listener.any.close();
+    listener.any.stop_accepting();
     let connection = Connection::new(1, &stream, peer.clone());
     let outcome = if let Work::Netcat { format } = plan.work {
         connection.netcat(stream, plan, format, &report, interrupts).await?
