@@ -87,20 +87,22 @@ impl EndpointShared {
         listening: bool,
     ) -> io::Result<(Arc<Self>, Arc<Guard>)> {
         let config = Arc::new(config);
+        let mut seeds = SeedSource::new(super::random_seed()?);
+        let table = Endpoint::new(config.clone(), listening).with_cookies(seeds.next_seed());
         let shared = Arc::new(Self {
             local_addr: io.local_addr()?,
             envelope: Envelope::new(&config)?,
             shards: Shards::new(&config),
             io,
             inbox: Inbox::default(),
-            table: Mutex::new(Endpoint::new(config.clone(), listening)),
+            table: Mutex::new(table),
             config,
             lobby: Mutex::default(),
             chores: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             refused: Mutex::default(),
             found: Mutex::default(),
-            seeds: Mutex::new(SeedSource::new(super::random_seed()?)),
+            seeds: Mutex::new(seeds),
             guard: Mutex::default(),
             opened: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
@@ -494,7 +496,12 @@ impl EndpointShared {
             dropped_stock: routes.dropped_stock,
             dropped_backlog: self.backlog_drops.load(Ordering::Relaxed),
             dropped_not_listening: routes.dropped_not_listening,
+            refused_per_address: routes.refused_per_address,
+            dropped_filtered: routes.dropped_filtered,
             answered: routes.answered,
+            retries_sent: routes.retries_sent,
+            cookies_accepted: routes.cookies_accepted,
+            cookies_refused: routes.cookies_refused,
             unproven,
             tombstones,
             socket_drops: self.io.socket_drops(),
