@@ -3,10 +3,11 @@
 use super::{EndpointStats, envelope::Envelope, inbox::Inbox, shards::Shards, transmit::Blocked};
 use crate::{
     Config, KcpStream,
+    admission::Admission,
     stream::{ConnectionShared, Wakers},
     udp::{DatagramIo, IcmpError},
 };
-use sendoff_proto::{Cause, Conv, Endpoint, PeerKind, Remains, SeedSource, Silence};
+use sendoff_proto::{Cause, Conv, Endpoint, PeerKind, Remains, SeedSource, Silence, code};
 use std::{
     collections::VecDeque,
     io,
@@ -33,6 +34,7 @@ pub(crate) struct EndpointShared {
     pub(super) envelope: Envelope,
     pub(super) shards: Shards,
     pub(super) inbox: Inbox,
+    pub(crate) admission: Admission,
     table: Mutex<Endpoint<Arc<ConnectionShared>>>,
     lobby: Mutex<Lobby>,
     /// The table may have something to do by itself: see [`next_chore`](Self::next_chore).
@@ -95,6 +97,7 @@ impl EndpointShared {
             shards: Shards::new(&config),
             io,
             inbox: Inbox::default(),
+            admission: Admission::default(),
             table: Mutex::new(table),
             config,
             lobby: Mutex::default(),
@@ -255,6 +258,15 @@ impl EndpointShared {
     }
 
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(KcpStream, SocketAddr)>> {
+        self.poll_arrival(cx).map_ok(|connection| {
+            connection.admit();
+            let peer = connection.peer;
+            (KcpStream::new(connection), peer)
+        })
+    }
+
+    /// The next that waits to be accepted.
+    pub(crate) fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arc<ConnectionShared>>> {
         let arrival = loop {
             let mut lobby = lock(&self.lobby);
             let arrival = lobby.arrivals.pop_front();
@@ -271,13 +283,8 @@ impl EndpointShared {
                 break arrival;
             }
         };
-        Poll::Ready(match arrival {
-            Some(connection) => {
-                let peer = connection.peer;
-                Ok((KcpStream::new(connection), peer))
-            }
-            None => Err(self.check_open().err().unwrap_or_else(|| io::ErrorKind::NotConnected.into())),
-        })
+        let closed = || self.check_open().err().unwrap_or_else(|| io::ErrorKind::NotConnected.into());
+        Poll::Ready(arrival.ok_or_else(closed))
     }
 
     pub(super) fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -323,7 +330,11 @@ impl EndpointShared {
             std::mem::take(&mut lobby.arrivals)
         };
         for connection in arrivals {
-            drop(KcpStream::new(connection));
+            if connection.is_held() {
+                connection.turn_away(code::GOING_AWAY);
+            } else {
+                drop(KcpStream::new(connection));
+            }
         }
     }
 
@@ -474,6 +485,7 @@ impl EndpointShared {
             let table = self.table();
             (table.stats(), table.connections(), table.unproven(), table.tombstones())
         };
+        let (dropped_filtered, refused) = self.admission.counts();
         let io = self.io.counters();
         let mut stats = EndpointStats {
             connections,
@@ -497,7 +509,8 @@ impl EndpointShared {
             dropped_backlog: self.backlog_drops.load(Ordering::Relaxed),
             dropped_not_listening: routes.dropped_not_listening,
             refused_per_address: routes.refused_per_address,
-            dropped_filtered: routes.dropped_filtered,
+            dropped_filtered,
+            refused,
             answered: routes.answered,
             retries_sent: routes.retries_sent,
             cookies_accepted: routes.cookies_accepted,

@@ -59,8 +59,10 @@ pub struct EndpointStats {
     pub dropped_not_listening: u64,
     /// Openings refused, or dropped: as many connections with that IP address as one may have.
     pub refused_per_address: u64,
-    /// Datagrams dropped: from addresses that the filter doesn't let in.
+    /// Datagrams dropped: from addresses that the [filter](crate::KcpListener::filter) doesn't let in.
     pub dropped_filtered: u64,
+    /// Openings that the application has [refused](crate::Incoming::refuse).
+    pub refused: u64,
     /// Datagrams of no connection that were answered: hints, and resets of conversations that ended.
     pub answered: u64,
     /// Openings that were told to come again with a cookie, because the endpoint is under pressure.
