@@ -32,7 +32,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `axum` | `axum::serve(listener, app)` over [`KcpListener`] and [`AnyListener`]; `ConnectInfo<Peer>` tells who asks |
-//! | `tonic` | gRPC servers over [`KcpListener::incoming`] and [`AnyListener::incoming`]; `remote_addr` is known |
+//! | `tonic` | gRPC servers over [`KcpListener::into_stream`] and [`AnyListener::into_stream`]; `remote_addr` is known |
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
@@ -56,6 +56,7 @@ struct Messaging;
 struct TransportsPage;
 
 mod address;
+mod admission;
 mod ecosystem;
 mod endpoint;
 mod framing;
@@ -68,7 +69,8 @@ mod transport;
 mod udp;
 
 pub use address::{Address, AddressError, Host, IntoAddress, Place};
-pub use ecosystem::Incoming;
+pub use admission::Incoming;
+pub use ecosystem::Connections;
 pub use endpoint::{Departure, EndpointStats, KcpEndpoint};
 pub use framing::{
     FrameCodec, FrameError, Framing, Half, MessageReader, MessageWriter, Messages, ParseFramingError, Parts,

@@ -61,6 +61,12 @@ impl Connection {
         self.retries.cookie()
     }
 
+    /// Whether a RETRY with that cookie was believed.
+    #[doc(hidden)]
+    pub fn has_cookie(&self, cookie: &[u8; 16]) -> bool {
+        self.retries.has(cookie)
+    }
+
     /// What an ACK with that number and timestamp would show us.
     #[doc(hidden)]
     pub fn echo_class(&self, now: Instant, sn: SeqNumber, timestamp: Timestamp) -> u8 {

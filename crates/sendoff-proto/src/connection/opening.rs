@@ -1,6 +1,9 @@
 //! The beginning, on both sides: HELLO until there is an answer, and what a peer may cost before it has proven itself.
 
-use super::{Cause, Connection, Party, PeerKind, Phase, Remains, Rest, Silence, Timer, retry::Retries};
+use super::{
+    Cause, Connection, Party, PeerKind, Phase, Remains, Rest, Silence, Timer, closing::Farewell,
+    retry::Retries,
+};
 use crate::{endpoint::Lease, seq::Conv, wire::BlockKind};
 use std::time::{Duration, Instant};
 
@@ -118,6 +121,16 @@ impl Connection {
     /// alone has shown that, our token too.
     pub fn is_proven(&self) -> bool {
         self.unproven.is_none() && !self.peering.is_only_vouched()
+    }
+
+    /// Ends what a peer has opened and nobody has answered yet. An extended peer is told the code, once; what it says
+    /// again meets the tombstone. A stock peer can't be told.
+    pub fn turn_away(&mut self, now: Instant, code: u32) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        let rest = self.reset_peer(code, 0);
+        self.end_with(now, Party::Local, Cause::Aborted, Farewell::new(code, ""), rest);
     }
 
     /// What kind of peer it is.

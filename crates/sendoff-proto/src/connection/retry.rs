@@ -27,10 +27,14 @@ impl Retries {
         self.cookies.len()
     }
 
+    pub(super) fn has(&self, cookie: &Cookie) -> bool {
+        self.cookies.contains(cookie)
+    }
+
     /// Whether a RETRY with that cookie is news. It is the answer to a HELLO that has left, and there is one at most
     /// for each flight of HELLOs: copies of it, and those to HELLOs that left before, have nothing new.
     fn is_news(&self, cookie: &Cookie) -> bool {
-        self.answered && *cookie != NO_COOKIE && !self.cookies.contains(cookie)
+        self.answered && *cookie != NO_COOKIE && !self.has(cookie)
     }
 }
 

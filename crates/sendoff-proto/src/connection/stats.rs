@@ -33,7 +33,7 @@ pub struct ConnectionStats {
     /// Blocks that name another token, or of another version or kind: ignored.
     pub unbelieved_blocks: u64,
     /// Times that the server, under pressure, has asked us to open again with a cookie.
-    pub retries: u64,
+    pub retries: u32,
     /// Hints that the peer may not know this conversation any more.
     pub hints: u64,
     /// PUSH segments with `frg` 255 that are no FIN: dropped.

@@ -64,8 +64,6 @@ pub enum DropReason {
     NotListening,
     /// Its address has as many connections as one address may have.
     PerAddress,
-    /// The application doesn't want to hear that address.
-    Filtered,
 }
 
 /// What an endpoint has counted, in datagrams.
@@ -88,8 +86,6 @@ pub struct RouteStats {
     pub dropped_not_listening: u64,
     /// Openings refused, by RESET or by silence: see [`DropReason::PerAddress`].
     pub refused_per_address: u64,
-    /// See [`DropReason::Filtered`].
-    pub dropped_filtered: u64,
     /// Datagrams of no connection that were answered, RETRYs not counted.
     pub answered: u64,
     /// HELLOs that were told to come again with a cookie: nothing was stored for them.
@@ -380,7 +376,6 @@ impl<H: Clone> Endpoint<H> {
             DropReason::Stock => &mut self.stats.dropped_stock,
             DropReason::NotListening => &mut self.stats.dropped_not_listening,
             DropReason::PerAddress => &mut self.stats.refused_per_address,
-            DropReason::Filtered => &mut self.stats.dropped_filtered,
         } += 1;
     }
 

@@ -14,21 +14,22 @@ const TOMBSTONE: Duration = Duration::from_secs(10);
 
 /// Which of the client's conversations opened that one of the server.
 fn dial_of<'a>(client: &'a Host, accepted: &Talk) -> Option<&'a Talk> {
-    match accepted.opening {
-        Opening::Hello(token) => client.talks.iter().find(|dial| dial.tokens.contains(&token)),
-        _ => client.talks.iter().find(|dial| accepted.received.first() == Some(&dial.name)),
+    match accepted.opening.peer_token() {
+        Some(token) => client.talks.iter().find(|dial| dial.tokens.contains(&token)),
+        None => client.talks.iter().find(|dial| accepted.received.first() == Some(&dial.name)),
     }
 }
 
 /// A connection was just accepted.
 pub fn accepted(client: &Host, server: &Host, n: usize) -> Result<(), String> {
     let talk = &server.talks[n];
-    let earlier = server.talks[..n]
-        .iter()
-        .find(|other| other.life == talk.life && other.opening == talk.opening && other.conv == talk.conv);
-    match talk.opening {
-        Opening::Hello(token) if token == stranger() => Ok(()),
-        Opening::Hello(_) if dial_of(client, talk).is_none() => Err("accepted what nobody opened".to_owned()),
+    let opening = |talk: &Talk| (talk.life, talk.opening.peer_token(), talk.conv);
+    let earlier = server.talks[..n].iter().find(|other| opening(other) == opening(talk));
+    let vouched = matches!(talk.opening, Opening::HelloWithCookie(_));
+    match talk.opening.peer_token() {
+        Some(token) if token == stranger() && vouched => Err("a cookie for who was never told it".to_owned()),
+        Some(token) if token == stranger() => Ok(()),
+        Some(_) if dial_of(client, talk).is_none() => Err("accepted what nobody opened".to_owned()),
         // Time may pass over one that proved nothing; its client may go on.
         _ if earlier.is_some_and(|other| !matches!(other.end, Some(e) if is_silence(e.cause))) => {
             Err("phantom accept: the same opening is accepted twice".to_owned())
@@ -153,7 +154,7 @@ fn check_end(scenario: &Scenario, world: &World, talk: &Talk, others: &[Talk]) -
         || world.ours().is_some_and(|server| server.life > 0)
         || world.stock().is_some_and(|stock| stock.closed)
         || others.iter().any(|other| broken_off(other) || forgotten(other))
-        || talk.opening == Opening::Hello(stranger());
+        || talk.opening.peer_token() == Some(stranger());
     match end.cause {
         Cause::Closed if talk.closed => Ok(()),
         // Where its last acknowledgement is missing, no byte may be in doubt.

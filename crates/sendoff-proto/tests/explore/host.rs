@@ -122,6 +122,8 @@ pub struct Host {
     pub life: u8,
     /// Names of a server's connections begin here.
     first_name: u8,
+    /// Every HELLO needs a cookie.
+    under_pressure: bool,
 }
 
 impl Clone for Host {
@@ -140,7 +142,32 @@ impl Host {
     pub fn new(config: Config, listening: bool, remote: SocketAddr, first_name: u8) -> Self {
         let config = Arc::new(config);
         let endpoint = Endpoint::new(config.clone(), listening);
-        Self { config, listening, remote, endpoint, talks: Vec::new(), leaves: false, life: 0, first_name }
+        let talks = Vec::new();
+        let mut host =
+            Self { config, listening, remote, endpoint, talks, leaves: false, life: 0, first_name, under_pressure: false };
+        host.start();
+        host
+    }
+
+    /// A process begins: it remembers nothing, and bakes cookies of its own.
+    fn start(&mut self) {
+        let endpoint = Endpoint::new(self.config.clone(), self.listening);
+        self.endpoint = endpoint.with_cookies(u128::from(self.life) + 1);
+        self.set_pressure(self.under_pressure);
+    }
+
+    pub fn set_pressure(&mut self, under_pressure: bool) {
+        self.under_pressure = under_pressure;
+        self.endpoint.set_pressure(if under_pressure { 0 } else { usize::MAX });
+    }
+
+    pub fn is_under_pressure(&self) -> bool {
+        self.under_pressure
+    }
+
+    /// What a cookie is worth to this host, if that token shows it.
+    pub fn cookie_class(&self, now: Instant, conv: Conv, from: Token, cookie: &[u8; 16]) -> u8 {
+        self.endpoint.cookie_class(now, (self.remote, conv, from), cookie)
     }
 
     fn add(&mut self, now: Instant, conv: Conv, opening: Opening) -> usize {
@@ -254,9 +281,9 @@ impl Host {
         for talk in &mut self.talks {
             talk.connection = None;
         }
-        self.endpoint = Endpoint::new(self.config.clone(), self.listening);
         self.life += 1;
         self.leaves = false;
+        self.start();
     }
 
     pub fn receive(&mut self, now: Instant, datagram: &[u8], sent: &mut Sent) -> Event {

@@ -169,3 +169,50 @@ fn an_attacker_makes_no_server_send_a_stock_client_what_it_misreads() {
         s.faults = Faults { forgeries: 1, ..Faults::default() };
     });
 }
+
+#[test]
+fn a_server_under_pressure_and_its_client_end_cleanly() {
+    scenario("pressure", |s| {
+        (s.pressure, s.clean) = (true, Clean::All);
+        s.faults.pauses = 1;
+    });
+}
+
+#[test]
+fn under_pressure_two_segments_arrive_once_and_in_order() {
+    scenario("pressure-two-segments", |s| {
+        (s.pressure, s.writes, s.first_writes, s.clean) = (true, [2, 0], &[0, 2], Clean::All);
+    });
+}
+
+#[test]
+fn pressure_may_come_and_go() {
+    scenario("pressure-flips", |s| {
+        (s.writes, s.first_writes, s.clean) = ([2, 1], &[0, 1, 2], Clean::All);
+        s.faults.flips = 2;
+    });
+}
+
+#[test]
+fn a_server_that_restarts_under_pressure_splices_no_conversations() {
+    scenario("pressure-restart", |s| {
+        (s.pressure, s.writes, s.first_writes) = (true, [2, 1], &[0, 1]);
+        s.faults = Faults { server_restarts: 1, flips: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_client_that_restarts_under_pressure_with_the_same_name_splices_no_conversations() {
+    scenario("pressure-client-restart", |s| {
+        (s.pressure, s.first_writes, s.clean) = (true, &[0, 1], Clean::Last);
+        s.faults = Faults { client_restarts: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn under_pressure_an_attacker_without_tokens_ends_and_opens_nothing() {
+    scenario("pressure-attacker", |s| {
+        (s.pressure, s.writes, s.first_writes, s.echo) = (true, [2, 1], &[0, 2], true);
+        s.faults = Faults { forgeries: 1, flips: 1, ..Faults::default() };
+    });
+}

@@ -28,6 +28,8 @@ pub struct Faults {
     pub departures: u8,
     /// 10 s in which nobody does anything.
     pub pauses: u8,
+    /// The server comes under pressure, or out of it.
+    pub flips: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -48,6 +50,8 @@ pub struct Scenario {
     pub closes: [bool; 2],
     /// The conversation id is set by hand.
     pub fixed_conv: bool,
+    /// The server is under pressure from the beginning.
+    pub pressure: bool,
     pub faults: Faults,
     pub clean: Clean,
     /// Datagrams in the network each way.
@@ -69,6 +73,7 @@ impl Scenario {
             finishes: Finishes::AtEnd,
             closes: [false; 2],
             fixed_conv: false,
+            pressure: false,
             faults: Faults::default(),
             clean: Clean::None,
             room: 2,

@@ -42,6 +42,7 @@ pub enum Action {
     ServerAborts(u8),
     ServerRestarts,
     ServerGoesAway,
+    PressureFlips,
     StockWrites,
     StockCloses,
     Forge(Forgery),
@@ -94,7 +95,11 @@ impl World {
         }
         let server = match scenario.stock_server {
             true => Server::Stock(Rc::default()),
-            false => Server::Ours(Rc::new(Host::new(config(Wire::Extended), true, here, 0x80))),
+            false => {
+                let mut host = Host::new(config(Wire::Extended), true, here, 0x80);
+                host.set_pressure(scenario.pressure);
+                Server::Ours(Rc::new(host))
+            }
         };
         Self {
             now: *START,
@@ -213,6 +218,9 @@ impl World {
         if left.departures > 0 && dialled {
             actions.push(Action::ServerGoesAway);
         }
+        if left.flips > 0 && self.ours().is_some() {
+            actions.push(Action::PressureFlips);
+        }
         if left.stock_closes > 0 && self.stock().is_some_and(Stock::has_session) {
             actions.push(Action::StockCloses);
         }
@@ -326,6 +334,10 @@ impl World {
                         self.left.departures -= 1;
                         host.go_away(now, sent);
                     }
+                    Action::PressureFlips => {
+                        self.left.flips -= 1;
+                        host.set_pressure(!host.is_under_pressure());
+                    }
                     _ => {
                         self.left.server_restarts -= 1;
                         host.restart();
@@ -427,13 +439,38 @@ impl World {
                 _ => None,
             };
             clock.map(|host| host.echo_class(self.now, &segment)).hash(&mut h);
-            let challenged = Block::parse(&segment)
-                .is_some_and(|b| matches!(b.body, Body::Ping { .. } | Body::Pong { .. }));
             let data = segment.data();
-            let data = if challenged { &data[..24] } else { data };
+            let data = match Block::parse(&segment) {
+                Some(Block { body: Body::Ping { .. } | Body::Pong { .. }, .. }) => &data[..24],
+                Some(block) => match self.cookie_worth(segment.conv(), &block) {
+                    Some(worth) => {
+                        worth.hash(&mut h);
+                        &data[..24]
+                    }
+                    None => data,
+                },
+                None => data,
+            };
             data.hash(&mut h);
         }
         h.finish()
+    }
+
+    /// What the cookie in a HELLO or RETRY is worth to the server, and whether the client has it already.
+    fn cookie_worth(&self, conv: u32, block: &Block<'_>) -> Option<(u8, bool)> {
+        let (cookie, token) = match block.body {
+            Body::Hello { cookie, .. } => (cookie, block.from),
+            Body::Retry { cookie } => (cookie, block.to),
+            _ => return None,
+        };
+        if cookie == [0; 16] {
+            return Some((u8::MAX, false));
+        }
+        let worth = |host: &Host| Some(host.cookie_class(self.now, Conv::new(conv)?, token?, &cookie));
+        let worth: Option<u8> = self.ours().and_then(worth);
+        let connection = |n: usize| self.client.talks[n].connection.as_deref();
+        let known = self.client.living().filter_map(connection).any(|c| c.has_cookie(&cookie));
+        Some((worth.unwrap_or(0), known))
     }
 
     /// Two worlds with the same fingerprint have the same future.
@@ -450,6 +487,13 @@ impl World {
             hashes.hash(&mut h);
         }
         self.left.hash(&mut h);
+        if let Some(host) = self.ours() {
+            for connection in self.client.living().filter_map(|n| self.client.talks[n].connection.as_deref())
+            {
+                let (token, cookie) = (connection.token(), connection.cookie());
+                host.cookie_class(self.now, connection.conv(), token, &cookie).hash(&mut h);
+            }
+        }
         h.finish()
     }
 

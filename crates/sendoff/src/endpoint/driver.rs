@@ -142,6 +142,9 @@ impl Driver {
     /// Hands the datagrams of one sender to their connections.
     fn dispatch(&mut self, now: Instant, batch: Batch<'_>, last: &mut Option<Arc<ConnectionShared>>) {
         let (source, local) = (batch.source, batch.local);
+        if !self.shared.admission.lets_in(source) && !self.shared.has_remote(source) {
+            return self.shared.admission.count_filtered(batch.datagrams().count());
+        }
         let (opened, failed) = (Cell::new(0), Cell::new(0));
         let shared = self.shared.clone();
         let open = |datagram| {
@@ -258,7 +261,11 @@ impl Driver {
         let connection = ConnectionShared::new(connection, source, local, self.shared.clone());
         self.shared.table().insert(source, conv, connection.clone());
         if !self.shared.config.prove_value() {
-            connection.lock().announced = true;
+            let holds = self.shared.admission.holds();
+            {
+                let mut state = connection.lock();
+                (state.announced, state.held) = (true, holds);
+            }
             if !self.shared.arrive(connection.clone()) {
                 self.shared.remove(now, &connection);
                 return None;
@@ -290,8 +297,7 @@ impl Driver {
 
     /// A connection that was to prove itself first, and has, is handed to those who accept.
     fn announce(&self, now: Instant, state: &mut ConnectionState, connection: &Arc<ConnectionShared>) {
-        if state.announced || state.connection.role() == Role::Client || !state.connection.is_address_proven()
-        {
+        if state.announced || state.connection.role() == Role::Client || !state.connection.is_proven() {
             return;
         }
         state.announced = true;
@@ -410,7 +416,7 @@ impl Driver {
             state.connection.defer_answer(now);
         }
         let mut sent = Sent::Nothing;
-        if state.connection.has_transmit() {
+        if !state.held && state.connection.has_transmit() {
             sent = self.shared.transmit_batch(now, connection.peer, state, &mut self.icmp);
             if state.connection.has_transmit() || sent == Sent::Blocked {
                 self.list(state, connection);

@@ -259,6 +259,10 @@ impl KcpEndpoint {
         wait_idle(&self.shared).await;
     }
 
+    pub(crate) fn shared(&self) -> &EndpointShared {
+        &self.shared
+    }
+
     /// Opens and accepts no more; connections that were accepted live on.
     pub(crate) fn stop_accepting(&self) {
         _ = self.shared.stop_accepting();

@@ -3,10 +3,11 @@
 use super::{EndpointStats, envelope::Envelope, inbox::Inbox, shards::Shards, transmit::Blocked};
 use crate::{
     Config, KcpStream,
+    admission::Admission,
     stream::{ConnectionShared, Wakers},
     udp::{DatagramIo, IcmpError},
 };
-use sendoff_proto::{Cause, Conv, Endpoint, PeerKind, Remains, SeedSource, Silence};
+use sendoff_proto::{Cause, Conv, Endpoint, PeerKind, Remains, SeedSource, Silence, code};
 use std::{
     collections::VecDeque,
     io,
@@ -33,6 +34,7 @@ pub(crate) struct EndpointShared {
     pub(super) envelope: Envelope,
     pub(super) shards: Shards,
     pub(super) inbox: Inbox,
+    pub(crate) admission: Admission,
     table: Mutex<Endpoint<Arc<ConnectionShared>>>,
     lobby: Mutex<Lobby>,
     /// The table may have something to do by itself: see [`next_chore`](Self::next_chore).
@@ -48,7 +50,7 @@ pub(crate) struct EndpointShared {
     opened: AtomicU64,
     accepted: AtomicU64,
     /// Handed to those who accept.
-    pub(super) served: AtomicU64,
+    pub(crate) served: AtomicU64,
     backlog_drops: AtomicU64,
     send_failures: AtomicU64,
     icmp_errors: AtomicU64,
@@ -89,20 +91,23 @@ impl EndpointShared {
         listening: bool,
     ) -> io::Result<(Arc<Self>, Arc<Guard>)> {
         let config = Arc::new(config);
+        let mut seeds = SeedSource::new(super::random_seed()?);
+        let table = Endpoint::new(config.clone(), listening).with_cookies(seeds.next_seed());
         let shared = Arc::new(Self {
             local_addr: io.local_addr()?,
             envelope: Envelope::new(&config)?,
             shards: Shards::new(&config),
             io,
             inbox: Inbox::default(),
-            table: Mutex::new(Endpoint::new(config.clone(), listening)),
+            admission: Admission::default(),
+            table: Mutex::new(table),
             config,
             lobby: Mutex::default(),
             chores: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             refused: Mutex::default(),
             found: Mutex::default(),
-            seeds: Mutex::new(SeedSource::new(super::random_seed()?)),
+            seeds: Mutex::new(seeds),
             guard: Mutex::default(),
             opened: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
@@ -256,6 +261,15 @@ impl EndpointShared {
     }
 
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(KcpStream, SocketAddr)>> {
+        self.poll_arrival(cx).map_ok(|connection| {
+            connection.admit();
+            let peer = connection.peer;
+            (KcpStream::new(connection), peer)
+        })
+    }
+
+    /// The next that waits to be accepted.
+    pub(crate) fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arc<ConnectionShared>>> {
         let arrival = loop {
             let mut lobby = lock(&self.lobby);
             let arrival = lobby.arrivals.pop_front();
@@ -272,14 +286,8 @@ impl EndpointShared {
                 break arrival;
             }
         };
-        Poll::Ready(match arrival {
-            Some(connection) => {
-                let peer = connection.peer;
-                self.served.fetch_add(1, Ordering::Relaxed);
-                Ok((KcpStream::new(connection), peer))
-            }
-            None => Err(self.check_open().err().unwrap_or_else(|| io::ErrorKind::NotConnected.into())),
-        })
+        let closed = || self.check_open().err().unwrap_or_else(|| io::ErrorKind::NotConnected.into());
+        Poll::Ready(arrival.ok_or_else(closed))
     }
 
     pub(super) fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -475,6 +483,7 @@ impl EndpointShared {
             let table = self.table();
             (table.stats(), table.connections(), table.unproven(), table.tombstones())
         };
+        let (dropped_filtered, refused) = self.admission.counts();
         let io = self.io.counters();
         let mut stats = EndpointStats {
             connections,
@@ -497,7 +506,13 @@ impl EndpointShared {
             dropped_stock: routes.dropped_stock,
             dropped_backlog: self.backlog_drops.load(Ordering::Relaxed),
             dropped_not_listening: routes.dropped_not_listening,
+            refused_per_address: routes.refused_per_address,
+            dropped_filtered,
+            refused,
             answered: routes.answered,
+            retries_sent: routes.retries_sent,
+            cookies_accepted: routes.cookies_accepted,
+            cookies_refused: routes.cookies_refused,
             unproven,
             tombstones,
             socket_drops: self.io.socket_drops(),

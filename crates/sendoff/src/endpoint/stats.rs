@@ -48,7 +48,8 @@ pub struct EndpointStats {
     pub dropped_ended: u64,
     /// Openings dropped: as many connections as there may be.
     pub dropped_full: u64,
-    /// Openings dropped: 1,024 connections have peers that have proven nothing.
+    /// Openings dropped: 1,024 connections have peers that have proven nothing; or a HELLO that should come again with a
+    /// cookie, but its host has been told so 32 times in this second.
     pub dropped_unproven: u64,
     /// Openings dropped: by stock peers, which aren't wanted here.
     pub dropped_stock: u64,
@@ -56,8 +57,20 @@ pub struct EndpointStats {
     pub dropped_backlog: u64,
     /// Datagrams dropped: nothing is accepted here.
     pub dropped_not_listening: u64,
+    /// Openings refused, or dropped: as many connections with that IP address as one may have.
+    pub refused_per_address: u64,
+    /// Datagrams dropped: from addresses that the [filter](crate::KcpListener::filter) doesn't let in.
+    pub dropped_filtered: u64,
+    /// Openings that the application has [refused](crate::Incoming::refuse).
+    pub refused: u64,
     /// Datagrams of no connection that were answered: hints, and resets of conversations that ended.
     pub answered: u64,
+    /// Openings that were told to come again with a cookie, because the endpoint is under pressure.
+    pub retries_sent: u64,
+    /// Openings with a cookie: their address is proven.
+    pub cookies_accepted: u64,
+    /// Openings with a cookie that is forged, too old or another's: told to come again.
+    pub cookies_refused: u64,
     /// Connections whose peers have proven nothing yet, and bytes held for them.
     pub unproven: (usize, usize),
     /// Names of ended connections that are kept for 10 s.

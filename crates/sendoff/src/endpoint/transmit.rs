@@ -67,7 +67,7 @@ impl EndpointShared {
             }
             Urgency::Control | Urgency::All => connection.owes_answer() || connection.has_transmit(),
         };
-        if send {
+        if send && !state.held {
             let mut icmp = Vec::new();
             self.transmit_batch(now, peer, state, &mut icmp);
             if !icmp.is_empty() {

@@ -179,6 +179,17 @@ pub(super) static TABLE: &[Setting] = &[
         ..ROW
     },
     Setting {
+        name: "max-per-address",
+        value: Some("N"),
+        side: Side::Listen,
+        help: "Connections with one IP address at a time (IPv6: one /64); further ones are refused",
+        apply: |options, _, value| {
+            let connections = positive(value)?;
+            kcp(options, |config| Ok(config.max_connections_per_address(Some(connections))))
+        },
+        ..ROW
+    },
+    Setting {
         name: "snd-wnd",
         aliases: &["sndwnd"],
         value: Some("SEGMENTS"),

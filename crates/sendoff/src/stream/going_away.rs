@@ -19,7 +19,10 @@ impl ConnectionShared {
         let mut open = false;
         self.command(|state, now| {
             open = state.connection.ending().is_none();
-            state.connection.abort(now, code::GOING_AWAY);
+            match std::mem::take(&mut state.held) {
+                true => state.connection.turn_away(now, code::GOING_AWAY),
+                false => state.connection.abort(now, code::GOING_AWAY),
+            }
         });
         open
     }

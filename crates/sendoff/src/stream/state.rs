@@ -5,7 +5,7 @@ use crate::{
     ConfigError, ConnectionStats, Conv, Ending, Farewell, Fec, KcpEndpoint, Profile,
     endpoint::{EndpointShared, Urgency, now},
 };
-use sendoff_proto::{Cause, Connection, PeerKind, fec::OUT_OF_BAND_OVERHEAD};
+use sendoff_proto::{Cause, Connection, PeerKind, code, fec::OUT_OF_BAND_OVERHEAD};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
@@ -47,6 +47,8 @@ pub(crate) struct ConnectionState {
     pub(super) awaits_departure: bool,
     /// It has been handed to those who accept.
     pub(crate) announced: bool,
+    /// It is not answered before the application has decided on it.
+    pub(crate) held: bool,
     /// It was accepted, or opened here.
     accepted: bool,
     handles: u8,
@@ -150,6 +152,7 @@ impl ConnectionShared {
                 opening: false,
                 awaits_departure: false,
                 announced: false,
+                held: false,
                 accepted: false,
                 handles: 0,
                 lingering: false,
@@ -264,6 +267,29 @@ impl ConnectionShared {
         (state.handles, state.accepted) = (handles, true);
     }
 
+    pub(crate) fn is_held(&self) -> bool {
+        self.lock().held
+    }
+
+    /// The application lets it in: from now on it is answered.
+    pub(crate) fn admit(self: &Arc<Self>) {
+        self.endpoint.served.fetch_add(1, Ordering::Relaxed);
+        let held = std::mem::take(&mut self.lock().held);
+        if held {
+            self.mark_dirty();
+        }
+    }
+
+    /// The application doesn't want it.
+    pub(crate) fn turn_away(self: &Arc<Self>, code: u32) {
+        self.endpoint.admission.count_refused();
+        let code = if code == code::NONE { code::BUSY } else { code };
+        self.command(|state, now| match std::mem::take(&mut state.held) {
+            true => state.connection.turn_away(now, code),
+            false => state.connection.abort(now, code),
+        });
+    }
+
     /// One handle is gone; with the last, the connection is closed in the background.
     pub(crate) fn drop_handle(self: &Arc<Self>, finish: bool) {
         self.command(|state, now| {
@@ -281,7 +307,10 @@ impl ConnectionShared {
     }
 
     pub(crate) fn close_with(self: &Arc<Self>, code: u32, reason: &str) {
-        self.command(|state, now| state.connection.close(now, code, reason));
+        self.command(|state, now| match std::mem::take(&mut state.held) {
+            true => state.connection.turn_away(now, code::GOING_AWAY),
+            false => state.connection.close(now, code, reason),
+        });
     }
 
     pub(crate) fn abort(self: &Arc<Self>, code: u32) {
