@@ -5,17 +5,19 @@ mod answers;
 mod cookie;
 mod fingerprint;
 mod limits;
+mod moves;
 mod tombstones;
 
 pub use answers::Answer;
 pub(crate) use cookie::{Cookie, NO_COOKIE};
 pub use limits::Lease;
+pub use moves::addressee;
 
 use crate::{
     config::{Config, Wire},
     connection::{Opening, Remains},
     seq::{Conv, SeqNumber},
-    wire::{Block, Body, Command, FIN_FRAGMENT, SegmentView, segments},
+    wire::{Block, Body, Command, FIN_FRAGMENT, SegmentView, Token, segments},
 };
 use cookie::Cookies;
 use limits::{Budget, Neighbours};
@@ -38,6 +40,9 @@ pub enum Route<H> {
     /// It opens a connection: make one, let it [`hold`](crate::Connection::hold) a [`lease`](Endpoint::lease),
     /// [`insert`](Endpoint::insert) it, and hand it the datagram.
     Opens(Conv, Opening),
+    /// From another address than this connection's peer, but a block in it names the connection: see
+    /// [`handle_elsewhere`](crate::Connection::handle_elsewhere).
+    Elsewhere(H),
     /// Nowhere, but it is answered with this datagram.
     Answer(Answer),
     /// Nowhere.
@@ -137,6 +142,8 @@ pub struct Endpoint<H> {
     config: Arc<Config>,
     remotes: HashMap<SocketAddr, Remote<H>>,
     connections: usize,
+    /// Those that are followed, by their own token.
+    tokens: HashMap<Token, H>,
     budget: Arc<Budget>,
     neighbours: Neighbours,
     cookies: Option<Cookies>,
@@ -158,6 +165,7 @@ impl<H: Clone> Endpoint<H> {
             config,
             remotes: HashMap::new(),
             connections: 0,
+            tokens: HashMap::new(),
             budget: Arc::default(),
             cookies: None,
             pressure: limits::PRESSURE,
@@ -217,10 +225,20 @@ impl<H: Clone> Endpoint<H> {
     }
 
     fn route_unknown(&mut self, now: Instant, remote: SocketAddr, conv: Conv, datagram: &[u8]) -> Route<H> {
+        if let Some((handle, asks)) = self.find_elsewhere(conv, datagram) {
+            return if !asks || self.may_answer(now) {
+                Route::Elsewhere(handle)
+            } else {
+                self.drop(DropReason::Unknown)
+            };
+        }
         match self.tombstones.meet(now, remote, conv, datagram) {
             Some(Verdict::Answer(answer)) => return self.answer(now, answer, DropReason::Ended),
             Some(Verdict::Silence) => return self.drop(DropReason::Ended),
             None => {}
+        }
+        if let Some(answer) = self.meet_elsewhere(now, conv, datagram) {
+            return self.answer(now, answer, DropReason::Ended);
         }
         let own = || segments(datagram).map_while(Result::ok).take_while(|s| s.conv() == conv.value());
         if !self.config.speaks_blocks() {
@@ -422,6 +440,9 @@ impl<H: Clone> Endpoint<H> {
         remains: Option<&Remains>,
     ) -> Option<H> {
         let removed = self.take(remote, conv);
+        if let Some(remains) = remains {
+            self.tokens.remove(&remains.own);
+        }
         if let (Some(_), Some(remains)) = (&removed, remains) {
             self.tombstones.bury(now, remote, conv, remains);
         }
@@ -468,6 +489,9 @@ impl<H: Clone> Endpoint<H> {
             self.remotes.shrink_to(2 * self.remotes.len());
         }
         self.neighbours.shrink();
+        if self.tokens.capacity() > 4 * self.tokens.len().max(16) {
+            self.tokens.shrink_to(2 * self.tokens.len());
+        }
     }
 }
 
