@@ -48,6 +48,9 @@ impl Connection {
                     }
                     if let Some(took) = self.liveness.take_pong(challenge, now) {
                         self.rtt.estimate(took);
+                        if let Some(sent_at) = now.checked_sub(took) {
+                            self.loss.path.on_answer(sent_at);
+                        }
                     }
                 } else {
                     self.stats.unbelieved_blocks += 1;

@@ -309,7 +309,7 @@ impl Connection {
         }));
         self.unproven = None;
         self.timers.stop_all();
-        self.loss = LossDetector::new(self.ring.end);
+        self.loss = LossDetector::new(self.ring.end, self.loss.path.clone());
         self.ring.discard();
         self.receive.discard_reordering();
         self.acks = AckQueue::default();

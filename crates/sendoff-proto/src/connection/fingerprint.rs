@@ -117,6 +117,7 @@ impl Connection {
     }
 
     fn hash_asking(&self, now: Instant, h: &mut impl Hasher) {
+        self.loss.path.fingerprint().hash(h);
         let again = |at: Option<Instant>| at.map(|at| left(now, Some(at + self.rtt.rto)).unwrap_or_default());
         let a = &self.answers;
         (a.welcome, a.pong.is_some(), a.reset).hash(h);

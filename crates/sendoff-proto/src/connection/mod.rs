@@ -18,6 +18,7 @@ mod loss;
 mod opening;
 mod pacer;
 mod path;
+mod path_mtu;
 mod peering;
 mod receive;
 mod recovered;
@@ -59,6 +60,7 @@ use loss::{LossDetector, Timeout};
 use opening::{Dial, FRONT_RESERVE, Unproven};
 use pacer::Pacer;
 use path::Path;
+use path_mtu::PathMtu;
 use peering::Peering;
 use receive::ReceiveQueue;
 use retry::Retries;
@@ -268,7 +270,7 @@ impl Connection {
             profile,
             send_window: config.send_window_segments(),
             ring,
-            loss: LossDetector::new(first),
+            loss: LossDetector::new(first, PathMtu::new(config.mtu_bytes(), config.overhead())),
             reported_loss: LossReport::default(),
             rtt: Rtt::new(&profile),
             congestion: controller(&profile, mss),
@@ -365,6 +367,8 @@ impl Connection {
             recv_window: self.receive.limit(),
             remote_window: self.remote_edge.ahead_of(self.ring.unacked).max(0) as u32,
             congestion_window: (cwnd != u32::MAX).then_some(cwnd),
+            mtu: self.mtu(),
+            mtu_steps: self.loss.path.steps(),
             in_flight: self.ring.in_flight(),
             queued: self.ring.queued(),
             empty_segments: self.receive.empty,
@@ -432,6 +436,26 @@ impl Connection {
             return 0;
         }
         self.ring.queued().min(self.send_allowance())
+    }
+
+    /// Bytes of UDP payload that a datagram made now has at most: [`Config::mtu`], or less where the path was found not
+    /// to take that. Segments that were made before may still need larger ones.
+    pub fn mtu(&self) -> usize {
+        self.loss.path.size()
+    }
+
+    /// A path to that host is known to take no more than so many bytes of UDP payload: from an earlier connection, or
+    /// by an ICMP message. Segments made from now on keep to the step that fits: 1,400, 1,350 or 1,200 bytes, never
+    /// less, as anybody can forge such a message; never more than before.
+    pub fn limit_mtu(&mut self, bytes: usize) {
+        if self.loss.path.limit(bytes) {
+            self.loss.resize(&mut self.ring);
+        }
+    }
+
+    /// What [`mtu`](Self::mtu) is, if it has changed since the last call.
+    pub fn take_new_mtu(&mut self) -> Option<usize> {
+        self.loss.path.take_news()
     }
 
     /// The next time at which [`handle_timeout`](Self::handle_timeout) has something to do.

@@ -76,6 +76,10 @@ pub struct ConnectionStats {
     pub remote_window: u32,
     /// Segments that congestion control allows; `None` without one.
     pub congestion_window: Option<u32>,
+    /// Bytes of UDP payload that a datagram made now has at most: the setting, or less where the path doesn't take that.
+    pub mtu: usize,
+    /// How often full datagrams were found not to get through, and new ones made smaller.
+    pub mtu_steps: u32,
     /// Segments in flight.
     pub in_flight: u32,
     /// Segments queued, never sent.

@@ -68,11 +68,32 @@ impl Connection {
             if self.peering.kind() == PeerKind::Stock && self.peering.blocks {
                 self.liveness.ask = true;
             }
+            let doubtful = self.loss.path.wants_answer() || self.is_first_oversize();
+            if doubtful && self.peering.blocks && self.unproven.is_none() {
+                self.liveness.ask = true;
+            }
             if self.is_link_dead(now) {
                 return self.time_out(now, Silence::Retransmissions);
             }
+            if self.is_stuck_in_path(now) {
+                return self.time_out(now, Silence::TooLarge);
+            }
         }
         self.rearm_resend();
+    }
+
+    /// The first segment in flight doesn't get through, though the peer is there: it is larger than the path takes,
+    /// and can't be cut again, for it may have arrived.
+    fn is_stuck_in_path(&self, now: Instant) -> bool {
+        let patience = DEAD_LINK_SILENCE.max(self.rtt.rto * 8);
+        self.is_first_oversize()
+            && self.ring.slot(self.ring.unacked).transmissions >= DEAD_LINK
+            && !self.is_remote_closed()
+            && now.saturating_duration_since(self.last_progress) >= patience
+    }
+
+    fn is_first_oversize(&self) -> bool {
+        self.ring.in_flight() > 0 && self.loss.path.is_oversize(self.ring.slot(self.ring.unacked))
     }
 
     /// The first segment in flight is the one sent most often. A peer whose window is closed may
