@@ -9,6 +9,7 @@ mod flows;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod layers;
+pub mod record;
 pub mod report;
 pub mod stream;
 mod synthesize;
