@@ -9,6 +9,9 @@ mod flows;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod layers;
+#[cfg(target_os = "linux")]
+pub mod live;
+pub mod record;
 pub mod report;
 pub mod stream;
 mod synthesize;

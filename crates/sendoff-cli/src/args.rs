@@ -1,7 +1,10 @@
 //! The command line.
 
 use crate::{
-    commands::dissect::DissectArgs, messages::MessageArgs, report::ColorWhen, settings::SettingFlags,
+    commands::{capture::CaptureArgs, dissect::DissectArgs},
+    messages::MessageArgs,
+    report::ColorWhen,
+    settings::SettingFlags,
 };
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
@@ -22,7 +25,7 @@ Settings:  --crypt aes-128-gcm --key-file F --fec 10/3 --profile fast3 --wire cl
            (all of them: sendoff connect -h)
 Messages:  --frame le32 --format hex …
 More:      sendoff man, sendoff completions SHELL
-Options:   -v, -q, --json, --color WHEN, -h, -V
+Options:   -v, -q, --json, --color WHEN, --capture FILE, -h, -V
 Exit:      0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted";
 
 const CONNECT_HELP: &str = "\
@@ -161,6 +164,9 @@ pub struct ListenArgs {
     /// What is said at the end.
     #[command(flatten)]
     pub farewell: FarewellArgs,
+    /// Into a file.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
     /// Settings of the connections.
     #[command(flatten)]
     pub settings: SettingFlags<false>,
@@ -198,6 +204,9 @@ pub struct ConnectArgs {
     /// Where messages begin and end.
     #[command(flatten)]
     pub messages: MessageArgs,
+    /// Into a file.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
     /// Settings of the connection.
     #[command(flatten)]
     pub settings: SettingFlags<true>,
@@ -267,6 +276,9 @@ pub struct PingArgs {
     /// From one probe to the next
     #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = parse_interval, allow_hyphen_values = true)]
     pub interval: Duration,
+    /// Into a file.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
     /// A sealed server answers none but sealed probes.
     #[command(flatten)]
     pub settings: SettingFlags<true, true>,

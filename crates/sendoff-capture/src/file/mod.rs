@@ -14,7 +14,7 @@ mod writer;
 
 pub use error::{ReadError, ReadProblem};
 pub use pcapng::Comments;
-pub use writer::{InterfaceId, PcapngWriter, WriteError};
+pub use writer::{InterfaceId, InterfaceStatistics, PacketNotes, PacketWay, PcapngWriter, WriteError};
 
 use input::Input;
 use std::{fmt, io::Read, time::Duration};

@@ -11,6 +11,7 @@ pub(super) const INTERFACE: u32 = 1;
 /// Obsolete, but written by old tools.
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
+pub(super) const STATISTICS: u32 = 5;
 pub(super) const ENHANCED_PACKET: u32 = 6;
 
 /// Type and both lengths.
@@ -20,6 +21,8 @@ const SECTION_HEADER_SIZE: usize = 28;
 pub(super) const COMMENT: u16 = 1;
 pub(super) const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
+pub(super) const ISB_IFRECV: u16 = 4;
+pub(super) const ISB_IFDROP: u16 = 5;
 
 /// What holds until the next section header.
 #[derive(Debug)]

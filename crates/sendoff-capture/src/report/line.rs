@@ -56,17 +56,38 @@ impl Lines {
             }
         }
         out.push_str("  ");
-        self.what(dissected, out);
-        if let Some(role) = analysis.role {
-            _ = write!(out, "  ({role})");
-        }
-        for comment in dissected.packet.comments {
-            out.push_str("  # ");
-            pen::escape(out, comment);
+        let from = out.len();
+        self.words(dissected, out);
+        let to = out.len();
+        for comment in dissected.packet.comments.filter(|comment| !comment.is_empty()) {
+            // A recording says in its comments what we say.
+            let said = out.as_bytes()[from..to].trim_ascii() == comment.trim_ascii();
+            if !said && !self.says(dissected, comment) {
+                out.push_str("  # ");
+                pen::escape(out, comment);
+            }
         }
         // What ends with nothing to say leaves blanks.
         out.truncate(out.trim_end_matches(' ').len());
         out.push('\n');
+    }
+
+    /// Appends what a packet says, without number, time, layers and addresses.
+    pub fn words(&self, dissected: &Dissected<'_>, out: &mut String) {
+        self.what(dissected, out);
+        if let Some(role) = dissected.analysis.role {
+            _ = write!(out, "  ({role})");
+        }
+    }
+
+    /// Whether a comment has our words, with signs that this terminal can't show.
+    fn says(&self, dissected: &Dissected<'_>, comment: &[u8]) -> bool {
+        if self.signs == Signs::UNICODE || comment.is_ascii() {
+            return false;
+        }
+        let mut words = String::new();
+        Self::new(Signs::UNICODE).words(dissected, &mut words);
+        words.as_bytes() == comment
     }
 
     pub(super) fn endpoints(&mut self, dissected: &Dissected<'_>, out: &mut String) {

@@ -1,7 +1,7 @@
 //! `connect`: stdin to the peer, the peer to stdout.
 
 use super::{
-    conversation,
+    capture, conversation,
     netcat::{self, Failure, Leave, Over, Pipes, Source},
     open,
     printer::Printer,
@@ -14,7 +14,7 @@ use crate::{
     report::{Event, Report, after_failure},
     signals::Interrupts,
 };
-use sendoff::{Address, AnyStream};
+use sendoff::{Address, AnyStream, Options};
 use std::{pin::pin, time::Duration};
 
 /// How long a peer that can't say that it has finished may be silent.
@@ -27,7 +27,7 @@ const QUIT_AFTER: Duration = Duration::from_secs(2);
 pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) -> anyhow::Result<Outcome> {
     let address: Address = args.address.parse().map_err(Usage::from)?;
     let (host, _) = address.destination().map_err(Usage::from)?;
-    let options = args.settings.options(&address)?;
+    let mut options = args.settings.options(&address)?;
     only_of_kcp(&address, "--early", args.early)?;
     check_farewell(&address, &args.farewell)?;
     let cut = Cut::new(&args.messages, &address, &options)?;
@@ -35,8 +35,29 @@ pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) 
     if args.settings.shows_secret() {
         report.event(&Event::SecretShown);
     }
+    let captured = args.capture.start(&address, &mut options, &report, &mut interrupts).await?;
+    let what = Exchange { address: &address, host, options, cut, format };
+    capture::finished(captured, exchange(what, args, report, interrupts).await).await
+}
+
+/// Whom to call, and what is exchanged.
+struct Exchange<'a> {
+    address: &'a Address,
+    host: &'a str,
+    options: Options,
+    cut: Cut,
+    format: Option<Format>,
+}
+
+async fn exchange(
+    what: Exchange<'_>,
+    args: ConnectArgs,
+    report: Report,
+    mut interrupts: Interrupts,
+) -> anyhow::Result<Outcome> {
+    let Exchange { address, host, options, cut, format } = what;
     let stream = tokio::select! {
-        stream = open::connect(&address, options, args.early) => stream?,
+        stream = open::connect(address, options, args.early) => stream?,
         () = interrupts.first() => return Ok(Outcome::Interrupted),
     };
     let name = describe(host, &stream);

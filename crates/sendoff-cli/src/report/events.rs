@@ -6,6 +6,7 @@ use crate::{
     units::{bytes, count, duration, plural, setting_duration},
 };
 use sendoff::{Cipher, Departure, Ending, Peer, PeerKind, Wire};
+use sendoff_capture::record::RecordTotals;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -100,6 +101,22 @@ pub enum Event {
     Gone(Departure),
     /// The peer of `connect` has said that it goes away.
     PeerGoesAway,
+    /// A capture has stopped before its end.
+    CaptureStopped {
+        /// Its name.
+        file: String,
+        /// Why.
+        why: String,
+    },
+    /// A capture is complete.
+    Captured {
+        /// Its name.
+        file: String,
+        /// What is in it.
+        totals: RecordTotals,
+        /// Whether what was sealed can be read in it.
+        opened: bool,
+    },
     /// `ping` keeps to one conversation from now on.
     OneConversation,
 }
@@ -256,6 +273,22 @@ impl Event {
                 "{} the peer goes away: this connection has some time to end, new ones are refused",
                 paint.yellow("sendoff:")
             ),
+            Self::CaptureStopped { file, why } => {
+                let words = format!("{}: {why}: the capture stops here", escape(file.as_bytes()));
+                format!("{} {words}", paint.yellow("sendoff:"))
+            }
+            Self::Captured { file, totals, opened } => {
+                let mut words = format!("{} in {}", plural(totals.recorded, "datagram"), bytes(totals.bytes));
+                words += if *opened { ", readable by anybody" } else { "" };
+                for (number, why) in
+                    [(totals.lost, "the disk was too slow"), (totals.after_stop, "it had stopped")]
+                {
+                    if number > 0 {
+                        words += &format!("; {} not: {why}", count(number));
+                    }
+                }
+                format!("{} captured {words}: {}", paint.dim("sendoff:"), escape(file.as_bytes()))
+            }
             Self::OneConversation => format!(
                 "{} the server ignores a second conversation from one port: all probes are of one now, \
                  and each time may include its flush interval",
@@ -308,6 +341,13 @@ impl Event {
                 "turned_away": departure.turned_away, "lasted_ms": milliseconds(departure.lasted),
             }),
             Self::PeerGoesAway => json!({"event": "peer_going_away"}),
+            Self::CaptureStopped { file, why } => {
+                json!({"event": "capture_stopped", "file": file, "why": why})
+            }
+            Self::Captured { file, totals, opened } => json!({
+                "event": "captured", "file": file, "datagrams": totals.recorded, "bytes": totals.bytes,
+                "lost": totals.lost, "after_stop": totals.after_stop, "opened": opened,
+            }),
             Self::OneConversation => json!({"event": "one_conversation"}),
         }
     }

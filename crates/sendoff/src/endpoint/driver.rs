@@ -148,7 +148,7 @@ impl Driver {
         let (opened, failed) = (Cell::new(0), Cell::new(0));
         let shared = self.shared.clone();
         let open = |datagram| {
-            let inside = open(&shared, now, source, datagram);
+            let inside = open(&shared, now, (source, local), datagram);
             let count = if inside.is_some() { &opened } else { &failed };
             count.set(count.get() + 1);
             inside
@@ -478,14 +478,19 @@ impl Driver {
 fn open<'a>(
     shared: &EndpointShared,
     now: Instant,
-    peer: SocketAddr,
+    (peer, local): (SocketAddr, Option<IpAddr>),
     datagram: &'a mut [u8],
 ) -> Option<&'a mut [u8]> {
     let Some(tap) = shared.config.tap_value() else { return shared.envelope.open(datagram) };
+    let local = shared.local_towards(local);
+    if shared.envelope.is_null() {
+        tap.datagram(&TappedDatagram::new(now, Direction::Received, local, peer, datagram));
+        return Some(datagram);
+    }
     // It is opened in place.
     let payload = datagram.to_vec();
     let inside = shared.envelope.open(datagram);
-    let shown = TappedDatagram::new(now, Direction::Received, shared.local_addr, peer, &payload);
+    let shown = TappedDatagram::new(now, Direction::Received, local, peer, &payload);
     tap.datagram(&shown.with_opened(inside.as_deref()));
     inside
 }

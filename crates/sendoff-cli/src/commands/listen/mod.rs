@@ -6,7 +6,7 @@ mod farewell;
 mod limits;
 mod strangers;
 
-use super::{connect::check_farewell, conversation, open};
+use super::{capture, connect::check_farewell, conversation, open};
 use crate::{
     args::ListenArgs,
     exit::{Outcome, Usage},
@@ -67,7 +67,7 @@ struct Times {
 ///
 /// # Errors
 /// A usage error, an address that can't be bound, a socket that fails; with `--once` how the connection failed.
-pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> anyhow::Result<Outcome> {
+pub async fn run(args: ListenArgs, report: Report, mut interrupts: Interrupts) -> anyhow::Result<Outcome> {
     let address: Address = args.address.parse().map_err(Usage::from)?;
     let mut options = args.settings.options(&address)?;
     if args.settings.shows_secret() {
@@ -86,9 +86,7 @@ pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> an
         None if args.once && !args.echo && !args.print => Work::Netcat { format },
         None => Work::Serve { echo: args.echo, print: args.print || !args.echo, format },
     };
-    let times = Times { drain: args.drain_timeout, linger: options.kcp.linger_duration() };
-    let listener = Listener::bind(&address, options, &report).await?;
-    limits::check(&address, args.max_connections, matches!(work, Work::Run(_)), &report);
+    let captured = args.capture.start(&address, &mut options, &report, &mut interrupts).await?;
     let plan = Plan {
         work,
         cut,
@@ -96,13 +94,28 @@ pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> an
         idle_timeout: args.idle_timeout,
         farewell: args.farewell.into(),
     };
-    match args.once {
-        false => {
-            let most = args.max_connections.filter(|_| address.scheme() == "tcp");
-            many(listener, plan, most, times, report, interrupts).await
-        }
-        true => once(listener, plan, report, interrupts).await,
+    let most = args.max_connections;
+    let times = Times { drain: args.drain_timeout, linger: options.kcp.linger_duration() };
+    let served = serve(&address, options, plan, (args.once, most, times), report, interrupts).await;
+    capture::finished(captured, served).await
+}
+
+/// Listens, and serves whoever comes: `once`, or `most` at a time.
+async fn serve(
+    address: &Address,
+    options: Options,
+    plan: Plan,
+    (once_only, most, times): (bool, Option<usize>, Times),
+    report: Report,
+    interrupts: Interrupts,
+) -> anyhow::Result<Outcome> {
+    let listener = Listener::bind(address, options, &report).await?;
+    limits::check(address, most, matches!(plan.work, Work::Run(_)), &report);
+    if once_only {
+        return once(listener, plan, report, interrupts).await;
     }
+    let most = most.filter(|_| address.scheme() == "tcp");
+    many(listener, plan, most, times, report, interrupts).await
 }
 
 /// A listener of any transport.

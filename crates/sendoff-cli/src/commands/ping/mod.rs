@@ -4,6 +4,7 @@ mod probes;
 mod seal;
 mod tally;
 
+use super::capture::{self, Capture};
 use crate::{
     args::PingArgs,
     exit::{Outcome, Usage},
@@ -15,11 +16,12 @@ use crate::{
 use anyhow::{Context, anyhow};
 use probes::{Answer, Probes, Server};
 use seal::Seal;
-use sendoff::Address;
+use sendoff::{Address, Direction, Tap, TappedDatagram};
 use serde_json::json;
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tally::Tally;
@@ -47,6 +49,7 @@ pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> 
         () = interrupts.first() => return Ok(Outcome::Interrupted),
     };
     let name = net::describe(host, peer);
+    let captured = args.capture.open(&address, crypt.cipher(), &report, &mut interrupts).await?;
     let socket = connect(peer).await.with_context(|| format!("cannot reach {name}"))?;
     let pinger = Pinger {
         seal: Seal::new(&crypt)?,
@@ -54,11 +57,13 @@ pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> 
         tally: Tally::default(),
         started: Instant::now(),
         server: None,
+        tap: captured.as_ref().map(Capture::tap).cloned(),
+        local: socket.local_addr()?,
         socket,
         peer,
         report,
     };
-    pinger.run(&args, &address.to_string(), &name, interrupts).await
+    capture::finished(captured, pinger.run(&args, &address.to_string(), &name, interrupts).await).await
 }
 
 /// A port of its own: whatever the server keeps for it is lost with it.
@@ -74,7 +79,10 @@ async fn connect(peer: SocketAddr) -> io::Result<UdpSocket> {
 
 struct Pinger {
     socket: UdpSocket,
+    local: SocketAddr,
     peer: SocketAddr,
+    /// Sees every datagram, for a capture.
+    tap: Option<Arc<dyn Tap>>,
     seal: Seal,
     probes: Probes,
     tally: Tally,
@@ -116,7 +124,12 @@ impl Pinger {
                 received = self.socket.recv(&mut buffer) => match received {
                     Ok(len) => {
                         let now = Instant::now();
-                        let Some(inside) = self.seal.open(&mut buffer[..len]) else { continue };
+                        let wire = self.tap.as_ref().map(|_| buffer[..len].to_vec());
+                        let inside = self.seal.open(&mut buffer[..len]);
+                        if let Some(wire) = wire {
+                            self.show(now, Direction::Received, &wire, inside.as_deref());
+                        }
+                        let Some(inside) = inside else { continue };
                         if let Some(answer) = self.probes.receive(inside, now) {
                             self.answered(answer).await?;
                         }
@@ -135,10 +148,20 @@ impl Pinger {
         if let Ok(Some(error)) = self.socket.take_error() {
             self.failed(&error).await?;
         }
-        let datagram = self.seal.seal(&self.probes.send(self.tally.sent, Instant::now()));
+        let now = Instant::now();
+        let probe = self.probes.send(self.tally.sent, now);
+        let datagram = self.seal.seal(&probe);
+        self.show(now, Direction::Sent, &datagram, Some(&probe));
         match self.socket.send(&datagram).await {
             Ok(_) => Ok(()),
             Err(error) => self.failed(&error).await,
+        }
+    }
+
+    fn show(&self, at: Instant, direction: Direction, wire: &[u8], inside: Option<&[u8]>) {
+        if let Some(tap) = &self.tap {
+            let shown = TappedDatagram::new(at, direction, self.local, self.peer, wire);
+            tap.datagram(&shown.with_opened(inside));
         }
     }
 
