@@ -9,7 +9,7 @@ use crate::{
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 use sendoff::settings::{parse_duration, parse_duration_above_zero};
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 const TEMPLATE: &str = "\
 {about}
@@ -158,6 +158,10 @@ pub struct ListenArgs {
     /// How long connections may take to end by themselves after SIGTERM; then they are reset
     #[arg(long, value_name = "TIME", default_value = "8s", conflicts_with = "once", value_parser = parse_duration, allow_hyphen_values = true)]
     pub drain_timeout: Duration,
+    /// Take the port over from the listener that was started with the same PATH, if there is one: its
+    /// connections stay there until they end, what is new comes here (KCP, Unix)
+    #[arg(long, value_name = "PATH", conflicts_with = "once")]
+    pub takeover: Option<PathBuf>,
     /// Where messages begin and end.
     #[command(flatten)]
     pub messages: MessageArgs,

@@ -46,6 +46,22 @@ impl KcpListener {
         Ok(Self { endpoint: KcpEndpoint::from_socket(socket, config)? })
     }
 
+    /// Takes the place of another process that hands its port over: see [`KcpEndpoint::take_over`]. Unix only.
+    ///
+    /// # Errors
+    /// When the system refuses an option that is needed.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    #[cfg(unix)]
+    pub fn take_over(
+        socket: std::net::UdpSocket,
+        predecessor: std::os::unix::net::UnixStream,
+        config: Config,
+    ) -> io::Result<Self> {
+        Ok(Self { endpoint: KcpEndpoint::take_over(socket, predecessor, config)? })
+    }
+
     /// The next connection, and who opened it. Cancel safe.
     ///
     /// # Errors

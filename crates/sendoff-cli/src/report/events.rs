@@ -99,6 +99,10 @@ pub enum Event {
     },
     /// It has gone.
     Gone(Departure),
+    /// Another process has the port now.
+    HandedOver,
+    /// The port was another process's.
+    TookOver,
     /// The peer of `connect` has said that it goes away.
     PeerGoesAway,
     /// A capture has stopped before its end.
@@ -269,6 +273,15 @@ impl Event {
                 };
                 format!("{} gone after {lasted}: {departure}{told}", paint.dim("sendoff:"))
             }
+            Self::HandedOver => {
+                format!(
+                    "{} another process has the port now: what is new goes there",
+                    paint.yellow("sendoff:")
+                )
+            }
+            Self::TookOver => {
+                format!("{} taken over: the old process keeps its connections", paint.dim("sendoff:"))
+            }
             Self::PeerGoesAway => format!(
                 "{} the peer goes away: this connection has some time to end, new ones are refused",
                 paint.yellow("sendoff:")
@@ -340,6 +353,8 @@ impl Event {
                 "told": departure.told, "confirmed": departure.confirmed,
                 "turned_away": departure.turned_away, "lasted_ms": milliseconds(departure.lasted),
             }),
+            Self::HandedOver => json!({"event": "handed_over"}),
+            Self::TookOver => json!({"event": "took_over"}),
             Self::PeerGoesAway => json!({"event": "peer_going_away"}),
             Self::CaptureStopped { file, why } => {
                 json!({"event": "capture_stopped", "file": file, "why": why})

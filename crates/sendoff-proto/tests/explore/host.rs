@@ -143,8 +143,17 @@ impl Host {
         let config = Arc::new(config);
         let endpoint = Endpoint::new(config.clone(), listening);
         let talks = Vec::new();
-        let mut host =
-            Self { config, listening, remote, endpoint, talks, leaves: false, life: 0, first_name, under_pressure: false };
+        let mut host = Self {
+            config,
+            listening,
+            remote,
+            endpoint,
+            talks,
+            leaves: false,
+            life: 0,
+            first_name,
+            under_pressure: false,
+        };
         host.start();
         host
     }

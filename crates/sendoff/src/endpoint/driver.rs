@@ -10,6 +10,8 @@
 //! A turn's work is bounded; when there is more, the task yields and goes on.
 
 use super::{now, shards::Decoders, shared::EndpointShared, timers::DeadlineHeap, transmit::Sent};
+#[cfg(unix)]
+use crate::udp::{PassOn, PassedOn};
 use crate::{
     stream::{ConnectionShared, ConnectionState, Wakers},
     udp::{Batch, IcmpError, IcmpKind, RecvBuffers},
@@ -25,7 +27,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 use tokio::time::{Sleep, sleep_until};
@@ -67,6 +69,12 @@ pub(super) struct Driver {
     looked_again: bool,
     growth: WindowGrowth,
     pub(super) decoders: Decoders,
+    /// What isn't ours goes there.
+    #[cfg(unix)]
+    pub(super) successor: Option<Box<PassOn>>,
+    /// While it lives, it reads the socket.
+    #[cfg(unix)]
+    predecessor: Option<PassedOn>,
 }
 
 /// Whether the socket's buffer has room for larger windows.
@@ -91,13 +99,28 @@ impl Driver {
             looked_again: false,
             growth,
             decoders: Decoders::default(),
+            #[cfg(unix)]
+            successor: None,
+            #[cfg(unix)]
+            predecessor: None,
         }
+    }
+
+    /// Gets from another process what comes, until that one has gone.
+    #[cfg(unix)]
+    pub(super) fn after(mut self, predecessor: PassedOn) -> Self {
+        self.predecessor = Some(predecessor);
+        self
     }
 
     /// One turn; returns whether there is more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let now = now();
+        #[cfg(unix)]
+        self.begin_handover();
         let drained = self.receive(cx, now)?;
+        #[cfg(unix)]
+        self.flush_to_successor(cx);
         self.handle_icmp(now);
         if drained && !self.looked_again && self.deadlines.next().is_some_and(|at| at + LATE <= now) {
             // After tokio has looked at the socket.
@@ -123,7 +146,7 @@ impl Driver {
         let mut last = None;
         for _ in 0..RECV_CALLS {
             let received = RecvBuffers::lend(|buffers| {
-                let received = self.shared.io.poll_recv(cx, buffers, &mut self.icmp);
+                let received = self.poll_recv(cx, buffers);
                 if let Poll::Ready(Ok(1..)) = received {
                     for batch in buffers.batches() {
                         self.dispatch(now, batch, &mut last);
@@ -139,8 +162,25 @@ impl Driver {
         Ok(false)
     }
 
+    fn poll_recv(&mut self, cx: &mut Context<'_>, buffers: &mut RecvBuffers) -> Poll<io::Result<usize>> {
+        #[cfg(unix)]
+        if let Some(predecessor) = &mut self.predecessor {
+            let received = ready!(predecessor.poll_recv(cx, buffers));
+            if received.is_none() {
+                tracing::debug!("the predecessor has gone: the socket is read from now on");
+                self.predecessor = None;
+            }
+            return Poll::Ready(Ok(received.unwrap_or(0)));
+        }
+        self.shared.io.poll_recv(cx, buffers, &mut self.icmp)
+    }
+
     /// Hands the datagrams of one sender to their connections.
     fn dispatch(&mut self, now: Instant, batch: Batch<'_>, last: &mut Option<Arc<ConnectionShared>>) {
+        #[cfg(unix)]
+        if self.successor.is_some() {
+            return self.dispatch_or_pass_on(now, batch, last);
+        }
         let (source, local) = (batch.source, batch.local);
         if !self.shared.admission.lets_in(source) && !self.shared.has_remote(source) {
             return self.shared.admission.count_filtered(batch.datagrams().count());
@@ -475,7 +515,7 @@ impl Driver {
 }
 
 /// What is in a datagram that came, if it can be opened; the tap sees it in any case.
-fn open<'a>(
+pub(super) fn open<'a>(
     shared: &EndpointShared,
     now: Instant,
     (peer, local): (SocketAddr, Option<IpAddr>),

@@ -3,6 +3,8 @@
 mod driver;
 mod envelope;
 mod farewell;
+#[cfg(unix)]
+mod handover;
 mod inbox;
 mod shards;
 mod shared;
@@ -90,8 +92,7 @@ impl KcpEndpoint {
     /// Outside a tokio runtime with I/O and time enabled.
     pub fn from_socket(socket: std::net::UdpSocket, config: Config) -> io::Result<Self> {
         if config.supplied_socket().is_some() {
-            let text = "there are two sockets: this one, and that of the configuration";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            return Err(two_sockets());
         }
         let options = socket_options(&config);
         Self::start(UdpIo::from_std(socket, &options)?.into(), config, true)
@@ -271,6 +272,11 @@ impl KcpEndpoint {
     pub(crate) fn of(shared: &Arc<EndpointShared>) -> Self {
         Self { shared: shared.clone(), _guard: shared.guard() }
     }
+}
+
+fn two_sockets() -> io::Error {
+    let text = "there are two sockets: this one, and that of the configuration";
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// The socket that was supplied, or one of the system that is bound to that address.

@@ -46,6 +46,8 @@ pub(crate) struct EndpointShared {
     /// ICMP errors that a sending handle came upon: the driver deals with them.
     found: Mutex<Vec<IcmpError>>,
     seeds: Mutex<SeedSource>,
+    #[cfg(unix)]
+    handover: Mutex<super::handover::Handover>,
     guard: Mutex<Weak<Guard>>,
     opened: AtomicU64,
     accepted: AtomicU64,
@@ -109,6 +111,8 @@ impl EndpointShared {
             found: Mutex::default(),
             seeds: Mutex::new(seeds),
             guard: Mutex::default(),
+            #[cfg(unix)]
+            handover: Mutex::default(),
             opened: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
             served: AtomicU64::new(0),
@@ -136,6 +140,11 @@ impl EndpointShared {
 
     pub(super) fn seeds(&self) -> MutexGuard<'_, SeedSource> {
         lock(&self.seeds)
+    }
+
+    #[cfg(unix)]
+    pub(super) fn handover(&self) -> MutexGuard<'_, super::handover::Handover> {
+        lock(&self.handover)
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, Endpoint<Arc<ConnectionShared>>> {

@@ -5,6 +5,11 @@ mod connection;
 mod farewell;
 mod limits;
 mod strangers;
+#[cfg(unix)]
+mod takeover;
+#[cfg(not(unix))]
+#[path = "no_takeover.rs"]
+mod takeover;
 
 use super::{capture, connect::check_farewell, conversation, open};
 use crate::{
@@ -18,8 +23,9 @@ use anyhow::Context;
 use child::Program;
 use connection::Connection;
 use sendoff::{Address, AnyListener, AnyStream, Cipher, Farewell, KcpEndpoint, KcpListener, Options, Peer};
-use std::time::Duration;
+use std::{path::Path, pin::pin, time::Duration};
 use strangers::Strangers;
+use takeover::Post;
 use tokio::task::JoinSet;
 
 /// What to do with each connection.
@@ -96,7 +102,8 @@ pub async fn run(args: ListenArgs, report: Report, mut interrupts: Interrupts) -
     };
     let most = args.max_connections;
     let times = Times { drain: args.drain_timeout, linger: options.kcp.linger_duration() };
-    let served = serve(&address, options, plan, (args.once, most, times), report, interrupts).await;
+    let how = (args.once, most, times, args.takeover.as_deref());
+    let served = serve(&address, options, plan, how, report, interrupts).await;
     capture::finished(captured, served).await
 }
 
@@ -105,11 +112,11 @@ async fn serve(
     address: &Address,
     options: Options,
     plan: Plan,
-    (once_only, most, times): (bool, Option<usize>, Times),
+    (once_only, most, times, takeover): (bool, Option<usize>, Times, Option<&Path>),
     report: Report,
     interrupts: Interrupts,
 ) -> anyhow::Result<Outcome> {
-    let listener = Listener::bind(address, options, &report).await?;
+    let listener = Listener::bind(address, options, takeover, &report).await?;
     limits::check(address, most, matches!(plan.work, Work::Run(_)), &report);
     if once_only {
         return once(listener, plan, report, interrupts).await;
@@ -123,15 +130,34 @@ struct Listener {
     any: AnyListener,
     /// That of KCP: it has connections to attend to when all are closed.
     endpoint: Option<KcpEndpoint>,
+    /// Where a successor asks for the port.
+    post: Option<Post>,
 }
 
 impl Listener {
-    async fn bind(address: &Address, options: Options, report: &Report) -> anyhow::Result<Self> {
+    async fn bind(
+        address: &Address,
+        options: Options,
+        takeover: Option<&Path>,
+        report: &Report,
+    ) -> anyhow::Result<Self> {
         let is_kcp = address.scheme() == "kcp";
         let wire = is_kcp.then(|| options.kcp.wire_value());
         let idle = (address.scheme() == "udp").then(|| options.udp.idle_time());
         let cipher = if is_kcp { options.kcp.crypt_value().cipher() } else { Cipher::Null };
-        let any = open::bind(address, options).await?;
+        if takeover.is_some() && !is_kcp {
+            return Err(Usage("--takeover: only kcp:// can be taken over".into()).into());
+        }
+        let inherited = match takeover {
+            Some(path) => takeover::listen(path, address, options.kcp.clone())?,
+            None => None,
+        };
+        let taken_over = inherited.is_some();
+        let any = match inherited {
+            Some(any) => any,
+            None => open::bind(address, options).await?,
+        };
+        let post = takeover.map(Post::bind).transpose()?;
         let endpoint = any.acceptor().map(KcpListener::endpoint).cloned();
         let local = any.local();
         let exposed = local.socket_addr().is_some_and(|addr| !addr.ip().is_loopback());
@@ -140,7 +166,10 @@ impl Listener {
         if is_kcp && exposed && hides_nothing {
             report.event(&Event::NotEncrypted { cipher });
         }
-        Ok(Self { any, endpoint })
+        if taken_over {
+            report.event(&Event::TookOver);
+        }
+        Ok(Self { any, endpoint, post })
     }
 
     async fn accept(&self) -> anyhow::Result<(AnyStream, Peer)> {
@@ -174,13 +203,13 @@ async fn many(
     // Passed on, so that the log says why before the connections end.
     let (stop, stopping) = Interrupts::relayed();
     let (mut accepted_so_far, mut full) = (0, false);
+    let (mut handing_over, mut handed_over) =
+        (pin!(Post::handed_over(listener.post.as_ref(), listener.endpoint.as_ref())), false);
     let mut strangers = Strangers::new(listener.endpoint.as_ref());
     loop {
         let (mut stream, peer) = loop {
             tokio::select! {
-                accepted = listener.accept() => break accepted?,
-                () = strangers.heard(&report) => {}
-                Some(served) = connections.join_next() => served??,
+                biased;
                 request = interrupts.request() => {
                     if request == Request::Terminate {
                         return farewell::go_away(&listener, connections, times.drain, &report).await;
@@ -191,6 +220,17 @@ async fn many(
                     _ = stop.send(Some(request));
                     return farewell::end(&listener, connections, times.linger).await;
                 }
+                Some(served) = connections.join_next() => served??,
+                accepted = listener.accept() => break accepted?,
+                () = &mut handing_over, if !handed_over => {
+                    report.event(&Event::HandedOver);
+                    handed_over = true;
+                }
+                // All who were waiting are accepted.
+                () = std::future::ready(()), if handed_over => {
+                    return farewell::go_away(&listener, connections, times.drain, &report).await;
+                }
+                () = strangers.heard(&report) => {}
             }
         };
         while let Some(served) = connections.try_join_next() {
