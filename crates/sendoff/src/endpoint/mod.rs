@@ -3,6 +3,8 @@
 mod driver;
 mod envelope;
 mod inbox;
+mod moves;
+mod roaming;
 mod shards;
 mod shared;
 mod stats;
