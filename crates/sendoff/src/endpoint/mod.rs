@@ -6,6 +6,8 @@ mod farewell;
 #[cfg(unix)]
 mod handover;
 mod inbox;
+mod moves;
+mod roaming;
 mod shards;
 mod shared;
 mod stats;

@@ -1,6 +1,8 @@
 //! What the driver and all handles of one socket share.
 
-use super::{EndpointStats, envelope::Envelope, inbox::Inbox, shards::Shards, transmit::Blocked};
+use super::{
+    EndpointStats, envelope::Envelope, inbox::Inbox, roaming::Roaming, shards::Shards, transmit::Blocked,
+};
 use crate::{
     Config, KcpStream,
     admission::Admission,
@@ -41,6 +43,7 @@ pub(crate) struct EndpointShared {
     chores: AtomicBool,
     /// A batch waits in `refused`: nothing else may be prepared.
     pub(super) blocked: AtomicBool,
+    pub(super) roaming: Roaming,
     /// One for each thread that was sending at that moment, at most.
     refused: Mutex<VecDeque<Blocked>>,
     /// ICMP errors that a sending handle came upon: the driver deals with them.
@@ -107,6 +110,7 @@ impl EndpointShared {
             lobby: Mutex::default(),
             chores: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            roaming: Roaming::default(),
             refused: Mutex::default(),
             found: Mutex::default(),
             seeds: Mutex::new(seeds),
@@ -272,7 +276,7 @@ impl EndpointShared {
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(KcpStream, SocketAddr)>> {
         self.poll_arrival(cx).map_ok(|connection| {
             connection.admit();
-            let peer = connection.peer;
+            let peer = connection.peer();
             (KcpStream::new(connection), peer)
         })
     }
@@ -395,10 +399,13 @@ impl EndpointShared {
 
     /// Takes out a connection that has ended.
     pub(super) fn remove(&self, now: Instant, connection: &ConnectionShared) {
-        let remains = connection.lock().connection.remains().cloned();
+        let (remains, peer) = {
+            let state = connection.lock();
+            (state.connection.remains().cloned(), state.peer)
+        };
         {
             let mut table = self.table();
-            table.remove(now, connection.peer, connection.conv(), remains.as_ref());
+            table.remove(now, peer, connection.conv(), remains.as_ref());
             table.shrink();
             self.chores.store(true, Ordering::Release);
         }
@@ -427,11 +434,11 @@ impl EndpointShared {
     pub(super) fn rename(
         &self,
         now: Instant,
-        connection: &ConnectionShared,
+        (connection, peer): (&ConnectionShared, SocketAddr),
         former: (Conv, &Remains),
         conv: Conv,
     ) {
-        self.table().rename(now, connection.peer, former, conv);
+        self.table().rename(now, peer, former, conv);
         connection.set_conv(conv);
     }
 
