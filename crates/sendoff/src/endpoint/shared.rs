@@ -1,6 +1,6 @@
 //! What the driver and all handles of one socket share.
 
-use super::{EndpointStats, envelope::Envelope, inbox::Inbox, shards::Shards, transmit::Blocked};
+use super::{EndpointStats, envelope::Envelope, inbox::Inbox, paths::Paths, shards::Shards, transmit::Blocked};
 use crate::{
     Config, KcpStream,
     stream::{ConnectionShared, Wakers},
@@ -32,6 +32,7 @@ pub(crate) struct EndpointShared {
     pub(super) local_addr: SocketAddr,
     pub(super) envelope: Envelope,
     pub(super) shards: Shards,
+    pub(super) paths: Paths,
     pub(super) inbox: Inbox,
     table: Mutex<Endpoint<Arc<ConnectionShared>>>,
     lobby: Mutex<Lobby>,
@@ -91,6 +92,7 @@ impl EndpointShared {
             local_addr: io.local_addr()?,
             envelope: Envelope::new(&config)?,
             shards: Shards::new(&config),
+            paths: Paths::default(),
             io,
             inbox: Inbox::default(),
             table: Mutex::new(Endpoint::new(config.clone(), listening)),
@@ -172,6 +174,7 @@ impl EndpointShared {
 
     /// Another socket that was opened in this one's name.
     pub(super) fn adopt(&self, child: &Arc<EndpointShared>) {
+        self.share_paths(super::now(), child);
         let mut lobby = lock(&self.lobby);
         lobby.children.retain(|c| c.strong_count() > 0);
         lobby.children.push(Arc::downgrade(child));
