@@ -265,6 +265,9 @@ Works with any KCP server, and tells which kind it is. An extended one keeps not
 A stock server opens an empty connection for that. At most one is left there: each probe is of a
 new conversation from the same port, which takes the place of the last.
 It may answer at its next flush: then a time includes up to its interval, often up to 100 ms.
+--size finds the path's MTU: the largest size that is answered is the largest --mtu that arrives whole. A probe that a
+link or a router refuses is said to be too large, with the path's MTU; where routers say nothing, it gets no answer.
+Answers are small: the way back is not tried. Stock servers take no more than 1,500 bytes (kcp-go).
 Settings in the address are checked; those of encryption count.
 Exit: 0 something answered (also when interrupted), 1 nothing did, 2 usage, 130 interrupted twice.";
 
@@ -283,6 +286,9 @@ pub struct PingArgs {
     /// Into a file.
     #[command(flatten)]
     pub capture: CaptureArgs,
+    /// Bytes of UDP payload of each probe, which must not be fragmented [56, and what encryption takes]
+    #[arg(short, long, value_name = "BYTES", allow_hyphen_values = true)]
+    pub size: Option<usize>,
     /// A sealed server answers none but sealed probes.
     #[command(flatten)]
     pub settings: SettingFlags<true, true>,

@@ -391,7 +391,7 @@ mod tests {
 
     #[test]
     fn the_more_is_lost_at_random_the_longer_the_row_must_be() {
-        for (percent, strikes) in [(0, 3), (1, 3), (5, 4), (10, 6), (20, 8), (30, 10), (60, 10)] {
+        for (percent, strikes) in [(0, 3), (1, 3), (5, 4), (10, 5), (20, 8), (30, 10), (60, 10)] {
             let (mut path, now) = (PathMtu::new(1_400, 0), Instant::now());
             for n in 0..200 {
                 if n % 100 < percent {

@@ -307,6 +307,7 @@ impl Driver {
         let config = self.shared.config.clone();
         let mut connection = Connection::new(config, conv, opening, now, seed);
         connection.hold(self.shared.table().lease());
+        self.shared.apply_known_path(now, source.ip(), &mut connection);
         let connection = ConnectionShared::new(connection, source, local, self.shared.clone());
         self.shared.table().insert(source, conv, connection.clone());
         if !self.shared.config.prove_value() {
@@ -366,6 +367,9 @@ impl Driver {
         for error in std::mem::take(&mut self.icmp) {
             self.shared.count_icmp();
             tracing::debug!(peer = %error.peer, kind = ?error.kind, "ICMP error");
+            if let IcmpKind::TooBig { mtu } = error.kind {
+                self.limit_mtu(error.peer, mtu);
+            }
             if error.kind != IcmpKind::PortUnreachable {
                 continue;
             }
@@ -381,6 +385,19 @@ impl Driver {
                     self.list(&mut state, &connection);
                 }
             }
+        }
+    }
+
+    /// A router says how large an IP packet may be. On IPv6 the system fragments from then on; smaller datagrams are
+    /// better. Forged, it costs no more than the lowest step.
+    fn limit_mtu(&mut self, peer: SocketAddr, mtu: u32) {
+        let headers = if peer.is_ipv4() { 28 } else { 48 };
+        let payload = (mtu as usize).saturating_sub(headers);
+        let concerned: Vec<_> = self.shared.table().with_remote(peer).cloned().collect();
+        for connection in concerned {
+            let mut state = connection.lock();
+            state.connection.limit_mtu(payload);
+            self.list(&mut state, &connection);
         }
     }
 
@@ -465,6 +482,7 @@ impl Driver {
         if let Some((conv, remains)) = state.connection.take_former_name() {
             self.shared.rename(now, (connection, state.peer), (conv, &remains), state.connection.conv());
         }
+        self.shared.note_path(now, connection, &mut state.connection);
         self.announce(now, state, connection);
         self.follow(state, connection);
         self.shared.settle_doubt(now, state);

@@ -8,6 +8,7 @@ mod handover;
 mod inbox;
 mod moves;
 mod roaming;
+mod paths;
 mod shards;
 mod shared;
 mod stats;
@@ -217,8 +218,9 @@ impl KcpEndpoint {
             None => self.shared.seeds().next_conv(),
         };
         let now = now();
-        let connection =
-            sendoff_proto::Connection::new(config, conv, opening, now, self.shared.seeds().next_seed());
+        let seed = self.shared.seeds().next_seed();
+        let mut connection = sendoff_proto::Connection::new(config, conv, opening, now, seed);
+        self.shared.apply_known_path(now, remote.ip(), &mut connection);
         let connection = ConnectionShared::new(connection, remote, None, self.shared.clone());
         self.shared.enter(remote, conv, connection.clone())?;
         Ok(KcpStream::new(connection))

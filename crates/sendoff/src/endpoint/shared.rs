@@ -1,7 +1,8 @@
 //! What the driver and all handles of one socket share.
 
 use super::{
-    EndpointStats, envelope::Envelope, inbox::Inbox, roaming::Roaming, shards::Shards, transmit::Blocked,
+    EndpointStats, envelope::Envelope, inbox::Inbox, paths::Paths, roaming::Roaming, shards::Shards,
+    transmit::Blocked,
 };
 use crate::{
     Config, KcpStream,
@@ -35,6 +36,7 @@ pub(crate) struct EndpointShared {
     pub(super) local_addr: SocketAddr,
     pub(super) envelope: Envelope,
     pub(super) shards: Shards,
+    pub(super) paths: Paths,
     pub(super) inbox: Inbox,
     pub(crate) admission: Admission,
     table: Mutex<Endpoint<Arc<ConnectionShared>>>,
@@ -102,6 +104,7 @@ impl EndpointShared {
             local_addr: io.local_addr()?,
             envelope: Envelope::new(&config)?,
             shards: Shards::new(&config),
+            paths: Paths::default(),
             io,
             inbox: Inbox::default(),
             admission: Admission::default(),
@@ -193,6 +196,7 @@ impl EndpointShared {
 
     /// Another socket that was opened in this one's name.
     pub(super) fn adopt(&self, child: &Arc<EndpointShared>) {
+        self.share_paths(super::now(), child);
         let mut lobby = lock(&self.lobby);
         lobby.children.retain(|c| c.strong_count() > 0);
         lobby.children.push(Arc::downgrade(child));

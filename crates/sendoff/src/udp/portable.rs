@@ -56,6 +56,8 @@ impl Registered {
 
 /// Sets the options that quinn-udp leaves alone or sets otherwise; to be called after it.
 pub(super) fn set_up(socket: &Socket, family: Family) -> io::Result<()> {
+    #[cfg(unix)]
+    super::unix::set_up(socket, family);
     #[cfg(windows)]
     super::windows::set_up(socket, family)?;
     let _ = (socket, family);
@@ -66,6 +68,11 @@ pub(super) fn set_up(socket: &Socket, family: Family) -> io::Result<()> {
 /// source address.
 pub(super) fn send_marked(socket: &SockRef<'_>, transmit: &Transmit<'_>) -> io::Result<()> {
     socket.send_to(transmit.contents, &transmit.destination.into()).map(drop)
+}
+
+/// Makes a call that sends. The size of fragments is the system's here.
+pub(super) fn in_fragments<R>(_: &Socket, call: impl FnOnce() -> R) -> R {
+    call()
 }
 
 /// Datagrams that the kernel dropped for want of room in the receive buffer: not told here.

@@ -1,5 +1,6 @@
 //! `ping`: is a KCP server there, and how far away?
 
+mod path;
 mod probes;
 mod seal;
 mod tally;
@@ -14,6 +15,7 @@ use crate::{
     units,
 };
 use anyhow::{Context, anyhow};
+use path::PathMtu;
 use probes::{Answer, Probes, Server};
 use seal::Seal;
 use sendoff::{Address, Direction, Tap, TappedDatagram};
@@ -41,6 +43,7 @@ pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> 
         return Err(Usage(format!("{address}: {scheme}:// has no ping: only kcp://")).into());
     }
     let crypt = args.settings.options(&address)?.kcp.crypt_value().clone();
+    let size = path::probe_size(args.size, probes::LEAST + crypt.overhead()).map_err(Usage)?;
     if args.settings.shows_secret() {
         report.event(&Event::SecretShown);
     }
@@ -51,9 +54,16 @@ pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> 
     let name = net::describe(host, peer);
     let captured = args.capture.open(&address, crypt.cipher(), &report, &mut interrupts).await?;
     let socket = connect(peer).await.with_context(|| format!("cannot reach {name}"))?;
+    let whole = match args.size {
+        Some(_) => path::forbid_fragments(&socket, peer).context("--size")?,
+        None => true,
+    };
     let pinger = Pinger {
         seal: Seal::new(&crypt)?,
-        probes: Probes::new(args.timeout),
+        probes: Probes::new(args.timeout, size - crypt.overhead()),
+        size,
+        whole,
+        path: None,
         tally: Tally::default(),
         started: Instant::now(),
         server: None,
@@ -86,6 +96,12 @@ struct Pinger {
     seal: Seal,
     probes: Probes,
     tally: Tally,
+    /// Bytes of a probe.
+    size: usize,
+    /// They are not fragmented.
+    whole: bool,
+    /// What the path takes, where a probe was too large for it.
+    path: Option<PathMtu>,
     started: Instant,
     /// The last that answered.
     server: Option<Server>,
@@ -101,10 +117,12 @@ impl Pinger {
         mut interrupts: Interrupts,
     ) -> anyhow::Result<Outcome> {
         if !self.report.json() {
-            let (bytes, cipher) = (56 + self.seal.crypt().overhead(), self.seal.crypt().cipher());
-            let sealed = if bytes > 56 { format!(", {cipher}") } else { String::new() };
+            let (overhead, cipher) = (self.seal.crypt().overhead(), self.seal.crypt().cipher());
+            let sealed = if overhead > 0 { format!(", {cipher}") } else { String::new() };
+            let pieces = if self.whole { "" } else { ", which this system may send in fragments" };
+            let (peer, bytes) = (self.peer, self.size);
             self.report
-                .line(&format!("PING {address} ({}): probes of {bytes} bytes{sealed}", self.peer))
+                .line(&format!("PING {address} ({peer}): probes of {bytes} bytes{sealed}{pieces}"))
                 .await?;
         }
         let mut next_probe = Instant::now();
@@ -201,6 +219,11 @@ impl Pinger {
     /// An error of the socket: mostly that the peer's host, or a router, says that nobody is there.
     async fn failed(&mut self, error: &io::Error) -> anyhow::Result<()> {
         let Some(seq) = self.probes.unreachable() else { return Ok(()) };
+        if let Some(path) = path::refused(error, &self.socket, self.peer) {
+            self.tally.too_large += 1;
+            self.path = path.or(self.path);
+            return self.unanswered(seq, &too_large(path)).await;
+        }
         if error.kind() == io::ErrorKind::ConnectionRefused || error.kind() == io::ErrorKind::ConnectionReset
         {
             self.tally.unreachable += 1;
@@ -213,7 +236,10 @@ impl Pinger {
         if self.report.json() {
             return self
                 .report
-                .object(&json!({"report": "no_answer", "seq": seq, "from": self.peer, "why": why}))
+                .object(&json!({
+                    "report": "no_answer", "seq": seq, "from": self.peer, "why": why,
+                    "path_mtu": self.path.map(|path| path.mtu),
+                }))
                 .await;
         }
         self.report.line(&format!("no answer from {}: seq={seq} {why}", self.peer)).await
@@ -229,6 +255,8 @@ impl Pinger {
             let object = json!({
                 "report": "summary", "address": address, "sent": sent, "answered": answered,
                 "unreachable": unreachable, "ignored": ignored, "loss_percent": loss, "took_ms": milliseconds(took),
+                "size": self.size, "too_large": self.tally.too_large,
+                "path_mtu": self.path.map(|path| path.mtu), "largest": self.path.map(|path| path.largest),
                 "times_ms": times, "may_include_flush_interval": stock,
             });
             self.report.object(&object).await?;
@@ -249,6 +277,9 @@ impl Pinger {
         }
         match (sent, answered, unreachable) {
             (0, ..) => Ok(Outcome::Interrupted),
+            (_, 0, 0) if self.tally.too_large > 0 => {
+                Err(anyhow!("{name}: probes of {} bytes are {}", self.size, too_large(self.path)))
+            }
             (_, 0, 0) if self.seal.failed() > 0 => Err(anyhow!(
                 "{name}: nothing that came could be opened: {} (wrong key or cipher?)",
                 units::plural(self.seal.failed(), "datagram")
@@ -262,6 +293,14 @@ impl Pinger {
             (_, 0, _) => Err(anyhow!("{name} has not answered: port unreachable")),
             _ => Ok(Outcome::Well),
         }
+    }
+}
+
+/// Why a probe was refused.
+fn too_large(path: Option<PathMtu>) -> String {
+    match path {
+        Some(path) => format!("too large for the path ({path})"),
+        None => "too large for the path".into(),
     }
 }
 
