@@ -28,7 +28,7 @@ const MAX_WORDS: usize = 400;
 const EXCERPT: usize = 23;
 
 /// Bytes of data that are shown in hexadecimal, where it is no text.
-const EXCERPT_HEX: usize = 12;
+const EXCERPT_HEX: usize = 8;
 
 /// Bits of the column `flags`, as `page/data.js` reads them.
 mod flags {
@@ -334,7 +334,7 @@ mod tests {
         assert_eq!(excerpt(b"GET / HTTP/1.1\r\n"), r#""GET / HTTP/1.1\r\n""#);
         assert_eq!(excerpt("\u{202e}</script>".as_bytes()), r#""\u{202e}</script>""#);
         assert_eq!(excerpt(&[0x16, 0xfe, 0]), "16 fe 00");
-        assert_eq!(excerpt(&[0xff; 40]), format!("{}…", "ff ".repeat(12)));
+        assert_eq!(excerpt(&[0xff; 40]), format!("{}…", "ff ".repeat(8)));
         // The ü is cut in two.
         let cut = excerpt(format!("{}üü", "x".repeat(22)).as_bytes());
         assert!(cut.starts_with('"'), "{cut}");

@@ -42,7 +42,9 @@ pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Re
     let reader = PacketReader::new(reader).with_context(|| name.clone())?;
     let dissector = Dissector::new(options);
     if let Some(to) = &args.html {
-        html::write(reader, dissector, &name, to, args.conversation)?.with_context(|| name.clone())?;
+        // The page is passed on: where the capture lies here is nobody else's business.
+        let shown = args.file.file_name().map_or(name.clone(), |file| file.display().to_string());
+        html::write(reader, dissector, &shown, to, args.conversation)?.with_context(|| name.clone())?;
         return Ok(Outcome::Well);
     }
     match args.follow {

@@ -92,9 +92,8 @@ class Graph {
     for (const time of niceTicks(this.begin / unit.of, this.end / unit.of, count)) {
       const x = this.x(time * unit.of);
       parts.push(drawn("line", { class: "guide", x1: x, x2: x, y1: MARGIN.top, y2: bottom }));
-      parts.push(drawn("text", { class: "tick", x, y: bottom + 16, "text-anchor": "middle" }, trim(time)));
+      parts.push(drawn("text", { class: "tick", x, y: bottom + 16, "text-anchor": "middle" }, `${trim(time)} ${unit.name}`));
     }
-    parts.push(drawn("text", { class: "tick", x: MARGIN.left - 7, y: bottom + 16, "text-anchor": "end" }, unit.name));
     return parts;
   }
 

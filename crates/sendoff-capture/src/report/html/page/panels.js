@@ -27,7 +27,7 @@ function drawSequence(graph, scaleTo) {
   const room = Math.max(...bins.edge, -1), isNear = room >= 0 && room - lowest <= 3 * (highest - lowest);
   const [least, most] = [lowest, isNear ? Math.max(room, highest) : highest];
   const y = scaleTo(least, most), shapes = [];
-  if (room >= 0) shapes.push(drawn("path", { class: "edge", d: steps(graph, bins.edge, y, 0, most) }));
+  if (isNear) shapes.push(drawn("path", { class: "edge", d: steps(graph, bins.edge, y, 0, most) }));
   shapes.push(drawn("path", { class: "acked", d: steps(graph, bins.acked, y) }));
   shapes.push(drawn("path", { class: "sent", d: steps(graph, bins.sent, y) }));
   if (bins.count <= DOTS) shapes.push(drawn("path", { class: "sent dots", d: dots(graph, bins.sent, y, (n) => bins.fresh[n] > 0 && bins.sent[n] >= 0) }));
@@ -87,12 +87,8 @@ function drawRoundTrips(graph, scaleTo) {
 function drawRate(graph, scaleTo) {
   const { bins, x, begin, end } = graph, busy = bins.wire.reduce((busy, bytes) => busy + (bytes > 0 ? 1 : 0), 0);
   const count = Math.max(1, Math.min(80, Math.floor(busy / 4))), length = (end - begin) / count;
-  const fresh = new Float64Array(count), wire = new Float64Array(count);
-  for (let n = 0; n < bins.count; n++) {
-    const at = Math.max(0, Math.min(count - 1, Math.floor((bins.time[n] - begin) / length)));
-    fresh[at] += bins.fresh[n] / length * SECOND;
-    wire[at] += bins.wire[n] / length * SECOND;
-  }
+  const rate = (values) => spread(graph, values, count).map((sum) => sum / length * SECOND);
+  const fresh = rate(bins.fresh), wire = rate(bins.wire);
   const most = Math.max(...wire, 1), y = scaleTo(0, most), base = y(0);
   const line = (values) => [...values].map((value, n) => `${n === 0 ? "M" : "L"}${x(begin + n * length).toFixed(1)} ${y(value).toFixed(1)}H${x(begin + (n + 1) * length).toFixed(1)}`).join("");
   const shapes = [
@@ -102,6 +98,19 @@ function drawRate(graph, scaleTo) {
   const [factor, name] = [[1e9, "GB/s"], [1e6, "MB/s"], [1e3, "kB/s"], [1, "B/s"]].find(([factor]) => most >= factor);
   const ticks = niceTicks(0, most / factor, 3).map((value) => [value * factor, trim(value)]);
   return { title: `${name}: new data filled, datagrams as a line; each step ${duration(length)}`, least: 0, most, ticks, shapes };
+}
+
+/** Sums of what bins have, over that many equal steps: a bin on the border of two gives each its part. */
+function spread({ bins, begin, end }, values, count) {
+  const sums = new Float64Array(count), placeOf = (time) => Math.max(0, Math.min(count, (time - begin) / (end - begin) * count));
+  for (let n = 0; n < bins.count; n++) {
+    const from = placeOf(bins.time[n]), to = placeOf(bins.time[n] + bins.width);
+    for (let at = Math.min(Math.floor(from), count - 1); at < count; at++) {
+      sums[at] += to > from ? values[n] * (Math.min(to, at + 1) - Math.max(from, at)) / (to - from) : values[n];
+      if (to <= at + 1) break;
+    }
+  }
+  return sums;
 }
 
 const few = (most) => niceTicks(0, most, 3).filter(Number.isInteger).map((value) => [value, thousands(value)]);
