@@ -137,3 +137,14 @@ fn what_makes_no_sense_is_refused() {
         );
     }
 }
+
+#[test]
+fn the_dissector_for_wireshark_is_printed_without_a_file_and_alone() {
+    let output = run(&["dissect", "--wireshark-plugin"], b"");
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    assert_eq!(output.text(), include_str!("../../sendoff-capture/src/wireshark.lua"));
+    let file = capture("seed-p002");
+    for args in [&["dissect"][..], &["dissect", "--wireshark-plugin", &file]] {
+        assert_eq!(run(args, b"").code, 2, "{args:?}");
+    }
+}

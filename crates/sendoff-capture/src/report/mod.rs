@@ -14,3 +14,6 @@ pub use line::Lines;
 pub use pen::Signs;
 pub use summary::{closing, summary};
 pub use verbose::{LayerChoice, UnknownLayer, Verbose};
+
+/// A dissector of KCP for Wireshark and tshark, in Lua: segments, the header of forward error correction, extension blocks.
+pub const WIRESHARK_PLUGIN: &str = include_str!("../wireshark.lua");

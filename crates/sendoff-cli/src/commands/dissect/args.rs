@@ -8,8 +8,8 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub struct DissectArgs {
     /// The capture: pcapng or pcap; - is stdin
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    #[arg(value_name = "FILE", required_unless_present = "wireshark_plugin")]
+    pub file: Option<PathBuf>,
     /// Write the bytes that this side's application sent to stdout, exactly; the client spoke first
     #[arg(long, value_name = "SIDE", value_enum, conflicts_with_all = ["json", "layers"])]
     pub follow: Option<SideName>,
@@ -31,6 +31,9 @@ pub struct DissectArgs {
     /// Every field, as with -v, of these layers only: frame,link,arp,ip,icmp,udp,tcp,seal,fec,kcp,block,data
     #[arg(long, value_name = "LIST", value_parser = parse_layers)]
     pub layers: Option<LayerChoice>,
+    /// Print a dissector of KCP for Wireshark and tshark (Lua), and nothing else
+    #[arg(long, exclusive = true)]
+    pub wireshark_plugin: bool,
 }
 
 /// A side, as it is typed.

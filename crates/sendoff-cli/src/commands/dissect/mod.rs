@@ -18,7 +18,7 @@ use sendoff_capture::{
     above::KeyOptions,
     conversation::Conversation,
     report::{
-        LayerChoice, Lines, Signs, Verbose, closing, conversation_object, packet_object, summary,
+        LayerChoice, Lines, Signs, Verbose, WIRESHARK_PLUGIN, closing, conversation_object, packet_object, summary,
         totals_object,
     },
 };
@@ -32,12 +32,18 @@ use std::{
 /// # Errors
 /// The file can't be read, or not to its end: what could be read has been told. With `--follow`: bytes are missing.
 pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Result<Outcome> {
-    let name = args.file.display().to_string();
+    // Without a file it is only asked for the plugin.
+    let Some(file) = &args.file else {
+        let mut out = Output::new();
+        out.text().push_str(WIRESHARK_PLUGIN);
+        return out.finish().map(|()| Outcome::Well);
+    };
+    let name = file.display().to_string();
     let options = options(&args)?;
-    let reader: Box<dyn Read> = if args.file.as_os_str() == "-" {
+    let reader: Box<dyn Read> = if file.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(File::open(&args.file).with_context(|| name.clone())?)
+        Box::new(File::open(file).with_context(|| name.clone())?)
     };
     let reader = PacketReader::new(reader).with_context(|| name.clone())?;
     let dissector = Dissector::new(options);
