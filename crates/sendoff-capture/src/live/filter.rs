@@ -66,7 +66,8 @@ impl Assembler {
     /// The instructions, and behind them the two ends.
     fn assemble(self) -> Vec<sock_filter> {
         let accept = self.lines.len();
-        let place = |label| self.lines.iter().position(|line| line.label == Some(label)).unwrap_or(accept + 1);
+        let place =
+            |label| self.lines.iter().position(|line| line.label == Some(label)).unwrap_or(accept + 1);
         let offset = |from: usize, to: To| {
             let to = match to {
                 To::Next => return 0,
@@ -294,7 +295,8 @@ mod tests {
     #[test]
     fn over_loopback_only_the_arrival_passes() {
         let bytes = udp("127.0.0.1:80", "127.0.0.1:9");
-        for (hardware, packet_type, expected) in [(772, 4, false), (772, 0, true), (1, 4, true), (1, 0, true)] {
+        for (hardware, packet_type, expected) in [(772, 4, false), (772, 0, true), (1, 4, true), (1, 0, true)]
+        {
             let skb = Skb { hardware, packet_type, protocol: 0x0800, bytes: &bytes };
             for port in [None, Some(80)] {
                 assert_eq!(lets_through(&program(port), &skb), expected, "{hardware} {packet_type}");

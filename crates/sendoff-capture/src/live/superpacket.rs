@@ -151,8 +151,7 @@ mod tests {
             let buffer = [&[0xee; 14][..], &whole].concat();
             let frame = Frame { start: 0, network: 14, end: buffer.len() };
             let captured = buffer.len();
-            let received =
-                Received { len: captured, captured, batch_of: Some(1_000), ..Received::default() };
+            let received = Received { len: captured, captured, batch_of: Some(1_000), ..Received::default() };
             let mut superpacket = Superpacket::new(&buffer, frame, &received).unwrap();
             let mut sizes = Vec::new();
             for (n, chunk) in payload.chunks(1_000).enumerate() {

@@ -95,9 +95,7 @@ impl PacketSocket {
         let len = size_of::<T>() as libc::socklen_t;
         // SAFETY: `value` is readable for `len` bytes during the call. All callers give plain numbers, or a
         // `sock_fprog` whose instructions live as long.
-        check(unsafe {
-            libc::setsockopt(self.fd.as_raw_fd(), level, name, ptr::from_ref(value).cast(), len)
-        })
+        check(unsafe { libc::setsockopt(self.fd.as_raw_fd(), level, name, ptr::from_ref(value).cast(), len) })
     }
 
     /// Only what the program lets through is received.

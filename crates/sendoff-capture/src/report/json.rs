@@ -271,7 +271,10 @@ fn segment_object(segment: &SegmentView<'_>, note: &SegmentNote, list: &mut Json
     object.plain("timestamp", segment.timestamp());
     object.plain("sn", segment.sn());
     object.plain("una", segment.una());
-    object.plain("bytes", segment.data().len());
+    object.plain("bytes", segment.data_len());
+    if segment.missing() > 0 {
+        object.plain("cut_off", segment.missing());
+    }
     object.plain("recovered", note.span.source == Source::Recovered);
     let mut marks = object.list("marks");
     note.marks().words().for_each(|word| marks.text_item(word));
@@ -482,6 +485,7 @@ pub fn totals_object(totals: &CaptureTotals, out: &mut String) {
     json.milliseconds("duration_ms", totals.duration);
     json.plain("conversations", totals.conversations);
     json.plain("incomplete_fragments", totals.incomplete_fragments);
+    json.plain("dropped", totals.dropped);
     json.end();
     out.push('\n');
 }

@@ -90,6 +90,15 @@ pub enum Event {
         /// How many connections are still to be ended.
         connections: usize,
     },
+    /// `dissect --live` has begun.
+    Watching {
+        /// What it watches.
+        interface: String,
+        /// What its packets begin with.
+        link: String,
+        /// Only of this port.
+        port: Option<u16>,
+    },
     /// A capture has stopped before its end.
     CaptureStopped {
         /// Its name.
@@ -240,6 +249,11 @@ impl Event {
                 };
                 format!("{} interrupted: {what} (again: at once)", paint.yellow("sendoff:"))
             }
+            Self::Watching { interface, link, port } => {
+                let port = port.map(|port| format!(", port {port}")).unwrap_or_default();
+                let interface = escape(interface.as_bytes());
+                format!("{} watching {interface} ({link}){port}; Ctrl-C ends it", paint.dim("sendoff:"))
+            }
             Self::CaptureStopped { file, why } => {
                 let words = format!("{}: {why}: the capture stops here", escape(file.as_bytes()));
                 format!("{} {words}", paint.yellow("sendoff:"))
@@ -298,6 +312,9 @@ impl Event {
                 "kind": kcp.map(|kcp| kind_in_words(kcp.kind)),
             }),
             Self::Interrupted { connections } => json!({"event": "interrupted", "connections": connections}),
+            Self::Watching { interface, link, port } => {
+                json!({"event": "watching", "interface": interface, "link": link, "port": port})
+            }
             Self::CaptureStopped { file, why } => {
                 json!({"event": "capture_stopped", "file": file, "why": why})
             }

@@ -1,6 +1,8 @@
 //! `dissect`: explains a capture, from the link to the application's bytes.
 
 mod args;
+#[cfg(target_os = "linux")]
+mod live;
 mod output;
 
 pub use args::DissectArgs;
@@ -13,7 +15,7 @@ use crate::{
 use anyhow::{Context, anyhow};
 use output::Output;
 use sendoff_capture::{
-    Dissected, Dissector, Follow, FollowReport, Options, PacketReader,
+    CaptureTotals, Dissected, Dissector, Follow, FollowReport, Options, PacketReader,
     above::KeyOptions,
     conversation::Conversation,
     report::{
@@ -24,6 +26,7 @@ use sendoff_capture::{
 use std::{
     fs::File,
     io::{self, Read},
+    sync::{Arc, atomic::AtomicBool},
 };
 
 /// Runs `dissect`.
@@ -31,18 +34,43 @@ use std::{
 /// # Errors
 /// The file can't be read, or not to its end: what could be read has been told. With `--follow`: bytes are missing.
 pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Result<Outcome> {
-    let name = args.file.display().to_string();
-    let options = options(&args)?;
-    let reader: Box<dyn Read> = if args.file.as_os_str() == "-" {
+    if let Some(interface) = args.live.clone() {
+        options(&args)?;
+        return watch(&interface, args, output, report);
+    }
+    let file = args.file.clone().unwrap_or_default();
+    let name = file.display().to_string();
+    let reader: Box<dyn Read> = if file.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(File::open(&args.file).with_context(|| name.clone())?)
+        Box::new(File::open(&file).with_context(|| name.clone())?)
     };
-    let reader = PacketReader::new(reader).with_context(|| name.clone())?;
-    let dissector = Dissector::new(options);
+    explain_source(reader, &name, &args, output, None, report)
+}
+
+#[cfg(target_os = "linux")]
+use live::run as watch;
+
+#[cfg(not(target_os = "linux"))]
+fn watch(interface: &str, _: DissectArgs, _: OutputArgs, _: &Report) -> anyhow::Result<Outcome> {
+    Err(Usage(format!("--live {interface}: only on Linux; elsewhere: dumpcap -w - | sendoff dissect -"))
+        .into())
+}
+
+/// Explains what `reader` gives. `caught_up` says of a source that goes on when all that there is has been read.
+fn explain_source(
+    reader: Box<dyn Read>,
+    name: &str,
+    args: &DissectArgs,
+    output: OutputArgs,
+    caught_up: Option<Arc<AtomicBool>>,
+    report: &Report,
+) -> anyhow::Result<Outcome> {
+    let dissector = Dissector::new(options(args)?);
+    let reader = PacketReader::new(reader).with_context(|| name.to_owned())?;
     match args.follow {
-        Some(_) => follow(reader, dissector, &name, &args, report),
-        None => explain(reader, dissector, &name, Teller::new(&args, output, report)),
+        Some(_) => follow(reader, dissector, name, args, caught_up, report),
+        None => explain(reader, dissector, name, Teller::new(args, output, caught_up, report)),
     }
 }
 
@@ -83,7 +111,12 @@ struct Teller {
 }
 
 impl Teller {
-    fn new(args: &DissectArgs, output: OutputArgs, report: &Report) -> Self {
+    fn new(
+        args: &DissectArgs,
+        output: OutputArgs,
+        caught_up: Option<Arc<AtomicBool>>,
+        report: &Report,
+    ) -> Self {
         let signs = if report.arrows() == Arrows::UNICODE { Signs::UNICODE } else { Signs::ASCII };
         let layers = args.layers.unwrap_or_default();
         let all_fields = output.verbose > 0 || args.layers.is_some();
@@ -94,7 +127,7 @@ impl Teller {
             signs,
             lines: Lines::new(signs),
             verbose: Verbose::new(layers),
-            out: Output::new(),
+            out: Output::new(caught_up),
         }
     }
 
@@ -154,7 +187,7 @@ fn explain(
     };
     let rest = dissector.finish();
     teller.conversations(&rest)?;
-    let totals = dissector.totals();
+    let totals = CaptureTotals { dropped: reader.dropped(), ..dissector.totals() };
     let text = teller.out.text();
     if teller.json {
         totals_object(&totals, text);
@@ -173,9 +206,10 @@ fn follow(
     mut dissector: Dissector,
     name: &str,
     args: &DissectArgs,
+    caught_up: Option<Arc<AtomicBool>>,
     report: &Report,
 ) -> anyhow::Result<Outcome> {
-    let mut out = Output::new();
+    let mut out = Output::new(caught_up);
     let end = loop {
         match reader.next_packet() {
             Ok(Some(packet)) => {
