@@ -381,10 +381,11 @@ impl Kcp {
         let judged = own.sent.push(now, sn, segment.timestamp().0, limit);
         news.marks.set(judged.marks);
         (news.transmission, news.after) = (judged.transmission, judged.after);
-        let len = if Block::parse(segment).is_some() { 0 } else { segment.data().len() as u64 };
+        let len = if Block::parse(segment).is_some() { 0 } else { segment.data_len() as u64 };
         own.pushes += 1;
         own.push_bytes += len;
-        if let Some(reassembly) = &mut own.reassembly {
+        // Of a segment that the capture has cut off the data counts as missing: it may come again whole.
+        if let Some(reassembly) = own.reassembly.as_mut().filter(|_| segment.missing() == 0) {
             // A FIN has a number too, and a block in place of data.
             let data = if Block::parse(segment).is_some() { &[] } else { segment.data() };
             reassembly.push(sn, data);
@@ -415,7 +416,8 @@ impl Kcp {
     /// Takes note of an extension block; whether there is one.
     fn block(&mut self, side: Side, segment: &SegmentView<'_>, news: &mut SegmentNews) -> bool {
         let Some(block) = Block::parse(segment) else {
-            let marked = segment.command() != Command::Ack && Block::is_marked(segment.data());
+            let whole = segment.missing() == 0;
+            let marked = whole && segment.command() != Command::Ack && Block::is_marked(segment.data());
             // In a PUSH the application may say what it likes.
             if marked && segment.command() != Command::Push {
                 news.marks.set(Marks::BROKEN_BLOCK);

@@ -51,10 +51,17 @@ pub struct Participant {
 pub struct SegmentNote {
     /// Header and data.
     pub span: Span,
+    /// Bytes of its data that the capture has cut off.
+    pub(crate) missing: u32,
     pub(crate) news: SegmentNews,
 }
 
 impl SegmentNote {
+    /// Bytes of its data that the capture has cut off.
+    pub fn missing(&self) -> usize {
+        self.missing as usize
+    }
+
     /// What is remarkable about it.
     pub fn marks(&self) -> Marks {
         self.news.marks
@@ -142,9 +149,9 @@ impl<'a> Dissected<'a> {
         })
     }
 
-    /// A segment of KCP.
+    /// A segment of KCP: what is there of it, if the capture has cut it off.
     pub fn segment(&self, note: &SegmentNote) -> Option<SegmentView<'a>> {
-        SegmentView::parse(self.bytes(note.span)).ok().map(|(segment, _)| segment)
+        SegmentView::parse_cut(self.bytes(note.span)).ok().map(|(segment, _)| segment)
     }
 
     /// The payload of UDP or TCP.

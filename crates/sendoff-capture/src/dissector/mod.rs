@@ -54,6 +54,9 @@ pub struct CaptureTotals {
     pub conversations: u64,
     /// IP packets of which pieces were missing.
     pub incomplete_fragments: u64,
+    /// Packets that passed and that the capture hasn't, as it says itself
+    /// ([`PacketReader::dropped`](crate::PacketReader::dropped)): for the caller to set.
+    pub dropped: u64,
 }
 
 /// Explains the packets of a capture, one after the other.

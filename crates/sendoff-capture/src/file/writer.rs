@@ -231,6 +231,11 @@ impl<W: Write> PcapngWriter<W> {
     }
 
     /// What it writes to.
+    pub fn output(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    /// The same, of a file that is complete.
     pub fn into_inner(self) -> W {
         self.out
     }

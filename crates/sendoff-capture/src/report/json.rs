@@ -302,9 +302,12 @@ fn segment_object(segment: &SegmentView<'_>, note: &SegmentNote, list: &mut Json
         ("timestamp", segment.timestamp().0),
         ("sn", segment.sn().0),
         ("una", segment.una().0),
-        ("bytes", segment.data().len() as u32),
+        ("bytes", segment.data_len() as u32),
     ] {
         object.number(key, value.into());
+    }
+    if segment.missing() > 0 {
+        object.number("cut_off", segment.missing() as u64);
     }
     object.plain("recovered", note.span.source == Source::Recovered);
     let mut marks = object.list("marks");
@@ -516,6 +519,7 @@ pub fn totals_object(totals: &CaptureTotals, out: &mut String) {
     json.milliseconds("duration_ms", totals.duration);
     json.plain("conversations", totals.conversations);
     json.plain("incomplete_fragments", totals.incomplete_fragments);
+    json.plain("dropped", totals.dropped);
     json.end();
     out.push('\n');
 }

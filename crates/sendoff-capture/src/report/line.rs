@@ -240,13 +240,13 @@ impl Lines {
                     pen::number(out, segment.fragment().into());
                 }
                 let data = segment.data();
-                if !data.is_empty() || segment.command() == Command::Push {
+                if segment.data_len() > 0 || segment.command() == Command::Push {
                     out.push(' ');
-                    pen::count(out, data.len() as u64, "byte");
+                    pen::count(out, segment.data_len() as u64, "byte");
                 }
                 if !data.is_empty() {
                     out.push(' ');
-                    pen::quote(out, data, self.signs);
+                    pen::quote_of(out, data, segment.data_len(), self.signs);
                 }
             }
         }

@@ -193,10 +193,15 @@ const QUOTED: usize = 23;
 
 /// Appends the beginning of a payload, in quotation marks.
 pub(crate) fn quote(out: &mut String, bytes: &[u8], signs: Signs) {
+    quote_of(out, bytes, bytes.len(), signs);
+}
+
+/// The same for a payload of `len` bytes, of which not all may be there.
+pub(crate) fn quote_of(out: &mut String, bytes: &[u8], len: usize, signs: Signs) {
     let shown = &bytes[..bytes.len().min(QUOTED)];
     out.push('"');
     escape(out, shown);
-    if shown.len() < bytes.len() {
+    if shown.len() < len {
         out.push(' ');
         out.push_str(signs.ellipsis);
     }

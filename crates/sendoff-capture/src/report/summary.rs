@@ -264,5 +264,12 @@ pub fn closing(totals: &CaptureTotals, out: &mut String) {
         plural(out, totals.incomplete_fragments, "fragmented packet");
         out.push_str(" not whole");
     }
+    if totals.dropped > 0 {
+        out.push_str("; ");
+        plural(out, totals.dropped, "packet");
+        out.push_str(
+            " more passed and are not in it: they came too fast for the capture, or after it had stopped",
+        );
+    }
     out.push('\n');
 }

@@ -119,7 +119,7 @@ impl Default for CaptureArgs {
 }
 
 /// For its owner alone: payloads may be in it that nobody else could read on the wire.
-fn create(path: &Path) -> io::Result<File> {
+pub fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]

@@ -105,6 +105,15 @@ pub enum Event {
     TookOver,
     /// The peer of `connect` has said that it goes away.
     PeerGoesAway,
+    /// `dissect --live` has begun.
+    Watching {
+        /// What it watches.
+        interface: String,
+        /// What its packets begin with.
+        link: String,
+        /// Only of this port.
+        port: Option<u16>,
+    },
     /// A capture has stopped before its end.
     CaptureStopped {
         /// Its name.
@@ -286,6 +295,11 @@ impl Event {
                 "{} the peer goes away: this connection has some time to end, new ones are refused",
                 paint.yellow("sendoff:")
             ),
+            Self::Watching { interface, link, port } => {
+                let port = port.map(|port| format!(", port {port}")).unwrap_or_default();
+                let interface = escape(interface.as_bytes());
+                format!("{} watching {interface} ({link}){port}; Ctrl-C ends it", paint.dim("sendoff:"))
+            }
             Self::CaptureStopped { file, why } => {
                 let words = format!("{}: {why}: the capture stops here", escape(file.as_bytes()));
                 format!("{} {words}", paint.yellow("sendoff:"))
@@ -356,6 +370,9 @@ impl Event {
             Self::HandedOver => json!({"event": "handed_over"}),
             Self::TookOver => json!({"event": "took_over"}),
             Self::PeerGoesAway => json!({"event": "peer_going_away"}),
+            Self::Watching { interface, link, port } => {
+                json!({"event": "watching", "interface": interface, "link": link, "port": port})
+            }
             Self::CaptureStopped { file, why } => {
                 json!({"event": "capture_stopped", "file": file, "why": why})
             }

@@ -8,8 +8,20 @@ use std::path::PathBuf;
 #[derive(Debug, clap::Args)]
 pub struct DissectArgs {
     /// The capture: pcapng or pcap; - is stdin
-    #[arg(value_name = "FILE", required_unless_present = "wireshark_plugin")]
+    #[arg(value_name = "FILE", required_unless_present_any = ["live", "wireshark_plugin"])]
     pub file: Option<PathBuf>,
+    /// Instead of a file: what passes on this interface, until Ctrl-C; any is all of them (Linux, root)
+    #[arg(long, value_name = "IFACE", conflicts_with = "file")]
+    pub live: Option<String>,
+    /// Only UDP and TCP from or to this port
+    #[arg(long, value_name = "N", requires = "live", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Stop after so many packets
+    #[arg(long, value_name = "N", requires = "live", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Keep the packets in a pcapng file, too
+    #[arg(long, value_name = "FILE", requires = "live")]
+    pub write: Option<PathBuf>,
     /// Write the bytes that this side's application sent to stdout, exactly; the client spoke first
     #[arg(long, value_name = "SIDE", value_enum, conflicts_with_all = ["json", "layers"])]
     pub follow: Option<SideName>,

@@ -2,6 +2,8 @@
 
 mod args;
 mod html;
+#[cfg(target_os = "linux")]
+mod live;
 mod output;
 
 pub use args::DissectArgs;
@@ -14,7 +16,7 @@ use crate::{
 use anyhow::{Context, anyhow};
 use output::Output;
 use sendoff_capture::{
-    Dissected, Dissector, Follow, FollowReport, Options, PacketReader,
+    CaptureTotals, Dissected, Dissector, Follow, FollowReport, Options, PacketReader,
     above::KeyOptions,
     conversation::Conversation,
     report::{
@@ -25,6 +27,7 @@ use sendoff_capture::{
 use std::{
     fs::File,
     io::{self, Read},
+    sync::{Arc, atomic::AtomicBool},
 };
 
 /// Runs `dissect`.
@@ -32,30 +35,54 @@ use std::{
 /// # Errors
 /// The file can't be read, or not to its end: what could be read has been told. With `--follow`: bytes are missing.
 pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Result<Outcome> {
-    // Without a file it is only asked for the plugin.
-    let Some(file) = &args.file else {
-        let mut out = Output::new();
+    if args.wireshark_plugin {
+        let mut out = Output::new(None);
         out.text().push_str(WIRESHARK_PLUGIN);
         return out.finish().map(|()| Outcome::Well);
-    };
+    }
+    if let Some(interface) = args.live.clone() {
+        options(&args)?;
+        return watch(&interface, args, output, report);
+    }
+    let file = args.file.clone().unwrap_or_default();
     let name = file.display().to_string();
-    let options = options(&args)?;
     let reader: Box<dyn Read> = if file.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(File::open(file).with_context(|| name.clone())?)
+        Box::new(File::open(&file).with_context(|| name.clone())?)
     };
-    let reader = PacketReader::new(reader).with_context(|| name.clone())?;
-    let dissector = Dissector::new(options);
+    explain_source(reader, &name, &args, output, None, report)
+}
+
+#[cfg(target_os = "linux")]
+use live::run as watch;
+
+#[cfg(not(target_os = "linux"))]
+fn watch(interface: &str, _: DissectArgs, _: OutputArgs, _: &Report) -> anyhow::Result<Outcome> {
+    Err(Usage(format!("--live {interface}: only on Linux; elsewhere: dumpcap -w - | sendoff dissect -"))
+        .into())
+}
+
+/// Explains what `reader` gives. `caught_up` says of a source that goes on when all that there is has been read.
+fn explain_source(
+    reader: Box<dyn Read>,
+    name: &str,
+    args: &DissectArgs,
+    output: OutputArgs,
+    caught_up: Option<Arc<AtomicBool>>,
+    report: &Report,
+) -> anyhow::Result<Outcome> {
+    let dissector = Dissector::new(options(args)?);
+    let reader = PacketReader::new(reader).with_context(|| name.to_owned())?;
     if let Some(to) = &args.html {
         // The page is passed on: where the capture lies here is nobody else's business.
-        let shown = args.file.file_name().map_or(name.clone(), |file| file.display().to_string());
-        html::write(reader, dissector, &shown, to, args.conversation)?.with_context(|| name.clone())?;
+        let shown = Path::new(name).file_name().map_or(name.into(), |file| file.to_string_lossy());
+        html::write(reader, dissector, &shown, to, args.conversation)?.with_context(|| name.to_owned())?;
         return Ok(Outcome::Well);
     }
     match args.follow {
-        Some(_) => follow(reader, dissector, &name, &args, report),
-        None => explain(reader, dissector, &name, Teller::new(&args, output, report)),
+        Some(_) => follow(reader, dissector, name, args, caught_up, report),
+        None => explain(reader, dissector, name, Teller::new(args, output, caught_up, report)),
     }
 }
 
@@ -96,7 +123,12 @@ struct Teller {
 }
 
 impl Teller {
-    fn new(args: &DissectArgs, output: OutputArgs, report: &Report) -> Self {
+    fn new(
+        args: &DissectArgs,
+        output: OutputArgs,
+        caught_up: Option<Arc<AtomicBool>>,
+        report: &Report,
+    ) -> Self {
         let signs = if report.arrows() == Arrows::UNICODE { Signs::UNICODE } else { Signs::ASCII };
         let layers = args.layers.unwrap_or_default();
         let all_fields = output.verbose > 0 || args.layers.is_some();
@@ -107,7 +139,7 @@ impl Teller {
             signs,
             lines: Lines::new(signs),
             verbose: Verbose::new(layers),
-            out: Output::new(),
+            out: Output::new(caught_up),
         }
     }
 
@@ -167,7 +199,7 @@ fn explain(
     };
     let rest = dissector.finish();
     teller.conversations(&rest)?;
-    let totals = dissector.totals();
+    let totals = CaptureTotals { dropped: reader.dropped(), ..dissector.totals() };
     let text = teller.out.text();
     if teller.json {
         totals_object(&totals, text);
@@ -186,9 +218,10 @@ fn follow(
     mut dissector: Dissector,
     name: &str,
     args: &DissectArgs,
+    caught_up: Option<Arc<AtomicBool>>,
     report: &Report,
 ) -> anyhow::Result<Outcome> {
-    let mut out = Output::new();
+    let mut out = Output::new(caught_up);
     let end = loop {
         match reader.next_packet() {
             Ok(Some(packet)) => {
