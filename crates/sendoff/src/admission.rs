@@ -96,7 +96,7 @@ pub struct Incoming {
 impl Incoming {
     /// Who asks. An address can be forged until [`is_address_proven`](Self::is_address_proven).
     pub fn peer(&self) -> SocketAddr {
-        self.connection.peer
+        self.connection.peer()
     }
 
     /// Our address that it was sent to, where the platform tells; else the listener's.
@@ -124,7 +124,7 @@ impl Incoming {
     pub fn accept(mut self) -> (KcpStream, SocketAddr) {
         self.decided = true;
         self.connection.admit();
-        (KcpStream::new(self.connection.clone()), self.connection.peer)
+        (KcpStream::new(self.connection.clone()), self.connection.peer())
     }
 
     /// Turns it away with a code, which the peer finds in its [`Ending`](crate::Ending). From 16 on codes are the

@@ -482,7 +482,7 @@ impl Driver {
         if let Some((conv, remains)) = state.connection.take_former_name() {
             self.shared.rename(now, (connection, state.peer), (conv, &remains), state.connection.conv());
         }
-        self.shared.note_path(now, connection, &mut state.connection);
+        self.shared.note_path(now, state.peer, &mut state.connection);
         self.announce(now, state, connection);
         self.follow(state, connection);
         self.shared.settle_doubt(now, state);

@@ -10,19 +10,21 @@
 //! else it passes on. Both send by the socket. When the old one has gone, by whatever end, the stream ends, and the
 //! new one reads the socket; what came meanwhile has waited there.
 
-use super::{KcpEndpoint, driver::Driver, shared::EndpointShared};
+use super::{
+    KcpEndpoint,
+    driver::{Driver, Last},
+    shared::EndpointShared,
+};
 use crate::{
     Config,
-    stream::ConnectionShared,
     udp::{Batch, DatagramIo, PassOn, PassedOn, UdpIo},
 };
-use sendoff_proto::{Conv, fec::is_shard};
+use sendoff_proto::{Conv, addressee, fec::is_shard};
 use std::{
     future::poll_fn,
     io,
     net::{IpAddr, SocketAddr, UdpSocket},
     os::unix::net::UnixStream,
-    sync::Arc,
     task::{Context, Poll, Waker},
     time::Instant,
 };
@@ -138,14 +140,14 @@ impl Driver {
         &mut self,
         now: Instant,
         batch: Batch<'_>,
-        last: &mut Option<Arc<ConnectionShared>>,
+        last: &mut Last,
     ) {
         let (source, local) = (batch.source, batch.local);
         let shared = self.shared.clone();
         for datagram in batch.datagrams() {
             // It is opened in place, and has to go on as it came.
             let sealed = (!shared.envelope.is_null()).then(|| datagram.to_vec());
-            let inside = super::driver::open(&shared, now, source, &mut *datagram);
+            let inside = super::driver::open(&shared, now, (source, local), &mut *datagram);
             let ours = inside.filter(|inside| self.is_ours(now, source, inside));
             let Some(inside) = ours else {
                 self.pass_on(source, local, sealed.as_deref().unwrap_or(&*datagram));
@@ -166,7 +168,7 @@ impl Driver {
             return self.shared.has_remote(source);
         }
         let conv = datagram.first_chunk().and_then(|conv| Conv::new(u32::from_le_bytes(*conv)));
-        conv.is_some_and(|conv| self.shared.is_known(now, source, conv))
+        conv.is_some_and(|conv| self.shared.is_known(now, source, conv, datagram))
     }
 
     fn pass_on(&mut self, source: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) {
@@ -186,9 +188,12 @@ impl Driver {
 }
 
 impl EndpointShared {
-    fn is_known(&self, now: Instant, remote: SocketAddr, conv: Conv) -> bool {
+    fn is_known(&self, now: Instant, remote: SocketAddr, conv: Conv, datagram: &[u8]) -> bool {
         let mut table = self.table();
-        table.get(remote, conv).is_some() || table.is_buried(now, remote, conv)
+        let named = || addressee(conv, datagram);
+        table.get(remote, conv).is_some()
+            || table.is_buried(now, remote, conv)
+            || named().is_some_and(|token| table.by_token(token).is_some())
     }
 
     fn poke(&self) {

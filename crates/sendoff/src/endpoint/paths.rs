@@ -4,11 +4,10 @@
 //! `path_mtu.rs` of sendoff-proto); those after it begin with what fits.
 
 use super::shared::EndpointShared;
-use crate::stream::ConnectionShared;
 use sendoff_proto::Connection;
 use std::{
     collections::{HashMap, VecDeque},
-    net::IpAddr,
+    net::{IpAddr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -78,17 +77,17 @@ impl EndpointShared {
     pub(super) fn share_paths(&self, now: Instant, child: &EndpointShared) {
         child.paths.share(&self.paths);
         for connection in child.connections() {
-            child.apply_known_path(now, connection.peer.ip(), &mut connection.lock().connection);
+            child.apply_known_path(now, connection.peer().ip(), &mut connection.lock().connection);
         }
     }
 
     /// Keeps what a connection, whose lock the caller holds, has just learned.
-    pub(super) fn note_path(&self, now: Instant, shared: &ConnectionShared, connection: &mut Connection) {
+    pub(super) fn note_path(&self, now: Instant, peer: SocketAddr, connection: &mut Connection) {
         let Some(mtu) = connection.take_new_mtu() else { return };
         let conv = connection.conv().value();
-        tracing::debug!(conv, peer = %shared.peer, mtu, "larger datagrams don't get through: smaller ones from now on");
-        self.paths.learn(now, shared.peer.ip(), mtu);
-        self.io.fragment_towards(shared.peer.ip());
+        tracing::debug!(conv, %peer, mtu, "larger datagrams don't get through: smaller ones from now on");
+        self.paths.learn(now, peer.ip(), mtu);
+        self.io.fragment_towards(peer.ip());
     }
 }
 

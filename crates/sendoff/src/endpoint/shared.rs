@@ -10,7 +10,7 @@ use crate::{
     stream::{ConnectionShared, Wakers},
     udp::{DatagramIo, IcmpError},
 };
-use sendoff_proto::{Cause, Conv, Endpoint, PeerKind, Remains, SeedSource, Silence, code};
+use sendoff_proto::{Cause, Conv, Endpoint, PeerKind, Remains, SeedSource, Silence};
 use std::{
     collections::VecDeque,
     io,

@@ -276,10 +276,6 @@ impl ConnectionShared {
         (state.handles, state.accepted) = (handles, true);
     }
 
-    pub(crate) fn is_held(&self) -> bool {
-        self.lock().held
-    }
-
     /// The application lets it in: from now on it is answered.
     pub(crate) fn admit(self: &Arc<Self>) {
         self.endpoint.served.fetch_add(1, Ordering::Relaxed);

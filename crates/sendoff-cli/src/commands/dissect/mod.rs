@@ -27,6 +27,7 @@ use sendoff_capture::{
 use std::{
     fs::File,
     io::{self, Read},
+    path::Path,
     sync::{Arc, atomic::AtomicBool},
 };
 
