@@ -38,6 +38,15 @@ pub enum Event {
         /// Since the start.
         total: u64,
     },
+    /// So many have opened that have shown nothing that everybody is asked to come again with a cookie.
+    UnderPressure {
+        /// Openings that were asked, since the last such event.
+        retries: u64,
+        /// Since the start.
+        total: u64,
+        /// Those who came again, since the start.
+        accepted: u64,
+    },
     /// Fewer connections have room than a user may want.
     FewFiles {
         /// Open files that the system allows.
@@ -225,6 +234,15 @@ impl Event {
                 let words = format!("{what} could not be opened (another key or cipher, or forged){total}");
                 format!("{} {words}", paint.yellow("sendoff:"))
             }
+            Self::UnderPressure { retries, total, accepted } => {
+                let again = if total > retries { ", again" } else { "" };
+                let words = format!(
+                    "under pressure{again}: {} openings were asked to come again with a cookie, and {} have",
+                    count(*total),
+                    count(*accepted)
+                );
+                format!("{} {words}", paint.yellow("sendoff:"))
+            }
             Self::Opened { number, peer, kcp } => {
                 let (number, opened) = (number_of(*number, paint), paint.green("opened"));
                 match kcp {
@@ -338,6 +356,9 @@ impl Event {
             Self::CannotOpen { datagrams, total } => {
                 json!({"event": "cannot_open", "datagrams": datagrams, "total": total})
             }
+            Self::UnderPressure { retries, total, accepted } => json!({
+                "event": "under_pressure", "retries": retries, "total": total, "accepted": accepted,
+            }),
             Self::FewFiles { limit, connections } => json!({
                 "event": "warning", "warning": "few files", "limit": limit, "connections": connections,
             }),

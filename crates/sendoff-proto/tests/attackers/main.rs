@@ -1,6 +1,7 @@
 //! What somebody off the path can do who knows both addresses and the conversation id, but no token: data and una
 //! in the window are plain KCP's, and nothing else moves, ends, or is believed.
 
+mod cookies;
 mod forgeries;
 mod opening;
 mod replays;
