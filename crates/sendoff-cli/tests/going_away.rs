@@ -22,7 +22,7 @@ fn clients_are_told_newcomers_are_refused_and_what_ends_in_time_has_finished() {
     exchange(&mut client, b"before ");
     listener.signal("TERM");
     let said = listener.event("going away");
-    assert!(said.contains("1 connection has 1 h to end (again: at once)"), "{said}");
+    assert!(said.contains("1 connection has 3600 s to end (again: at once)"), "{said}");
     client.event("the peer goes away");
     exchange(&mut client, b"and after");
     let newcomer = run(&["connect", &address(port)], b"hello");
@@ -92,7 +92,7 @@ fn without_connections_it_ends_at_once_and_a_second_signal_does_so_in_any_case()
 #[test]
 fn programs_run_on_until_their_peers_have_finished_or_the_limit_is_over() {
     for (limit, finishes) in [("1h", true), ("100ms", false)] {
-        let (mut listener, port) = Running::listen(&["--drain-timeout", limit, "--", "cat"]);
+        let (listener, port) = Running::listen(&["--drain-timeout", limit, "--", "cat"]);
         let mut client = Running::start(&["connect", &address(port), "--quit-after", "off"]);
         exchange(&mut client, b"before ");
         listener.signal("TERM");

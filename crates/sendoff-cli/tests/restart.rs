@@ -75,7 +75,7 @@ where
 
 #[test]
 fn by_farewell_everyone_is_told_who_finishes_loses_nothing_and_the_rest_is_reset() {
-    let (mut old, port) = server();
+    let (old, port) = server();
     block_on(async {
         let clients = connect_all(port, &Config::new()).await;
         old.signal("TERM");
