@@ -1,7 +1,7 @@
 //! What must hold in every state.
 
 use super::{
-    forge::stranger,
+    forge::{stranger, thief},
     host::{Host, Talk},
     scenario::Scenario,
     world::World,
@@ -25,6 +25,8 @@ pub fn accepted(client: &Host, server: &Host, n: usize) -> Result<(), String> {
     let talk = &server.talks[n];
     let earlier = server.talks[..n]
         .iter()
+        // Whose address changes before it is known opens again.
+        .filter(|other| other.opened_from == talk.opened_from)
         .find(|other| other.life == talk.life && other.opening == talk.opening && other.conv == talk.conv);
     match talk.opening {
         Opening::Hello(token) if token == stranger() => Ok(()),
@@ -51,6 +53,9 @@ pub fn check(world: &World, scenario: &Scenario) -> Result<(), String> {
     let client = &world.client;
     if let Some(server) = world.ours() {
         for talk in &server.talks {
+            if talk.remote == thief() && talk.opened_from != thief() {
+                return Err("moved by what was sent again from elsewhere".to_owned());
+            }
             check_accepted(client, talk)?;
             check_end(scenario, world, talk, &client.talks)?;
         }

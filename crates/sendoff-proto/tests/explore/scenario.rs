@@ -24,6 +24,10 @@ pub struct Faults {
     pub redials: u8,
     pub forgeries: u8,
     pub stock_closes: u8,
+    /// The client's address becomes another, whether it knows that or not.
+    pub moves: u8,
+    /// Somebody sends again what the client has sent, from another address.
+    pub replays: u8,
     /// 10 s in which nobody does anything.
     pub pauses: u8,
 }
