@@ -131,9 +131,9 @@ pub fn link((a, a_dev, a_addr): (Host, &str, &str), (b, b_dev, b_addr): (Host, &
     // Unique for the moment in which both ends are in the same place.
     run(&format!("ip link add lab-a type veth peer name lab-b"));
     for (host, end, dev, addr) in [(a, "lab-a", a_dev, a_addr), (b, "lab-b", b_dev, b_addr)] {
-        run(&format!("ip link set {end} netns {}", host.0));
+        run(&format!("ip link set dev {end} netns {}", host.0));
         host.run(&format!(
-            "ip link set {end} name {dev} && ip addr add {addr} dev {dev} && ip link set {dev} up"
+            "ip link set dev {end} name {dev} && ip addr add {addr} dev {dev} && ip link set dev {dev} up"
         ));
     }
 }

@@ -70,14 +70,14 @@ fn an_upload_goes_on_when_another_interface_leads_to_the_server() {
         return;
     }
     let (client, server) = (Host::new("client"), Host::new("server"));
-    link((client, "wifi", "10.9.1.2/24"), (server, "a", "10.9.1.1/24"));
-    link((client, "mobile", "10.9.2.2/24"), (server, "b", "10.9.2.1/24"));
+    link((client, "wifi", "10.9.1.2/24"), (server, "west", "10.9.1.1/24"));
+    link((client, "mobile", "10.9.2.2/24"), (server, "east", "10.9.2.1/24"));
     server.run("ip addr add 10.9.9.9/32 dev lo");
     client.run("ip route add 10.9.9.9 via 10.9.1.1");
     let transfer = Transfer::begin(client, (server, "10.9.9.9"), Way::Up, BYTES);
     transfer.wait_for(BYTES / 3);
     // The address stays, but nothing that is sent from it gets there: no send fails.
-    server.run("ip route add blackhole 10.9.1.2/32 && echo 1 > /proc/sys/net/ipv4/conf/b/rp_filter");
+    server.run("ip route add blackhole 10.9.1.2/32 && echo 1 > /proc/sys/net/ipv4/conf/east/rp_filter");
     client.run("ip route replace 10.9.9.9 via 10.9.2.1");
     let story = transfer.finish();
     assert_eq!((story.peers[1].ip().to_string(), story.stats.moves), ("10.9.2.2".to_owned(), 1));

@@ -3,6 +3,7 @@
 mod child;
 mod connection;
 mod limits;
+mod moves;
 mod strangers;
 
 use super::{connect::check_farewell, conversation, open};
