@@ -63,6 +63,15 @@ pub enum Event {
         /// What KCP knows, if it is KCP.
         kcp: Option<Kcp>,
     },
+    /// A peer has gone to another address, and was followed.
+    Moved {
+        /// Number of the connection.
+        number: u64,
+        /// Where it was.
+        from: Peer,
+        /// Where it is.
+        to: Peer,
+    },
     /// A peer was turned away, the first since there was room.
     Full {
         /// Who.
@@ -252,6 +261,9 @@ impl Event {
                     None => format!("{number} {peer} {opened}"),
                 }
             }
+            Self::Moved { number, from, to } => {
+                format!("{} {from} moved to {to}", number_of(*number, paint))
+            }
             Self::Full { peer, connections } => {
                 let open = plural(*connections as u64, "connection");
                 format!("{peer} {}: {open} open (--max-connections)", paint.yellow("refused"))
@@ -365,6 +377,10 @@ impl Event {
             Self::Opened { number, peer, kcp } => json!({
                 "event": "opened", "connection": number, "transport": peer.transport(), "peer": peer.to_string(),
                 "conv": kcp.map(|kcp| kcp.conv.value()), "kind": kcp.map(|kcp| kind_in_words(kcp.kind)),
+            }),
+            Self::Moved { number, from, to } => json!({
+                "event": "moved", "connection": number, "transport": to.transport(), "from": from.to_string(),
+                "peer": to.to_string(),
             }),
             Self::Full { peer, connections } => json!({
                 "event": "full", "transport": peer.transport(), "peer": peer.to_string(), "connections": connections,

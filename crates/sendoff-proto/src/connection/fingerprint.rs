@@ -125,6 +125,8 @@ impl Connection {
         let l = &self.liveness;
         let gap = self.timers.is_set(Timer::Greeting).then_some(l.greeting_gap);
         (l.ask, l.reads_no_more, gap, l.keep_alives).hash(h);
+        let path = self.path.as_deref();
+        (self.is_moving(), path.map(super::path::Path::is_asking)).hash(h);
         l.round.map(|round| (age(now, round.began), round.asked)).hash(h);
         for probe in l.probes.iter().flatten() {
             (probe.sn, probe.unacked).hash(h);

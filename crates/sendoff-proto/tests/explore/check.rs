@@ -1,7 +1,7 @@
 //! What must hold in every state.
 
 use super::{
-    forge::stranger,
+    forge::{stranger, thief},
     host::{Host, Talk},
     scenario::Scenario,
     world::World,
@@ -23,7 +23,8 @@ fn dial_of<'a>(client: &'a Host, accepted: &Talk) -> Option<&'a Talk> {
 /// A connection was just accepted.
 pub fn accepted(client: &Host, server: &Host, n: usize) -> Result<(), String> {
     let talk = &server.talks[n];
-    let opening = |talk: &Talk| (talk.life, talk.opening.peer_token(), talk.conv);
+    // Whose address changes before it is known opens again.
+    let opening = |talk: &Talk| (talk.life, talk.opening.peer_token(), talk.conv, talk.opened_from);
     let earlier = server.talks[..n].iter().find(|other| opening(other) == opening(talk));
     let vouched = matches!(talk.opening, Opening::HelloWithCookie(_));
     match talk.opening.peer_token() {
@@ -53,6 +54,9 @@ pub fn check(world: &World, scenario: &Scenario) -> Result<(), String> {
     if let Some(server) = world.ours() {
         check_departure(world, server)?;
         for talk in &server.talks {
+            if talk.remote == thief() && talk.opened_from != thief() {
+                return Err("moved by what was sent again from elsewhere".to_owned());
+            }
             check_accepted(client, talk)?;
             check_end(scenario, world, talk, &client.talks)?;
         }

@@ -4,6 +4,7 @@ use sendoff_proto::{
     Conv, SeqNumber, Timestamp,
     wire::{Block, BlockKind, Body, FIN_FRAGMENT, Segment, Token},
 };
+use std::net::SocketAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -48,6 +49,11 @@ impl Forgery {
 /// The attacker's token.
 pub fn stranger() -> Token {
     Token::new(0x6666_6666_6666_6666).unwrap()
+}
+
+/// Where somebody is who sends again what he has recorded.
+pub fn thief() -> SocketAddr {
+    ([192, 0, 2, 66], 6_000).into()
 }
 
 fn guess() -> Option<Token> {

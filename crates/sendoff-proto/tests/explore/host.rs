@@ -2,7 +2,8 @@
 //! has written and read.
 
 use sendoff_proto::{
-    Cause, Config, Connection, Conv, DropReason, Elsewhere, Endpoint, Opening, Party, PeerKind, Route, TransmitBuffer,
+    Cause, Config, Connection, Conv, DropReason, Elsewhere, Endpoint, Opening, Party, PeerKind, Route,
+    TransmitBuffer,
     wire::{SegmentView, Token},
 };
 use std::{
@@ -64,6 +65,8 @@ pub struct Talk {
     pub ended_at: Option<Instant>,
     /// Where its peer is now.
     pub remote: SocketAddr,
+    /// Where it was when this began.
+    pub opened_from: SocketAddr,
     followed: bool,
 }
 
@@ -117,7 +120,8 @@ pub enum Event {
 pub struct Host {
     pub config: Arc<Config>,
     listening: bool,
-    remote: SocketAddr,
+    /// Whom it dials.
+    pub remote: SocketAddr,
     endpoint: Endpoint<usize>,
     pub talks: Vec<Talk>,
     /// It takes no more connections.
@@ -210,6 +214,7 @@ impl Host {
             end: None,
             ended_at: None,
             remote,
+            opened_from: remote,
             followed: false,
         });
         n
@@ -352,6 +357,12 @@ impl Host {
                 moved
             }
         }
+    }
+
+    /// Whether a PONG with that challenge, from there, would move a connection.
+    pub fn is_proof(&self, now: Instant, from: SocketAddr, challenge: u64) -> bool {
+        let living = self.talks.iter().filter_map(|talk| talk.connection.as_ref());
+        living.into_iter().any(|connection| connection.expects_proof(now, from, challenge))
     }
 
     /// Our own address is another now.

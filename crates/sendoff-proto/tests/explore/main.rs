@@ -154,6 +154,39 @@ fn a_stock_server_may_close_at_any_time() {
 }
 
 #[test]
+fn a_client_that_moves_at_any_time_ends_cleanly_or_says_what_is_lost() {
+    scenario("moves", |s| {
+        (s.writes, s.first_writes, s.openings) = ([2, 1], &[1], &[Opening::Waiting]);
+        s.faults = Faults { moves: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_client_that_moves_twice_while_it_opens_or_closes_is_served() {
+    scenario("moves-twice", |s| {
+        (s.writes, s.first_writes) = ([1, 1], &[1]);
+        s.faults = Faults { moves: 2, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_client_that_moves_while_both_close() {
+    scenario("moves-close", |s| {
+        (s.closes, s.finishes) = ([true; 2], Finishes::AtAnyTime);
+        (s.writes, s.first_writes, s.openings) = ([1, 1], &[1], &[Opening::Early]);
+        s.faults = Faults { moves: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn nothing_that_is_sent_again_from_elsewhere_moves_anybody() {
+    scenario("moves-replays", |s| {
+        (s.writes, s.first_writes, s.openings) = ([1, 1], &[0], &[Opening::Waiting]);
+        s.faults = Faults { moves: 1, replays: 2, ..Faults::default() };
+    });
+}
+
+#[test]
 fn a_stock_client_is_served() {
     scenario("stock-client", |s| {
         (s.client, s.finishes, s.openings) = (Wire::Classic, Finishes::AfterAll, &[Opening::Early]);

@@ -26,6 +26,10 @@ pub struct Faults {
     pub stock_closes: u8,
     /// Not a fault: the server goes away. Its connections go on, and nobody opens another.
     pub departures: u8,
+    /// The client's address becomes another, whether it knows that or not.
+    pub moves: u8,
+    /// Somebody sends again what the client has sent, from another address.
+    pub replays: u8,
     /// 10 s in which nobody does anything.
     pub pauses: u8,
     /// The server comes under pressure, or out of it.

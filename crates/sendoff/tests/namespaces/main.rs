@@ -1,9 +1,12 @@
-//! In networks of the tests' own, with routers and filters between: Linux, root, `ip` and `nft`. Elsewhere the tests are
-//! skipped, and say so.
+//! sendoff in networks of the tests' own, where addresses change, NATs forget, and links and filters are between. Needs
+//! Linux, root or namespaces for everybody, and Debian's packages iproute2, nftables and conntrack; without them the
+//! tests say that they are skipped.
 #![cfg(target_os = "linux")]
 
 #[path = "../common/mod.rs"]
 mod common;
 mod harness;
-
+mod lab;
+mod moving;
 mod mtu;
+mod transfer;

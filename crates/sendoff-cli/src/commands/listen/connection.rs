@@ -1,6 +1,6 @@
 //! One connection of a listener, from its opening to its end.
 
-use super::{Plan, Work, child};
+use super::{Plan, Work, child, moves};
 use crate::{
     commands::{
         activity::Activity,
@@ -64,6 +64,7 @@ impl Connection {
         mut interrupts: Interrupts,
     ) -> anyhow::Result<Ending> {
         report.event(&self.opened());
+        let _watch = moves::watch(self.number, &stream, report);
         let closed = stream.closed();
         let (mut incoming, mut outgoing) = conversation::split(stream, &plan.cut, plan.farewell.clone());
         let stop = match &plan.work {
@@ -112,6 +113,7 @@ impl Connection {
         interrupts: Interrupts,
     ) -> anyhow::Result<Outcome> {
         report.event(&self.opened());
+        let _watch = moves::watch(self.number, &stream, report);
         let closed = stream.closed();
         let (mut incoming, mut outgoing) = conversation::split(stream, &plan.cut, plan.farewell);
         let leave = match plan.read_timeout.or(plan.idle_timeout) {

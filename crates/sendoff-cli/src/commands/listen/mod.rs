@@ -4,6 +4,7 @@ mod child;
 mod connection;
 mod farewell;
 mod limits;
+mod moves;
 mod strangers;
 #[cfg(unix)]
 mod takeover;
