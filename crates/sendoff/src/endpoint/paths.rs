@@ -70,7 +70,6 @@ impl EndpointShared {
             connection.limit_mtu(mtu);
             // That is no news here.
             _ = connection.take_new_mtu();
-            self.io.fragment_towards(host);
         }
     }
 
@@ -88,7 +87,6 @@ impl EndpointShared {
         let conv = connection.conv().value();
         tracing::debug!(conv, peer = %shared.peer, mtu, "larger datagrams don't get through: smaller ones from now on");
         self.paths.learn(now, shared.peer.ip(), mtu);
-        self.io.fragment_towards(shared.peer.ip());
     }
 }
 
