@@ -110,6 +110,38 @@ fn small_messages_that_shared_full_datagrams_get_through_in_smaller_ones() {
 }
 
 #[test]
+fn a_question_goes_apart_from_what_may_be_too_large() {
+    // 1,300 bytes leave room for a PING, and a host on the way may drop a batch as a whole.
+    let config = Config::new().mode(Mode::Message);
+    let mut pair = Pair::with([config.clone(), config], [takes(1_252), clean()], 12, Start::default());
+    assert!(pair.client().connection.write_message(&payload(1_200, 1)).unwrap());
+    let mut buffer = TransmitBuffer::new();
+    let (mut alone, end) = (0, ms(5_000));
+    while mtu(&pair).1 == 0 {
+        let now = pair.instant();
+        if pair.client().connection.poll_timeout().is_some_and(|at| at <= now) {
+            pair.client().connection.handle_timeout(now);
+        }
+        while pair.client().connection.poll_transmit(now, &mut buffer) {
+            // Delivered only if all of the batch may pass.
+            let passes = buffer.datagrams().all(|datagram| datagram.len() <= 1_252);
+            alone += usize::from(passes);
+            for datagram in buffer.datagrams().filter(|_| passes) {
+                pair.server().connection.handle_datagram(now, datagram);
+            }
+            while pair.server().connection.poll_transmit(now, &mut buffer) {
+                for datagram in buffer.datagrams() {
+                    pair.client().connection.handle_datagram(now, datagram);
+                }
+            }
+        }
+        assert!(pair.now < end, "{}", pair.describe());
+        pair.now += ms(1);
+    }
+    assert!(alone >= 3, "{alone} questions");
+}
+
+#[test]
 fn a_stock_peer_is_asked_by_probe_whether_smaller_ones_arrive() {
     let configs = [Config::new(), Config::new().wire(Wire::Classic)];
     let mut pair = Pair::with(configs, [takes(1_252), clean()], 5, Start::default());

@@ -105,7 +105,7 @@ impl PathMtu {
 
     /// Whether a datagram with so many bytes of segments is large.
     #[inline]
-    fn is_large(&self, segments: usize) -> bool {
+    pub(super) fn is_large(&self, segments: usize) -> bool {
         segments + self.overhead > LOWEST
     }
 

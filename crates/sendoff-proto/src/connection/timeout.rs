@@ -68,8 +68,7 @@ impl Connection {
             if self.peering.kind() == PeerKind::Stock && self.peering.blocks {
                 self.liveness.ask = true;
             }
-            let doubtful = self.loss.path.wants_answer() || self.is_first_oversize();
-            if doubtful && self.peering.blocks && self.unproven.is_none() {
+            if self.is_path_in_doubt() && self.peering.blocks && self.unproven.is_none() {
                 self.liveness.ask = true;
             }
             if self.is_link_dead(now) {
@@ -90,6 +89,11 @@ impl Connection {
             && self.ring.slot(self.ring.unacked).transmissions >= DEAD_LINK
             && !self.is_remote_closed()
             && now.saturating_duration_since(self.last_progress) >= patience
+    }
+
+    /// Whether it should be tried if something small arrives.
+    pub(super) fn is_path_in_doubt(&self) -> bool {
+        self.loss.path.wants_answer() || self.is_first_oversize()
     }
 
     fn is_first_oversize(&self) -> bool {

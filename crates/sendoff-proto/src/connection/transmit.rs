@@ -101,8 +101,13 @@ impl Connection {
         self.refill_pacer(now);
         let asked = self.stats.segments_sent + self.stats.probes_sent;
         let mut stamp = self.stamp(now);
+        let mut alike = None;
         loop {
             let room = self.datagram_room();
+            if *alike.get_or_insert(room) != room {
+                // Where large ones are lost, a whole batch may be: a host on the way has it as one packet.
+                break;
+            }
             let credit = self.credit();
             let Some(mut datagram) = buffer.start(room) else { break };
             datagram.limit(room.min(credit));
@@ -402,7 +407,7 @@ impl Connection {
             self.probing.ask = false;
             self.stats.probes_sent += 1;
         }
-        if self.liveness.ask {
+        if self.liveness.ask && self.may_ask_in(datagram) {
             self.put_question(now, stamp, datagram);
             if !self.liveness.ask {
                 self.loss.path.note_question(now, datagram.len());
@@ -412,6 +417,12 @@ impl Connection {
             self.acks.deferred = false;
             self.timers.stop(Timer::Ack);
         }
+    }
+
+    /// A question that is to show whether smaller datagrams arrive goes in a small one, and not in a batch with others.
+    fn may_ask_in(&self, datagram: &OpenDatagram<'_>) -> bool {
+        !self.is_path_in_doubt()
+            || datagram.is_first() && !self.loss.path.is_large(datagram.len() + PING_SIZE)
     }
 
     fn fill_with_answers(&mut self, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {

@@ -69,7 +69,6 @@ impl EndpointShared {
             connection.limit_mtu(mtu);
             // That is no news here.
             _ = connection.take_new_mtu();
-            self.io.fragment_towards(host);
         }
     }
 
@@ -87,7 +86,6 @@ impl EndpointShared {
         let conv = connection.conv().value();
         tracing::debug!(conv, %peer, mtu, "larger datagrams don't get through: smaller ones from now on");
         self.paths.learn(now, peer.ip(), mtu);
-        self.io.fragment_towards(peer.ip());
     }
 }
 

@@ -1,7 +1,7 @@
 //! What carries an endpoint's datagrams: a socket of the system, or one that was supplied.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::task::{Context, Poll};
 
 use sendoff_proto::SocketLease;
@@ -118,13 +118,6 @@ impl DatagramIo {
         match self {
             Self::System(io) => io.is_rerouted(),
             Self::Supplied(_) => Ok(false),
-        }
-    }
-
-    /// See [`UdpIo::fragment_towards`].
-    pub(crate) fn fragment_towards(&self, host: IpAddr) {
-        if let Self::System(io) = self {
-            io.fragment_towards(host);
         }
     }
 

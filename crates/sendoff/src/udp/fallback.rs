@@ -1,4 +1,4 @@
-//! Where GSO is off, and where datagrams leave in small fragments.
+//! Where GSO is off.
 //!
 //! On a link that is smaller than the datagrams a GSO batch is refused, while single datagrams are fragmented. The
 //! answer is the same the next time, so it is kept.
@@ -14,17 +14,26 @@ pub(super) const MAX_DESTINATIONS: usize = 1_024;
 /// The destinations that a GSO batch does not reach.
 pub(super) struct GsoOff {
     everywhere: bool,
-    hosts: Hosts,
+    /// Length of the set, so that a send asks no lock while it is empty.
+    len: AtomicUsize,
+    destinations: Mutex<Destinations>,
+}
+
+#[derive(Default)]
+struct Destinations {
+    members: HashSet<IpAddr>,
+    by_age: VecDeque<IpAddr>,
 }
 
 impl GsoOff {
     pub(super) fn new(everywhere: bool) -> GsoOff {
-        GsoOff { everywhere, hosts: Hosts::default() }
+        GsoOff { everywhere, len: AtomicUsize::new(0), destinations: Mutex::default() }
     }
 
     /// Whether batches to this address leave one datagram at a time.
     pub(super) fn covers(&self, destination: IpAddr) -> bool {
-        self.is_everywhere() || self.hosts.contain(destination)
+        self.is_everywhere()
+            || self.len.load(Ordering::Relaxed) > 0 && self.lock().members.contains(&destination)
     }
 
     /// Whether GSO is off for every destination.
@@ -34,35 +43,11 @@ impl GsoOff {
 
     /// Keeps that no batch reaches this address.
     pub(super) fn insert(&self, destination: IpAddr) {
-        self.hosts.insert(destination);
-    }
-}
-
-/// A bounded set of hosts.
-#[derive(Default)]
-pub(super) struct Hosts {
-    /// Length of the set, so that a send asks no lock while it is empty.
-    len: AtomicUsize,
-    set: Mutex<Set>,
-}
-
-#[derive(Default)]
-struct Set {
-    members: HashSet<IpAddr>,
-    by_age: VecDeque<IpAddr>,
-}
-
-impl Hosts {
-    pub(super) fn contain(&self, host: IpAddr) -> bool {
-        self.len.load(Ordering::Relaxed) > 0 && self.lock().members.contains(&host)
-    }
-
-    pub(super) fn insert(&self, host: IpAddr) {
         let mut set = self.lock();
-        if !set.members.insert(host) {
+        if !set.members.insert(destination) {
             return;
         }
-        set.by_age.push_back(host);
+        set.by_age.push_back(destination);
         if set.by_age.len() > MAX_DESTINATIONS
             && let Some(oldest) = set.by_age.pop_front()
         {
@@ -71,9 +56,9 @@ impl Hosts {
         self.len.store(set.members.len(), Ordering::Relaxed);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Set> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Destinations> {
         // The set is whole after every statement that can panic.
-        self.set.lock().unwrap_or_else(PoisonError::into_inner)
+        self.destinations.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -101,8 +86,8 @@ mod tests {
             off.insert(host(number));
             off.insert(host(number));
         }
-        assert_eq!(off.hosts.lock().members.len(), MAX_DESTINATIONS);
-        assert_eq!(off.hosts.lock().by_age.len(), MAX_DESTINATIONS);
+        assert_eq!(off.lock().members.len(), MAX_DESTINATIONS);
+        assert_eq!(off.lock().by_age.len(), MAX_DESTINATIONS);
         assert!(!off.covers(host(0)) && !off.covers(host(1)));
         assert!(off.covers(host(2)) && off.covers(host(MAX_DESTINATIONS + 1)));
     }

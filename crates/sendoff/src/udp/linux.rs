@@ -89,21 +89,6 @@ pub(super) fn set_up(socket: &UdpSocket, family: Family) -> io::Result<()> {
     set_option(socket, libc::SOL_SOCKET, libc::SO_SELECT_ERR_QUEUE, 1)
 }
 
-/// Makes a call that sends; on IPv6 what it sends leaves in fragments of 1,280 bytes.
-///
-/// What another thread sends meanwhile may be fragmented too, which harms nobody.
-pub(super) fn in_fragments<R>(socket: &UdpSocket, call: impl FnOnce() -> R) -> R {
-    const SMALLEST: libc::c_int = 1_280;
-    const AS_THE_ROUTE: libc::c_int = 0;
-    let set = |size| set_option(socket, libc::IPPROTO_IPV6, libc::IPV6_MTU, size);
-    let limited = set(SMALLEST).is_ok();
-    let result = call();
-    if limited {
-        _ = set(AS_THE_ROUTE);
-    }
-    result
-}
-
 fn set_option(
     socket: &UdpSocket,
     level: libc::c_int,

@@ -51,7 +51,7 @@ use crate::SocketOptions;
 
 use address::Family;
 use counters::AtomicCounters;
-use fallback::{GsoOff, Hosts};
+use fallback::GsoOff;
 use platform::Registered;
 
 #[cfg(unix)]
@@ -119,8 +119,6 @@ pub(crate) struct UdpIo {
     peer: OnceLock<SocketAddr>,
     max_batch: usize,
     gso_off: GsoOff,
-    /// The hosts to whom large datagrams leave in small fragments.
-    in_fragments: Hosts,
     /// The socket's own traffic class counts, not one for each datagram.
     marked: bool,
     counters: AtomicCounters,
@@ -170,7 +168,6 @@ impl UdpIo {
             local_port: local.port(),
             peer,
             gso_off: GsoOff::new(!options.gso),
-            in_fragments: Hosts::default(),
             marked: options.socket.dscp_value().is_some(),
             counters: AtomicCounters::default(),
             recv_buffer: granted.recv,
@@ -269,15 +266,6 @@ impl UdpIo {
     /// Waits for room in the send buffer. Only one task may wait at a time.
     pub(crate) fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.socket.poll_send_ready(cx)
-    }
-
-    /// From now on what is too large for the smallest IPv6 path leaves for that host in fragments that fit it, one
-    /// datagram at a time. On IPv4 every router on the way fragments what needs it, but on IPv6 only the sender does, and
-    /// where ICMP is filtered it is never told to. (Linux; elsewhere nothing changes.)
-    pub(crate) fn fragment_towards(&self, host: IpAddr) {
-        if host.is_ipv6() {
-            self.in_fragments.insert(host);
-        }
     }
 
     /// Datagrams that the kernel dropped because the receive buffer was full, modulo 2^32; None where it doesn't tell.

@@ -70,11 +70,6 @@ pub(super) fn send_marked(socket: &SockRef<'_>, transmit: &Transmit<'_>) -> io::
     socket.send_to(transmit.contents, &transmit.destination.into()).map(drop)
 }
 
-/// Makes a call that sends. The size of fragments is the system's here.
-pub(super) fn in_fragments<R>(_: &Socket, call: impl FnOnce() -> R) -> R {
-    call()
-}
-
 /// Datagrams that the kernel dropped for want of room in the receive buffer: not told here.
 pub(super) fn drops(_: &Socket) -> Option<u64> {
     None

@@ -14,9 +14,6 @@ use super::{Sent, Transmit, UdpIo, platform, wrong_family};
 /// Times that one call is made again after an error that belongs to somebody else.
 const MAX_REPEATS: usize = 8;
 
-/// Bytes of UDP payload that fit the smallest IPv6 path (RFC 8200, 5: 1,280 bytes, less both headers).
-const FITS_EVERY_PATH: usize = 1_232;
-
 /// A transmit with its addresses in the form that the socket takes.
 #[derive(Clone, Copy)]
 struct Routed<'a> {
@@ -66,8 +63,7 @@ impl UdpIo {
     fn send_batch(&self, routed: Routed<'_>, sent: &mut Sent, icmp: &mut Vec<IcmpError>) -> io::Result<()> {
         let count = routed.contents.len().div_ceil(routed.datagram_size);
         let host = routed.destination.ip();
-        let alone = self.gso_off.covers(host) || self.needs_fragments(&routed);
-        if count <= 1 || count > self.max_batch() || alone {
+        if count <= 1 || count > self.max_batch() || self.gso_off.covers(host) {
             return self.send_one_by_one(routed, sent, icmp);
         }
         match self.send_call(routed, icmp) {
@@ -124,7 +120,7 @@ impl UdpIo {
             segment_size: (routed.contents.len() > routed.datagram_size).then_some(routed.datagram_size),
             src_ip: routed.source,
         };
-        let call = || {
+        self.repeat(icmp, || {
             add(&self.counters.send_calls, 1);
             if self.sends_plainly() {
                 self.socket_ref().send(routed.contents).map(drop)?;
@@ -135,17 +131,7 @@ impl UdpIo {
             }
             add(&self.counters.bytes_sent, routed.contents.len() as u64);
             Ok(())
-        };
-        if self.needs_fragments(&routed) {
-            return platform::in_fragments(socket, || self.repeat(icmp, call));
-        }
-        self.repeat(icmp, call)
-    }
-
-    /// Whether datagrams are too large for a path that is known to be small.
-    fn needs_fragments(&self, routed: &Routed<'_>) -> bool {
-        routed.datagram_size.min(routed.contents.len()) > FITS_EVERY_PATH
-            && self.in_fragments.contain(routed.destination.ip())
+        })
     }
 
     /// Receives up to [`RECV_BATCH`] buffers and returns how many; 0: nothing now, but the call should be made again.

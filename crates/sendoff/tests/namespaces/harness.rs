@@ -73,13 +73,13 @@ impl Host {
     /// Joins two hosts by a link: each has an interface with that name, and its addresses (`ip addr add`).
     pub fn link(&self, other: &Host, mtu: usize, (name, addresses): (&str, &[&str]), there: (&str, &[&str])) {
         let (id, mtus) = (other.id(), format!("mtu {mtu}"));
-        self.run(&format!("ip link add {name} {mtus} type veth peer name {} {mtus} netns {id}", there.0));
+        self.run(&format!("ip link add dev {name} {mtus} type veth peer name {} {mtus} netns {id}", there.0));
         for (host, name, addresses) in [(self, name, addresses), (other, there.0, there.1)] {
             for address in addresses {
                 let nodad = if address.contains(':') { "nodad" } else { "" };
                 host.run(&format!("ip addr add {address} dev {name} {nodad}"));
             }
-            host.run(&format!("ip link set {name} up"));
+            host.run(&format!("ip link set dev {name} up"));
         }
     }
 
