@@ -25,7 +25,7 @@ pub(super) struct Bin {
     pub(super) copies: i64,
     /// Made good by forward error correction.
     pub(super) recovered: i64,
-    /// Times that the window became full.
+    /// Microseconds that the window was full, up to a moment of this bin when it opened again.
     pub(super) full: i64,
     /// Round trips in microseconds: how many, their sum, the least and the greatest.
     pub(super) rtt_count: i64,
@@ -73,7 +73,7 @@ impl Bin {
         }
         self.copies += later.copies;
         self.recovered += later.recovered;
-        self.full += later.full;
+        self.full = self.full.saturating_add(later.full);
         self.fresh = self.fresh.saturating_add(later.fresh);
         self.wire = self.wire.saturating_add(later.wire);
     }
@@ -128,6 +128,11 @@ impl Bins {
             }
         }
         self.bins.truncate(kept);
+    }
+
+    /// The latest one.
+    pub(super) fn last(&mut self) -> Option<&mut Bin> {
+        self.bins.last_mut()
     }
 
     /// Appends an object of JSON.

@@ -191,7 +191,7 @@ impl<W: Write> HtmlReport<W> {
         string(&mut self.json, &ended);
         if let Some(series) = series {
             self.json.push_str(",\"series\":");
-            series.write(&mut self.json);
+            series.write(packets::micros(conversation.last) as u64, &mut self.json);
         }
         self.json.push('}');
         self.element("conversation")

@@ -25,6 +25,8 @@ struct SideSeries {
     sent: i64,
     acked: i64,
     edge: i64,
+    /// Since when the window is full, in microseconds.
+    full_since: Option<u64>,
 }
 
 /// The number near `reference` that has these 32 bits; never below 0.
@@ -37,7 +39,7 @@ fn unwrap(reference: i64, number: u32) -> i64 {
 
 impl SideSeries {
     fn new(limit: usize) -> Self {
-        Self { bins: Bins::new(limit), sent: -1, acked: -1, edge: -1 }
+        Self { bins: Bins::new(limit), sent: -1, acked: -1, edge: -1, full_since: None }
     }
 
     /// The bin of that time, which gets the state as it is now.
@@ -72,8 +74,12 @@ impl SideSeries {
         if self.sent >= 0 {
             self.sent = self.sent.max(una);
         }
-        if let Some(window) = window {
-            self.edge = self.edge.max(una + window);
+        let edge = window.map_or(self.edge, |window| self.edge.max(una + window));
+        if edge > self.edge {
+            self.edge = edge;
+            if let Some(since) = self.full_since.take() {
+                self.bin(now).full += now.saturating_sub(since) as i64;
+            }
         }
         self.bin(now);
     }
@@ -138,6 +144,9 @@ impl Series {
         if marks.has(Marks::NEW) {
             own.sent_to(now, number, number + 1, REACH);
         }
+        if marks.has(Marks::FILLS_WINDOW) {
+            own.full_since.get_or_insert(now);
+        }
         let bin = own.bin(now);
         if marks.has(Marks::NEW) && block.is_none() {
             bin.fresh += segment.data().len() as i64;
@@ -147,7 +156,6 @@ impl Series {
         }
         bin.copies += i64::from(marks.has(Marks::DUPLICATE));
         bin.recovered += i64::from(marks.has(Marks::RECOVERED));
-        bin.full += i64::from(marks.has(Marks::FILLS_WINDOW));
     }
 
     fn tcp(&mut self, now: u64, side: Side, header: &Tcp, note: TcpNote) {
@@ -171,8 +179,14 @@ impl Series {
         }
     }
 
-    /// Appends a list of JSON: client, server.
-    pub(super) fn write(&self, out: &mut String) {
+    /// Appends a list of JSON: client, server. The conversation's last packet came at `end`.
+    pub(super) fn write(mut self, end: u64, out: &mut String) {
+        for side in &mut self.sides {
+            if let (Some(since), Some(last)) = (side.full_since, side.bins.last()) {
+                // It never opened again.
+                last.full += end.saturating_sub(since) as i64;
+            }
+        }
         out.push('[');
         self.sides[0].bins.write(out);
         out.push(',');
@@ -206,6 +220,18 @@ mod tests {
         assert_eq!((side.sent, side.acked, side.edge), (7, 7, 38));
         side.sent_to(4, 7, 10, REACH);
         assert_eq!(flight(&mut side, 4), 3);
+    }
+
+    #[test]
+    fn a_window_is_full_until_its_edge_moves() {
+        let mut side = SideSeries::new(64);
+        side.sent_to(0, 0, 1, REACH);
+        side.covered(1, 0, Some(1), REACH);
+        side.full_since = Some(2);
+        side.covered(5, 0, Some(1), REACH);
+        assert_eq!(side.bin(5).full, 0, "the same edge again");
+        side.covered(9, 1, Some(1), REACH);
+        assert_eq!((side.bin(9).full, side.full_since), (7, None));
     }
 
     #[test]

@@ -82,6 +82,21 @@ function readBins(series) {
   return bins;
 }
 
+/** The bins of a piece of time; the first one has the state before that, and nothing happens in it. */
+function cutBins(bins, from, to) {
+  const first = lowerBound(bins.count, (n) => bins.time[n] >= from), last = lowerBound(bins.count, (n) => bins.time[n] > to);
+  const start = Math.max(0, Math.min(first - 1, bins.count - 1)), cut = { width: bins.width, count: Math.max(last, start + 1) - start };
+  for (const [name, column] of Object.entries(bins)) {
+    if (column.slice) cut[name] = column.slice(start, start + cut.count);
+  }
+  if (start < first) {
+    for (const name of ["again", "copies", "recovered", "full", "rttCount", "rttLow", "rttHigh", "fresh", "wire"]) cut[name][0] = 0;
+    cut.time[0] = from;
+    cut.flight[0] = cut.sent[0] < 0 ? 0 : Math.max(0, cut.sent[0] - cut.acked[0]);
+  }
+  return cut;
+}
+
 /** The bit of a mark, by how its word begins. */
 const bitOf = (head, word) => head.marks.find(([, known]) => known.startsWith(word))[0];
 
@@ -133,10 +148,10 @@ const UNANSWERED = 1 << 16;
 const ODD = 1 << 17;
 
 /** Of each packet, all that is remarkable about it. */
-function remarkPackets(packets, links, head) {
+function remarkPackets(packets, links, head, isTrouble) {
   const of = packets.segments, remarks = new Uint32Array(packets.count);
   for (let n = 0; n < packets.count; n++) {
-    if (packets.flags[n] & (FLAG.trouble | FLAG.again | FLAG.ahead | FLAG.icmp)) remarks[n] |= ODD;
+    if (packets.flags[n] & (FLAG.again | FLAG.ahead | FLAG.icmp) || isTrouble(n)) remarks[n] |= ODD;
   }
   for (let n = 0; n < of.count; n++) {
     remarks[of.packet[n]] |= of.marks[n] & ~head.isNew;

@@ -75,6 +75,12 @@ class Ladder {
     });
   }
 
+  /** The theme has changed. */
+  recolour() {
+    this.map.prepare();
+    this.map.draw();
+  }
+
   /** The first row in sight. */
   first() {
     return this.rows.at(this.grid.scrollTop);
@@ -244,7 +250,8 @@ function lookOf(n) {
   else if (blocks) looks.push("control");
   else if (commands & (1 << PUSH)) looks.push("data");
   else if (commands & (1 << ACK)) looks.push("ack");
-  else looks.push(commands !== 0 ? "control" : "raw");
+  else if (commands !== 0) looks.push("control");
+  else looks.push(packets.bytes[n] > 0 && !(packets.flags[n] & FLAG.datagram) ? "data" : "raw");
   if (marks & report.again || packets.flags[n] & FLAG.again) looks.push("again");
   if (marks & report.copy) looks.push("copy");
   if (remarks[n] & UNANSWERED) looks.push("lost");

@@ -12,8 +12,11 @@ function load() {
   report.copy = bitOf(head, "duplicate");
   report.packets = readPackets(takeJson("packets"));
   report.links = linkSegments(report.packets, head);
-  report.remarks = remarkPackets(report.packets, report.links, head);
   report.conversations = takeJson("conversation").sort((a, b) => a.told.number - b.told.number);
+  const plain = new Set(report.conversations.filter(({ told }) => told.kind === "udp").map(({ told }) => told.number));
+  // Where nothing is explained, that one packet isn't is no remark.
+  report.isTrouble = (n) => (report.packets.flags[n] & FLAG.trouble) !== 0 && !plain.has(report.packets.conversation[n]);
+  report.remarks = remarkPackets(report.packets, report.links, head, report.isTrouble);
 }
 
 function drawHead() {
@@ -61,9 +64,9 @@ function followAddress() {
 function listen() {
   byId("theme").addEventListener("change", (event) => {
     document.documentElement.dataset.theme = event.target.value;
-    report.ladder.render();
+    report.ladder.recolour();
   });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => report.ladder.render());
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => report.ladder.recolour());
   byId("only").addEventListener("change", () => report.ladder.show(report.view, byId("only").checked));
   byId("next").addEventListener("click", () => report.ladder.remark(1));
   byId("previous").addEventListener("click", () => report.ladder.remark(-1));

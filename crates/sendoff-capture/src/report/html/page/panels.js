@@ -31,40 +31,66 @@ function drawSequence(graph, scaleTo) {
   shapes.push(drawn("path", { class: "acked", d: steps(graph, bins.acked, y) }));
   shapes.push(drawn("path", { class: "sent", d: steps(graph, bins.sent, y) }));
   if (bins.count <= DOTS) shapes.push(drawn("path", { class: "sent dots", d: dots(graph, bins.sent, y, (n) => bins.fresh[n] > 0 && bins.sent[n] >= 0) }));
-  let again = "", recovered = "";
-  for (let n = 0; n < bins.count; n++) {
-    const at = x(bins.time[n]);
-    if (bins.again[n] > 0) {
-      const [low, high] = [y(bins.againLow[n]), y(bins.againHigh[n])];
-      again += `M${at - 3} ${low - 3}l6 6m0-6l-6 6`;
-      // Several: a line from the least to the greatest.
-      if (low - high > 4) again += `M${at} ${low}V${high}M${at - 3} ${high - 3}l6 6m0-6l-6 6`;
-    }
-    if (bins.recovered[n] > 0 && bins.sent[n] >= 0) recovered += `M${at} ${y(bins.sent[n]) - 4.5}l4 4.5l-4 4.5l-4-4.5z`;
-  }
-  if (again !== "") shapes.push(drawn("path", { class: "again", d: again }));
-  if (recovered !== "") shapes.push(drawn("path", { class: "recovered", d: recovered }));
+  if (isDense(bins)) shapes.push(drawn("path", { class: "again rug", d: rug(graph, y(least)) }));
+  else shapes.push(drawn("path", { class: "again", d: crosses(graph, y) }));
+  shapes.push(drawn("path", { class: "recovered", d: diamonds(graph, y) }));
   const far = room >= 0 && !isNear ? `; room to ${thousands(room)}, above the panel` : "";
   const ticks = niceTicks(least, most, 5).filter(Number.isInteger).map((value) => [value, thousands(value)]);
   return { title: `${unit} number${far}`, least, most, ticks, shapes };
+}
+
+/** Bins with retransmissions above which they have no sign each. */
+const MANY_AGAIN = 120;
+
+const isDense = (bins) => bins.again.filter((again) => again > 0).length > MANY_AGAIN;
+
+/** What was sent again: a cross at its number; of several the least and the greatest, and a line between. */
+function crosses({ bins, x }, y) {
+  let path = "";
+  for (let n = 0; n < bins.count; n++) {
+    if (bins.again[n] === 0) continue;
+    const at = x(bins.time[n]), [low, high] = [y(bins.againLow[n]), y(bins.againHigh[n])];
+    path += `M${at - 3} ${low - 3}l6 6m0-6l-6 6`;
+    if (low - high > 4) path += `M${at} ${low}V${high}M${at - 3} ${high - 3}l6 6m0-6l-6 6`;
+  }
+  return path;
+}
+
+/** How much was sent again: bars on the ground, the highest for the most. */
+function rug(graph, ground) {
+  const [left, right] = [Math.ceil(graph.x(graph.begin)), Math.floor(graph.x(graph.end))], width = 3;
+  const sums = spread(graph, graph.bins.again, Math.max(1, Math.floor((right - left) / width))), most = Math.max(...sums);
+  let path = "";
+  sums.forEach((sum, n) => {
+    if (sum > 0) path += `M${left + (n + 0.5) * width} ${ground}v${-Math.max(2, (sum / most) * 30).toFixed(1)}`;
+  });
+  return path;
+}
+
+/** What was recovered: a diamond where the numbers stood; not closer together than can be seen. */
+function diamonds({ bins, x }, y) {
+  let path = "", last = -Infinity;
+  for (let n = 0; n < bins.count; n++) {
+    const at = x(bins.time[n]);
+    if (bins.recovered[n] === 0 || bins.sent[n] < 0 || at - last < 3) continue;
+    path += `M${at} ${y(bins.sent[n]) - 4.5}l4 4.5l-4 4.5l-4-4.5z`;
+    last = at;
+  }
+  return path;
 }
 
 /** What is on its way, and when the window was full. */
 function drawFlight(graph, scaleTo) {
   const { bins, x, end, unit } = graph, most = Math.max(...bins.flight, 1), y = scaleTo(0, most), shapes = [];
   const line = steps(graph, bins.flight, y), [base, top] = [y(0), y(most)];
-  let since = -1;
-  for (let n = 0; n <= bins.count; n++) {
-    const over = n === bins.count || (since >= 0 && bins.edge[n] > bins.edge[since]);
-    if (since >= 0 && over) {
-      const from = x(bins.time[since]), to = n === bins.count ? x(end) : x(bins.time[n]);
-      shapes.push(drawn("rect", { class: "full", x: from, y: top, width: Math.max(to - from, 1.5), height: base - top }));
-      since = -1;
-    }
-    if (n < bins.count && bins.full[n] > 0 && since < 0) since = n;
+  for (let n = 0; n < bins.count; n++) {
+    if (bins.full[n] === 0) continue;
+    // So long before the window opened again, at the end of its bin at the latest.
+    const to = Math.min(bins.time[n] + bins.width, end), from = Math.max(to - bins.full[n], graph.begin), width = Math.max(x(to) - x(from), 1);
+    shapes.push(drawn("rect", { class: "full", x: x(to) - width, y: top - 4, width, height: 8 }));
   }
   shapes.push(drawn("path", { class: "flight area", d: `${line}V${base}H${line.slice(1).split(" ", 1)[0]}Z` }), drawn("path", { class: "flight", d: line }));
-  return { title: `in flight, ${unit}s${shapes.length > 2 ? " · hatched: the window was full" : ""}`, least: 0, most, ticks: few(most), shapes };
+  return { title: `in flight, ${unit}s${shapes.length > 2 ? " · hatched strip: the window was full" : ""}`, least: 0, most, ticks: few(most), shapes };
 }
 
 /** Round trips: from the least to the greatest, and their mean. */
@@ -97,7 +123,8 @@ function drawRate(graph, scaleTo) {
   ];
   const [factor, name] = [[1e9, "GB/s"], [1e6, "MB/s"], [1e3, "kB/s"], [1, "B/s"]].find(([factor]) => most >= factor);
   const ticks = niceTicks(0, most / factor, 3).map((value) => [value * factor, trim(value)]);
-  return { title: `${name}: new data filled, datagrams as a line; each step ${duration(length)}`, least: 0, most, ticks, shapes };
+  const what = fresh.some((rate) => rate > 0) ? "new data filled, datagrams as a line" : "datagrams";
+  return { title: `${name}: ${what}; each step ${duration(length)}`, least: 0, most, ticks, shapes };
 }
 
 /** Sums of what bins have, over that many equal steps: a bin on the border of two gives each its part. */
@@ -126,9 +153,11 @@ function hatch() {
 function legend({ bins, told }) {
   const sample = (kind, d, words) => element("span", {}, drawn("svg", { width: 24, height: 10, "aria-hidden": "true" }, drawn("path", { class: kind, d })), ` ${words}`);
   if (told.kind === "udp") return element("p", { class: "legend" });
-  const parts = [sample("sent", "M1 5H23", "sent"), sample("acked", "M1 5H23", "expected next (una)")];
+  const parts = [sample("sent", "M1 5H23", "sent"), sample("acked", "M1 5H23", told.kind === "tcp" ? "acknowledged" : "expected next (una)")];
   if (bins.edge.some((edge) => edge >= 0) && told.kind === "kcp") parts.push(sample("edge", "M1 5H23", "edge of the window"));
-  if (bins.again.some((again) => again > 0)) parts.push(sample("again", "M9 2l6 6m0-6l-6 6", "sent again"));
+  if (bins.again.some((again) => again > 0)) {
+    parts.push(isDense(bins) ? sample("again rug", "M8 10V6M11 10V2M14 10V7", "sent again: how much") : sample("again", "M9 2l6 6m0-6l-6 6", "sent again"));
+  }
   if (bins.recovered.some((recovered) => recovered > 0)) parts.push(sample("recovered", "M12 0.5l4 4.5l-4 4.5l-4-4.5z", "recovered"));
   return element("p", { class: "legend" }, ...parts);
 }

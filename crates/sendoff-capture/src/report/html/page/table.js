@@ -11,7 +11,7 @@ function tableOf(graph) {
   return details;
 }
 
-function makeTable({ bins, told, unit }) {
+function makeTable({ whole: bins, told, unit }) {
   const each = Math.max(1, Math.ceil(bins.count / ROWS)), body = element("tbody");
   for (let from = 0; from < bins.count; from += each) {
     const to = Math.min(from + each, bins.count), last = to - 1;

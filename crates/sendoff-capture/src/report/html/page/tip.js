@@ -89,6 +89,7 @@ class ScrollMap {
   /** Forgets the picture: other rows, or other colours. */
   prepare() {
     this.marks = undefined;
+    this.colours = ["--sight", "--again", "--good", "--odd"].map(colour);
   }
 
   /** Which lanes have something, for each line of the strip. */
@@ -114,10 +115,10 @@ class ScrollMap {
     [canvas.width, canvas.height] = [width * ratio, height * ratio];
     canvas.style.height = `${height}px`;
     pen.scale(ratio, ratio);
-    pen.fillStyle = colour("--sight");
+    pen.fillStyle = this.colours[0];
     pen.fillRect(0, (grid.scrollTop / rows.height) * height, width, Math.max((room / rows.height) * height, 4));
-    ["--again", "--good", "--odd"].forEach((name, lane) => {
-      pen.fillStyle = colour(name);
+    this.colours.slice(1).forEach((colour, lane) => {
+      pen.fillStyle = colour;
       this.marks.forEach((lanes, y) => lanes & (1 << lane) && pen.fillRect(2 + lane * 5, y, 4, 1.5));
     });
   }

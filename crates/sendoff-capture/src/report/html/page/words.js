@@ -68,11 +68,16 @@ function classOf(word) {
 /** Name of a segment: its command, or what its block is. */
 const nameOf = (of, n) => of.command[n] >= BLOCK ? of.text[n].split(" ", 1)[0] : COMMANDS[of.command[n]];
 
-/** Numbers that follow on each other: `57–60`; or how many there are. */
-function run(numbers) {
-  const least = Math.min(...numbers), most = Math.max(...numbers);
-  if (least === most) return `${least}`;
-  return most - least === numbers.length - 1 ? `${least}–${most}` : `${numbers.length}×`;
+/** Numbers as ranges, `3, 5–9`: so many of these, and then how many more numbers. */
+function ranges(numbers, most) {
+  const parts = [];
+  let n = 0;
+  while (n < numbers.length && parts.length < most) {
+    const from = n++;
+    while (n < numbers.length && numbers[n] === numbers[n - 1] + 1) n++;
+    parts.push(n - from === 1 ? `${numbers[from]}` : `${numbers[from]}–${numbers[n - 1]}`);
+  }
+  return n < numbers.length ? `${parts.join(", ")}, ${numbers.length - n} more` : parts.join(", ");
 }
 
 /** What stands on the arrow of a packet. */
@@ -84,11 +89,13 @@ function labelOf(packets, n) {
     if (!groups.has(name)) groups.set(name, []);
     if ((of.command[at] & ~BLOCK) <= ACK) groups.get(name).push(of.sn[at]);
   }
-  const parts = [...groups].map(([name, numbers]) => numbers.length > 0 ? `${name} ${run(numbers)}` : name);
+  const parts = [...groups].map(([name, numbers]) => numbers.length > 0 ? `${name} ${ranges(numbers, 3)}` : name);
   if (shard > 1) parts.unshift(shard === 2 ? `parity ${packets.seqid[n]}` : "out of band");
   if (parts.length > 0) return parts.join(" · ");
-  if (!(flags & FLAG.datagram)) return packets.words[n].split(/ seq=| /, 1)[0].slice(0, 20);
-  return plural(packets.bytes[n], "byte");
+  const bytes = packets.bytes[n] > 0 || flags & FLAG.datagram ? plural(packets.bytes[n], "byte") : "";
+  // The flags of TCP come first in its words.
+  const said = flags & FLAG.datagram ? "" : packets.words[n].split(" seq=", 1)[0];
+  return [said, bytes].filter((part) => part !== "").join(" · ");
 }
 
 /** A segment in words, without its name and number. */
@@ -106,17 +113,28 @@ function detailOf(of, n) {
   return parts.join(" ");
 }
 
-/** Segments of a packet that are told in its row. */
+/** Segments of a packet that are told in its row; ACKs that say the same count as one. */
 const TOLD = 3;
+
+/** Where the ACKs end that say the same beside their number, as the one at `at` does. */
+function endOfAcks(of, at, last) {
+  const same = (n) => of.command[n] === ACK && of.length[n] === 0 && of.una[n] === of.una[at] && of.window[n] === of.window[at];
+  let end = at;
+  while (end < last && same(end)) end++;
+  return end;
+}
 
 /** A packet in words: what stands beside its arrow. */
 function wordsOf(packets, n) {
   const of = packets.segments, first = packets.first[n], count = packets.first[n + 1] - first, parts = [];
-  for (let at = first; at < first + Math.min(count, TOLD); at++) {
-    const name = count > 1 ? `${nameOf(of, at)} ${(of.command[at] & ~BLOCK) <= ACK ? `${of.sn[at]} ` : ""}` : "";
-    parts.push(name + detailOf(of, at));
+  let at = first;
+  for (const last = first + count; at < last && parts.length < TOLD;) {
+    const end = Math.max(endOfAcks(of, at, last), at + 1), numbers = [...of.sn.slice(at, end)];
+    const number = (of.command[at] & ~BLOCK) <= ACK ? `${ranges(numbers, 6)} ` : "";
+    parts.push((count > 1 ? `${nameOf(of, at)} ${number}` : "") + detailOf(of, at));
+    at = end;
   }
-  if (count > TOLD) parts.push(`${count - TOLD} more`);
+  if (at < first + count) parts.push(`${first + count - at} more`);
   const said = visible(packets.words[n]);
   return [parts.join(" | "), said].filter((part) => part !== "").join("  ");
 }
@@ -152,6 +170,6 @@ function remarksOfPacket(packets, n) {
   }
   if (flags & FLAG.again) seen.set("tcp", { sign: "↻", word: "retransmission", kind: "again" });
   if (flags & FLAG.ahead) seen.set("ahead", { sign: "↷", word: "ahead of what is missing", kind: "odd" });
-  if (flags & FLAG.trouble) seen.set("trouble", { sign: "!", word: "not explained, or not all", kind: "odd" });
+  if (report.isTrouble(n)) seen.set("trouble", { sign: "!", word: "not explained, or not all", kind: "odd" });
   return [...seen.values()];
 }
