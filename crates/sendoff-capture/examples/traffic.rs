@@ -80,7 +80,9 @@ impl Capture {
         self.frame.clear();
         self.frame.extend_from_slice(&[2, 0, 0, 0, 0, 2, 2, 0, 0, 0, 0, 1, 8, 0]);
         self.frame.extend_from_slice(&self.ip);
-        self.writer.packet(self.interface, EPOCH + now, &self.frame, &[]).expect("the capture can be written");
+        self.writer
+            .packet(self.interface, EPOCH + now, &self.frame, &[])
+            .expect("the capture can be written");
     }
 }
 
@@ -193,7 +195,8 @@ impl Talk {
 
     fn send(&mut self, from: usize, now: Duration, world: &mut World) {
         let [client, server] = &mut self.sides;
-        let (from_client, side, other) = if from == 0 { (true, client, server) } else { (false, server, client) };
+        let (from_client, side, other) =
+            if from == 0 { (true, client, server) } else { (false, server, client) };
         while side.connection.has_transmit() {
             let Some(batch) = side.connection.poll_batch(world.base + now, &mut world.buffer) else { break };
             let datagrams: Vec<Vec<u8>> = batch.datagrams().map(<[u8]>::to_vec).collect();

@@ -4,6 +4,7 @@ pub mod fields;
 mod json;
 mod line;
 mod pen;
+mod smux;
 mod summary;
 mod verbose;
 
