@@ -5,7 +5,7 @@ use super::{
     exchange::{Deed, Exchange, Role},
     sent::{MAX_TRACKED, Sent},
 };
-use crate::stream::{Consumer, FrameError, Framing, KcpReassembly};
+use crate::stream::{Consumer, FrameError, Framing, KcpReassembly, SmuxTotals};
 use sendoff_proto::{
     Cipher,
     wire::{Block, BlockKind, Body, Command, SegmentView},
@@ -171,6 +171,11 @@ impl KcpSide {
         consumer.frames_found().map(|(framing, frames)| (framing, frames, consumer.frame_error()))
     }
 
+    /// Its part of a session of smux, if that was asked for.
+    pub fn smux(&self) -> Option<&SmuxTotals> {
+        self.reassembly.as_ref()?.consumer.smux()
+    }
+
     /// New data per second, from its first to its last; `None` with less than two moments.
     pub fn goodput(&self) -> Option<f64> {
         let took = self.last_data.saturating_sub(self.first_data?).as_secs_f64();
@@ -242,12 +247,9 @@ impl Kcp {
         }
     }
 
-    /// Has a side's stream put together, if frames are asked for or somebody wants to have it.
-    pub(crate) fn put_together(&mut self, side: Side, framing: Option<Framing>, keep: bool) {
-        if framing.is_some() || keep {
-            let consumer = Consumer::new(framing, false, keep);
-            self.sides[side.index()].reassembly = Some(Box::new(KcpReassembly::new(consumer)));
-        }
+    /// Has a side's stream put together.
+    pub(crate) fn put_together(&mut self, side: Side, consumer: Consumer) {
+        self.sides[side.index()].reassembly = Some(Box::new(KcpReassembly::new(consumer)));
     }
 
     /// What becomes of a side's stream, if it is put together.

@@ -6,7 +6,7 @@ use crate::{
     conversation::{Role, SegmentNews, Side, TcpNote},
     file::Packet,
     layers::{FragmentNews, Icmp, Ip, Layer, Problem, Source, Span, Tcp, Udp},
-    stream::Frame,
+    stream::{Frame, SmuxFrame},
 };
 use sendoff_proto::{Cipher, wire::SegmentView};
 use std::time::Duration;
@@ -114,6 +114,8 @@ pub struct Analysis {
     pub tcp: Option<TcpNote>,
     /// Frames that became whole with this packet.
     pub frames: Vec<Frame>,
+    /// Frames of smux that began with this packet.
+    pub smux: Vec<SmuxFrame>,
 }
 
 impl Analysis {
@@ -122,6 +124,7 @@ impl Analysis {
         self.layers.clear();
         self.segments.clear();
         self.frames.clear();
+        self.smux.clear();
         self.top = Top::Arp;
         (self.ip, self.fragment, self.participant, self.role) = (None, None, None, None);
         (self.opened, self.shard, self.trouble, self.tcp) = (None, None, None, None);

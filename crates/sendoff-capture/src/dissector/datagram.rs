@@ -231,7 +231,9 @@ impl Dissector {
             Some(first) => {
                 let mut kcp = Kcp::new(first, cipher);
                 for side in [Side::Client, Side::Server] {
-                    kcp.put_together(side, self.options.framing, followed == Some(side));
+                    if let Some(consumer) = self.options.consumer(followed == Some(side)) {
+                        kcp.put_together(side, consumer);
+                    }
                 }
                 Detail::Kcp(Box::new(kcp))
             }
@@ -285,6 +287,7 @@ impl Dissector {
             Detail::Kcp(kcp) => {
                 if let Some(consumer) = kcp.consumer(side) {
                     self.analysis.frames.append(&mut consumer.frames);
+                    self.analysis.smux.append(&mut consumer.smux_frames);
                     self.followed_bytes.append(&mut consumer.kept);
                 }
             }

@@ -25,7 +25,7 @@ use crate::{
         FragmentNews, Fragments, Icmp, Ip, Network, Problem, Source, Span, walk_icmp, walk_ip, walk_link,
         walk_tcp, walk_udp,
     },
-    stream::Framing,
+    stream::{Consumer, Framing},
 };
 use analysis::Buffers;
 use std::time::Duration;
@@ -39,6 +39,20 @@ pub struct Options {
     pub framing: Option<Framing>,
     /// Put together what one side of a conversation has sent.
     pub follow: Option<Follow>,
+    /// Tell the frames of smux in the streams of KCP, under snappy if it is there.
+    pub smux: bool,
+    /// Of what is followed only this stream of smux.
+    pub stream: Option<u32>,
+}
+
+impl Options {
+    /// What becomes of one side's stream of KCP, which may be followed; `None` if it isn't put together.
+    fn consumer(&self, followed: bool) -> Option<Consumer> {
+        if self.smux || self.stream.is_some() {
+            return Some(Consumer::of_smux(self.stream.filter(|_| followed)));
+        }
+        (followed || self.framing.is_some()).then(|| Consumer::new(self.framing, false, followed))
+    }
 }
 
 /// What a whole capture came to.

@@ -2,7 +2,7 @@
 
 use super::{
     fields::{Field, FieldSink, LayerGroup, all_fields},
-    pen,
+    pen, smux,
     verbose::LayerChoice,
 };
 use crate::{
@@ -19,7 +19,7 @@ use std::{
 };
 
 /// Writes members of one object or array, with the commas between them.
-struct Json<'a> {
+pub(super) struct Json<'a> {
     out: &'a mut String,
     first: bool,
     close: char,
@@ -44,19 +44,19 @@ impl<'a> Json<'a> {
         self.out.push(':');
     }
 
-    fn text(&mut self, key: &str, value: impl Display) {
+    pub(super) fn text(&mut self, key: &str, value: impl Display) {
         self.key(key);
         displayed(self.out, value);
     }
 
     /// A whole number: the most of what there is, and so without the machinery of formatting.
-    fn number(&mut self, key: &str, value: u64) {
+    pub(super) fn number(&mut self, key: &str, value: u64) {
         self.key(key);
         pen::number(self.out, value);
     }
 
     /// A number or a truth value: what stands without quotation marks.
-    fn plain(&mut self, key: &str, value: impl Display) {
+    pub(super) fn plain(&mut self, key: &str, value: impl Display) {
         self.key(key);
         _ = write!(self.out, "{value}");
     }
@@ -68,18 +68,18 @@ impl<'a> Json<'a> {
         self.out.push_str(text.trim_end_matches('0').trim_end_matches('.'));
     }
 
-    fn nested(&mut self, key: &str) -> Json<'_> {
+    pub(super) fn nested(&mut self, key: &str) -> Json<'_> {
         self.key(key);
         Json::object(self.out)
     }
 
-    fn list(&mut self, key: &str) -> Json<'_> {
+    pub(super) fn list(&mut self, key: &str) -> Json<'_> {
         self.key(key);
         self.out.push('[');
         Json { out: self.out, first: true, close: ']' }
     }
 
-    fn item(&mut self) -> Json<'_> {
+    pub(super) fn item(&mut self) -> Json<'_> {
         self.comma();
         Json::object(self.out)
     }
@@ -89,7 +89,7 @@ impl<'a> Json<'a> {
         displayed(self.out, value);
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         self.out.push(self.close);
     }
 }
@@ -276,6 +276,7 @@ fn top(dissected: &Dissected<'_>, json: &mut Json<'_>) {
         object.plain("count", analysis.frames.len());
         object.end();
     }
+    smux::frames(&analysis.smux, json);
 }
 
 fn shard_object(shard: Shard, json: &mut Json<'_>) {
@@ -469,6 +470,9 @@ fn kcp_side(side: &KcpSide, json: &mut Json<'_>) {
         object.text("reason", &fin.reason);
         object.plain("acknowledged", fin.acknowledged);
         object.end();
+    }
+    if let Some(totals) = side.smux() {
+        smux::side(totals, json);
     }
     if let Some(fec) = &side.fec {
         let mut object = json.nested("fec");

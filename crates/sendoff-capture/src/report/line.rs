@@ -6,7 +6,7 @@ use crate::{
     conversation::Side,
     dissector::{Dissected, SegmentNote, Top},
     layers::{FragmentNews, Icmp, LayerKind, MacAddress, Source, Span, Tcp, TcpFlags, Udp},
-    stream::Frame,
+    stream::{Frame, SmuxFrame},
 };
 use sendoff_proto::{
     Cipher,
@@ -121,6 +121,7 @@ impl Lines {
             Top::Udp(udp) => self.udp(dissected, udp, out),
         }
         frames(&analysis.frames, out);
+        smux(&analysis.smux, out);
     }
 
     fn icmp(&self, icmp: &Icmp, out: &mut String) {
@@ -309,6 +310,15 @@ pub(super) fn frames(frames: &[Frame], out: &mut String) {
         [] => {}
         [frame] => _ = write!(out, "  frame {} ({} bytes)", frame.number, frame.len),
         [first, .., last] => _ = write!(out, "  frames {} to {}", first.number, last.number),
+    }
+}
+
+fn smux(frames: &[SmuxFrame], out: &mut String) {
+    for (n, frame) in frames.iter().take(TOLD_SEGMENTS).enumerate() {
+        _ = write!(out, "{}{frame}", if n == 0 { "  smux " } else { " | " });
+    }
+    if let Some(more @ 1..) = frames.len().checked_sub(TOLD_SEGMENTS) {
+        _ = write!(out, " | {more} more frames");
     }
 }
 

@@ -5,6 +5,7 @@ mod html;
 mod json;
 mod line;
 mod pen;
+mod smux;
 mod summary;
 mod verbose;
 

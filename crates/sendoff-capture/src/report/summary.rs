@@ -1,6 +1,9 @@
 //! What a conversation came to, and a capture.
 
-use super::pen::{self, Signs};
+use super::{
+    pen::{self, Signs},
+    smux,
+};
 use crate::{
     conversation::{Began, Conversation, Detail, Ended, Fec, Fin, Kcp, KcpSide, Side, TcpConversation},
     dissector::CaptureTotals,
@@ -46,7 +49,7 @@ fn totals(conversation: &Conversation, side: Side, thing: &str, out: &mut String
 }
 
 /// `1 byte`, `1,048,576 bytes`.
-fn plural(out: &mut String, value: u64, thing: &str) {
+pub(super) fn plural(out: &mut String, value: u64, thing: &str) {
     pen::thousands(out, value);
     _ = write!(out, " {thing}{}", if value == 1 { "" } else { "s" });
 }
@@ -64,6 +67,7 @@ fn summary_of_kcp(conversation: &Conversation, kcp: &Kcp, out: &mut String) {
         totals(conversation, side, "datagram", out);
         side_of_kcp(&kcp.sides[side.index()], out);
     }
+    smux::session(kcp, out);
     _ = writeln!(out, "   ended: {}", ended(kcp));
 }
 

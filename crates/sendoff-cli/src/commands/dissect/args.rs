@@ -34,6 +34,12 @@ pub struct DissectArgs {
     /// Cut the streams into frames: le32, be32 or lines
     #[arg(long, value_name = "KIND", value_parser = parse_frame)]
     pub frame: Option<Framing>,
+    /// Tell the frames of smux in the streams of KCP, with snappy around them or without, as kcptun sends them
+    #[arg(long, conflicts_with_all = ["frame", "follow"])]
+    pub smux: bool,
+    /// With --follow: only this stream of smux
+    #[arg(long, value_name = "ID", requires = "follow", conflicts_with = "frame")]
+    pub stream: Option<u32>,
     /// Take the secret of the cipher from a file [SENDOFF_KEY]
     #[arg(long, value_name = "FILE")]
     pub key_file: Option<PathBuf>,

@@ -20,8 +20,8 @@ use sendoff_capture::{
     above::KeyOptions,
     conversation::Conversation,
     report::{
-        LayerChoice, Lines, Signs, Verbose, WIRESHARK_PLUGIN, closing, conversation_object, packet_object, summary,
-        totals_object,
+        LayerChoice, Lines, Signs, Verbose, WIRESHARK_PLUGIN, closing, conversation_object, packet_object,
+        summary, totals_object,
     },
 };
 use std::{
@@ -109,7 +109,7 @@ fn options(args: &DissectArgs) -> anyhow::Result<Options> {
     }
     let follow = args.follow.map(|side| Follow { side: side.into(), conversation: args.conversation });
     let keys = KeyOptions { cipher: args.crypt, secret };
-    Ok(Options { keys, framing: args.frame, follow })
+    Ok(Options { keys, framing: args.frame, follow, smux: args.smux, stream: args.stream })
 }
 
 /// What is told of packets and conversations.
@@ -245,19 +245,21 @@ fn follow(
         let all = others + 1;
         eprintln!("sendoff: {name}: this is conversation 1 of {all}; --conversation N takes another");
     }
-    complete(dissector.follow_report(), args.conversation).map_err(|problem| anyhow!("{name}: {problem}"))?;
+    complete(dissector.follow_report(), args).map_err(|problem| anyhow!("{name}: {problem}"))?;
     Ok(Outcome::Well)
 }
 
 /// What is missing, if anything is.
-fn complete(report: &FollowReport, conversation: Option<u64>) -> Result<(), String> {
+fn complete(report: &FollowReport, args: &DissectArgs) -> Result<(), String> {
     if report.is_complete() {
         return Ok(());
     }
     if !report.found {
-        return Err(match conversation {
-            Some(number) => format!("there is no conversation {number}"),
-            None => "there is no conversation".into(),
+        let smux = report.smux_error.map(|error| format!(": {error}")).unwrap_or_default();
+        return Err(match (args.stream, args.conversation) {
+            (Some(stream), _) => format!("there is no such conversation, or no stream {stream} in it{smux}"),
+            (None, Some(number)) => format!("there is no conversation {number}"),
+            (None, None) => "there is no conversation".into(),
         });
     }
     let mut problems: Vec<String> = report.gaps.iter().take(8).map(ToString::to_string).collect();
@@ -265,6 +267,7 @@ fn complete(report: &FollowReport, conversation: Option<u64>) -> Result<(), Stri
         problems.push(format!("and {more} more gaps"));
     }
     problems.extend(report.frame_error.map(|error| error.to_string()));
+    problems.extend(report.smux_error.map(|error| error.to_string()));
     if report.cut_off {
         problems.push("the capture has cut off datagrams".into());
     }
