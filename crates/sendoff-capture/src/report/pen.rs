@@ -1,5 +1,6 @@
-//! Writes numbers, times, addresses and payloads quickly, and payloads so that they steer no terminal.
+//! Writes numbers, times, addresses and payloads quickly.
 
+use super::escape::{self, Within};
 use std::{fmt::Write, net::SocketAddr, time::Duration};
 
 /// Signs that not every terminal can show.
@@ -94,30 +95,9 @@ pub(crate) fn hex(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Appends text with everything escaped that could steer a terminal, pretend to be another line, or end a quotation.
+/// Appends text so that it steers no terminal and ends no quotation.
 pub(crate) fn escape(out: &mut String, bytes: &[u8]) {
-    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
-        // Plain text, by far the most.
-        out.push_str(std::str::from_utf8(bytes).unwrap_or_default());
-        return;
-    }
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '"' | '\\' => out.extend(['\\', c]),
-                c if c.is_control() || turns_text_around(c) => out.extend(c.escape_default()),
-                c => out.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            _ = write!(out, "\\x{byte:02x}");
-        }
-    }
-}
-
-/// Line and paragraph separators, and marks that change the direction of what follows.
-fn turns_text_around(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    escape::escape(out, bytes, Within::Quotation);
 }
 
 /// Bytes of a payload that are quoted.

@@ -10,7 +10,7 @@ pub use args::DissectArgs;
 use crate::{
     args::OutputArgs,
     exit::{Outcome, Usage},
-    report::{Arrows, Report},
+    report::Report,
 };
 use anyhow::{Context, anyhow};
 use output::Output;
@@ -117,7 +117,7 @@ impl Teller {
         caught_up: Option<Arc<AtomicBool>>,
         report: &Report,
     ) -> Self {
-        let signs = if report.arrows() == Arrows::UNICODE { Signs::UNICODE } else { Signs::ASCII };
+        let signs = report.arrows().signs();
         let layers = args.layers.unwrap_or_default();
         let all_fields = output.verbose > 0 || args.layers.is_some();
         Self {
