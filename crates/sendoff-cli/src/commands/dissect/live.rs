@@ -1,6 +1,6 @@
 //! `--live`: an interface, read as a capture file that is being written.
 
-use super::{DissectArgs, explain_source};
+use super::{DissectArgs, Source, explain_source};
 use crate::{
     args::OutputArgs,
     commands::{block_on, capture},
@@ -13,7 +13,7 @@ use rustix::{
     io::Errno,
 };
 use sendoff_capture::{
-    PcapngWriter,
+    Options, PcapngWriter,
     file::{InterfaceId, InterfaceStatistics, PacketNotes},
     live::{LiveCapture, LiveError},
 };
@@ -37,6 +37,7 @@ const PIECE: usize = 64 << 10;
 /// The interface can't be watched, or goes down; what passed before has been told.
 pub fn run(
     interface: &str,
+    options: Options,
     args: DissectArgs,
     output: OutputArgs,
     report: &Report,
@@ -48,7 +49,8 @@ pub fn run(
         let (caught_up, report) = (reader.caught_up.clone(), report.clone());
         // Not here: this thread has to see signals, whoever keeps stdout waiting.
         let mut told = tokio::task::spawn_blocking(move || {
-            explain_source(Box::new(reader), &name, &args, output, Some(caught_up), &report)
+            let source = Source { reader: Box::new(reader), caught_up: Some(caught_up), name };
+            explain_source(source, options, &args, output, &report)
         });
         tokio::select! {
             told = &mut told => return told?,
