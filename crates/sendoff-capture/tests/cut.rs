@@ -102,7 +102,7 @@ fn bytes_that_were_cut_off_are_missing_and_never_made_up() {
     let (some, report) = follow(&cut(&whole, 500));
     assert!(report.cut_off && !report.is_complete(), "{report:?}");
     assert!(!report.gaps.is_empty(), "{report:?}");
-    assert!(some.len() < all.len() && !some.contains(&0) | all.contains(&0));
+    assert!(!some.is_empty() && some.len() < all.len());
     // What is there is a part of what there was, piece by piece.
     let mut at = 0;
     for piece in some.chunks(16) {

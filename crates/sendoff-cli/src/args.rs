@@ -256,9 +256,10 @@ fn parse_repeat(text: &str) -> Result<u64, String> {
 
 const DISSECT_HELP: &str = "\
 A line for each packet, then a summary for each conversation. -v prints every field of every layer.
+--live IFACE takes them from an interface (root, Linux), and ends with Ctrl-C.
 KCP is found by itself: bare, with forward error correction, and sealed, if the secret is given.
 Bytes that the capture lacks are said, with exit code 1; a broken file is told as far as it can be read.
-Exit: 0 all of it was read, 1 it could not be, or bytes are missing, 2 usage.";
+Exit: 0 all of it was read, or --live interrupted, 1 it could not be, or bytes are missing, 2 usage.";
 
 const PING_HELP: &str = "\
 Works with any KCP server, and tells which kind it is. An extended one keeps nothing of it, and answers at once.

@@ -256,7 +256,7 @@ fn top(dissected: &Dissected<'_>, json: &mut Json<'_>) {
                 let mut list = json.list("segments");
                 for note in &analysis.segments {
                     if let Some(segment) = dissected.segment(note) {
-                        segment_object(&segment, note, &mut list);
+                        dissected_segment(&segment, note, &mut list);
                     }
                 }
                 list.end();
@@ -293,8 +293,15 @@ fn shard_object(shard: Shard, json: &mut Json<'_>) {
     object.end();
 }
 
-fn segment_object(segment: &SegmentView<'_>, note: &SegmentNote, list: &mut Json<'_>) {
-    let mut object = list.item();
+/// Appends the object of a segment, without what only a dissection knows of it.
+pub fn segment_object(segment: &SegmentView<'_>, out: &mut String) {
+    let mut object = Json::object(out);
+    segment_header(segment, &mut object);
+    segment_content(segment, &mut object);
+    object.end();
+}
+
+fn segment_header(segment: &SegmentView<'_>, object: &mut Json<'_>) {
     object.text("command", segment.command());
     for (key, value) in [
         ("conv", segment.conv()),
@@ -310,6 +317,19 @@ fn segment_object(segment: &SegmentView<'_>, note: &SegmentNote, list: &mut Json
     if segment.missing() > 0 {
         object.number("cut_off", segment.missing() as u64);
     }
+}
+
+fn segment_content(segment: &SegmentView<'_>, object: &mut Json<'_>) {
+    match Block::parse(segment) {
+        Some(block) => object.text("block", block),
+        None if !segment.data().is_empty() => data(object, "data", segment.data()),
+        None => {}
+    }
+}
+
+fn dissected_segment(segment: &SegmentView<'_>, note: &SegmentNote, list: &mut Json<'_>) {
+    let mut object = list.item();
+    segment_header(segment, &mut object);
     object.plain("recovered", note.span.source == Source::Recovered);
     let mut marks = object.list("marks");
     note.marks().words().for_each(|word| marks.text_item(word));
@@ -320,11 +340,7 @@ fn segment_object(segment: &SegmentView<'_>, note: &SegmentNote, list: &mut Json
     if let Some(round_trip) = note.round_trip() {
         object.milliseconds("rtt_ms", round_trip);
     }
-    match Block::parse(segment) {
-        Some(block) => object.text("block", block),
-        None if !segment.data().is_empty() => data(&mut object, "data", segment.data()),
-        None => {}
-    }
+    segment_content(segment, &mut object);
     object.end();
 }
 

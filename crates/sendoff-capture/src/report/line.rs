@@ -1,6 +1,9 @@
 //! A line for each packet, in words.
 
-use super::pen::{self, Addresses, Signs};
+use super::{
+    pen::{self, Addresses, Signs},
+    segment::SegmentWords,
+};
 use crate::{
     above::ShardKind,
     conversation::Side,
@@ -8,10 +11,7 @@ use crate::{
     layers::{FragmentNews, Icmp, LayerKind, MacAddress, Source, Span, Tcp, TcpFlags, Udp},
     stream::{Frame, SmuxFrame},
 };
-use sendoff_proto::{
-    Cipher,
-    wire::{Block, Command, SegmentView},
-};
+use sendoff_proto::{Cipher, wire::SegmentView};
 use std::{
     fmt::Write,
     net::{Ipv4Addr, SocketAddr},
@@ -215,55 +215,32 @@ impl Lines {
         if note.span.source == Source::Recovered {
             out.push_str("recovered ");
         }
-        let block = if segment.data().is_empty() { None } else { Block::parse(segment) };
-        match &block {
-            Some(block) => _ = write!(out, "{}", block.body.kind()),
-            None => out.push_str(match segment.command() {
-                Command::Push => "PUSH",
-                Command::Ack => "ACK",
-                Command::WindowAsk => "WASK",
-                Command::WindowTell => "WINS",
-            }),
-        }
-        if matches!(segment.command(), Command::Push | Command::Ack) {
-            out.push_str(" sn=");
-            pen::number(out, segment.sn().0.into());
-        }
-        out.push_str(" una=");
-        pen::number(out, segment.una().0.into());
+        let words = SegmentWords::new(*segment);
+        words.name(out);
+        out.push(' ');
+        words.numbers(out);
         out.push_str(" wnd=");
         pen::number(out, segment.window().into());
-        match &block {
-            Some(block) => words_of_block(block, out),
-            None => {
-                if segment.fragment() != 0 {
-                    out.push_str(" frg=");
-                    pen::number(out, segment.fragment().into());
-                }
-                let data = segment.data();
-                if segment.data_len() > 0 || segment.command() == Command::Push {
-                    out.push(' ');
-                    pen::count(out, segment.data_len() as u64, "byte");
-                }
-                if !data.is_empty() {
-                    out.push(' ');
-                    pen::quote_of(out, data, segment.data_len(), self.signs);
-                }
-            }
+        if segment.fragment() != 0 && words.block().is_none() {
+            out.push_str(" frg=");
+            pen::number(out, segment.fragment().into());
         }
+        part(out, |out| words.size(out));
+        part(out, |out| words.content(out, self.signs));
         if marks.is_remarkable() {
             remarks(note, out);
         }
     }
 }
 
-/// What a block says, without its name.
-fn words_of_block(block: &Block<'_>, out: &mut String) {
-    let words = block.to_string();
-    if let Some((_, rest)) = words.split_once(' ') {
-        out.push(' ');
-        // A reason is quoted and escaped there.
-        out.push_str(rest);
+/// Appends a blank and what is written, if anything is.
+#[inline]
+fn part(out: &mut String, write: impl FnOnce(&mut String)) {
+    out.push(' ');
+    let from = out.len();
+    write(out);
+    if out.len() == from {
+        out.pop();
     }
 }
 

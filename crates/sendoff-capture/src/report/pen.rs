@@ -1,5 +1,6 @@
-//! Writes numbers, times, addresses and payloads quickly, and payloads so that they steer no terminal.
+//! Writes numbers, times, addresses and payloads quickly.
 
+use super::escape::{self, Within};
 use std::{fmt::Write, net::SocketAddr, time::Duration};
 
 /// Signs that not every terminal can show.
@@ -124,68 +125,14 @@ pub(crate) fn hex(out: &mut String, bytes: &[u8]) {
     }
 }
 
-/// Appends text with everything escaped that could steer a terminal, pretend to be another line, or end a quotation.
+/// Appends text so that it steers no terminal and ends no quotation.
 pub(crate) fn escape(out: &mut String, bytes: &[u8]) {
     if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
         // Plain text, by far the most.
         out.push_str(std::str::from_utf8(bytes).unwrap_or_default());
         return;
     }
-    let mut rest = bytes;
-    while let Some((first, behind)) = rest.split_first() {
-        rest = behind;
-        match *first {
-            b'"' => out.push_str("\\\""),
-            b'\\' => out.push_str("\\\\"),
-            plain @ b' '..=b'~' => out.push(plain.into()),
-            b'\t' => out.push_str("\\t"),
-            b'\n' => out.push_str("\\n"),
-            b'\r' => out.push_str("\\r"),
-            control @ 0..=0x7f => short_escape(out, control),
-            lead => match character(lead, behind) {
-                Some((c, len)) => {
-                    rest = &behind[len - 1..];
-                    match c {
-                        '\u{80}'..='\u{9f}' => short_escape(out, c as u8),
-                        c if turns_text_around(c) => out.extend(c.escape_default()),
-                        c => out.push(c),
-                    }
-                }
-                None => {
-                    out.push_str("\\x");
-                    out.push_str(hex_digits(lead));
-                }
-            },
-        }
-    }
-}
-
-/// The character of UTF-8 that begins with `lead`, which is not ASCII, and its length.
-fn character(lead: u8, behind: &[u8]) -> Option<(char, usize)> {
-    let len = match lead {
-        0xc2..=0xdf => 2,
-        0xe0..=0xef => 3,
-        0xf0..=0xf4 => 4,
-        _ => return None,
-    };
-    let mut bytes = [lead, 0, 0, 0];
-    bytes[1..len].copy_from_slice(behind.get(..len - 1)?);
-    Some((std::str::from_utf8(&bytes[..len]).ok()?.chars().next()?, len))
-}
-
-/// Appends a control character as `char::escape_default` does, a good deal faster.
-fn short_escape(out: &mut String, byte: u8) {
-    out.push_str("\\u{");
-    out.push_str(hex_digits(byte).trim_start_matches('0'));
-    if byte == 0 {
-        out.push('0');
-    }
-    out.push('}');
-}
-
-/// Line and paragraph separators, and marks that change the direction of what follows.
-fn turns_text_around(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    escape::escape(out, bytes, Within::Quotation);
 }
 
 /// Bytes of a payload that are quoted.

@@ -14,13 +14,13 @@ pub struct DissectArgs {
     #[arg(long, value_name = "IFACE", conflicts_with = "file")]
     pub live: Option<String>,
     /// Only UDP and TCP from or to this port
-    #[arg(long, value_name = "N", requires = "live", value_parser = clap::value_parser!(u16).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "file", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Option<u16>,
     /// Stop after so many packets
-    #[arg(long, value_name = "N", requires = "live", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", conflicts_with = "file", value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
     /// Keep the packets in a pcapng file, too
-    #[arg(long, value_name = "FILE", requires = "live")]
+    #[arg(long, value_name = "FILE", conflicts_with = "file")]
     pub write: Option<PathBuf>,
     /// Write the bytes that this side's application sent to stdout, exactly; the client spoke first
     #[arg(long, value_name = "SIDE", value_enum, conflicts_with_all = ["json", "layers"])]

@@ -1,30 +1,32 @@
 //! `--live`: an interface, read as a capture file that is being written.
 
-use super::{DissectArgs, explain_source};
+use super::{DissectArgs, Source, explain_source};
 use crate::{
     args::OutputArgs,
     commands::{block_on, capture},
     exit::{Outcome, Usage},
     report::{Event, Report},
-    signals::Interrupts,
 };
 use anyhow::Context;
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
 use sendoff_capture::{
-    PcapngWriter,
+    Options, PcapngWriter,
     file::{InterfaceId, InterfaceStatistics, PacketNotes},
     live::{LiveCapture, LiveError},
 };
 use std::{
     fs::File,
     io::{self, Read, Write},
-    os::fd::{AsFd, OwnedFd},
+    os::unix::net::UnixStream,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
-use tokio::{io::unix::AsyncFd, runtime::Handle};
 
 /// Bytes that are read from the interface before they are told.
 const PIECE: usize = 64 << 10;
@@ -35,18 +37,25 @@ const PIECE: usize = 64 << 10;
 /// The interface can't be watched, or goes down; what passed before has been told.
 pub fn run(
     interface: &str,
+    options: Options,
     args: DissectArgs,
     output: OutputArgs,
     report: &Report,
 ) -> anyhow::Result<Outcome> {
     let name = format!("--live {interface}");
-    block_on(|interrupts| async move {
-        let reader = LiveReader::open(interface, &args, report, interrupts).with_context(|| name.clone())?;
+    block_on(|mut interrupts| async move {
+        let (stop, stopped) = UnixStream::pair().context("no socket pair")?;
+        let reader = LiveReader::open(interface, &args, report, stopped).with_context(|| name.clone())?;
         let (caught_up, report) = (reader.caught_up.clone(), report.clone());
         // Not here: this thread has to see signals, whoever keeps stdout waiting.
-        let told = tokio::task::spawn_blocking(move || {
-            explain_source(Box::new(reader), &name, &args, output, Some(caught_up), &report)
+        let mut told = tokio::task::spawn_blocking(move || {
+            let source = Source { reader: Box::new(reader), caught_up: Some(caught_up), name };
+            explain_source(source, options, &args, output, &report)
         });
+        tokio::select! {
+            told = &mut told => return told?,
+            () = interrupts.first() => drop(stop),
+        }
         told.await?
     })
 }
@@ -54,10 +63,8 @@ pub fn run(
 /// The packets of an interface as a pcapng file, whose end is an interrupt.
 struct LiveReader {
     capture: LiveCapture,
-    /// For waiting.
-    ready: AsyncFd<OwnedFd>,
-    runtime: Handle,
-    interrupts: Interrupts,
+    /// Its other end is closed when it is time to stop.
+    stopped: UnixStream,
     writer: PcapngWriter<Vec<u8>>,
     interface: InterfaceId,
     began: Duration,
@@ -78,7 +85,7 @@ impl LiveReader {
         interface: &str,
         args: &DissectArgs,
         report: &Report,
-        interrupts: Interrupts,
+        stopped: UnixStream,
     ) -> anyhow::Result<Self> {
         let copy = match &args.write {
             Some(path) => Some(capture::create(path).with_context(|| format!("--write {}", path.display()))?),
@@ -96,7 +103,6 @@ impl LiveReader {
         if let Some(copy) = &mut copy {
             copy.write_all(writer.output()).context("--write")?;
         }
-        let ready = AsyncFd::register(capture.as_fd().try_clone_to_owned()?)?;
         report.event(&Event::Watching {
             interface: interface.to_owned(),
             link: capture.link().to_string(),
@@ -104,9 +110,7 @@ impl LiveReader {
         });
         Ok(Self {
             capture,
-            ready,
-            runtime: Handle::current(),
-            interrupts,
+            stopped,
             writer,
             interface: id,
             began: since_1970(),
@@ -140,8 +144,6 @@ impl LiveReader {
                     (self.over, self.failed) = (true, Some(error));
                 }
             }
-            // Somebody who floods the interface keeps nobody from stopping.
-            self.over |= self.interrupts.came();
         }
         self.caught_up.store(waits || self.over, Ordering::Relaxed);
         if self.over {
@@ -167,17 +169,18 @@ impl LiveReader {
         self.writer.statistics(self.interface, &statistics)
     }
 
-    /// Waits for a packet, or the end.
-    fn wait(&mut self) -> io::Result<()> {
-        let Self { ready, interrupts, .. } = self;
-        let interrupted = self.runtime.block_on(async {
-            tokio::select! {
-                // Cleared before the socket is emptied: what comes after that shows again.
-                ready = ready.readable() => ready.map(|mut ready| { ready.clear_ready(); false }),
-                () = interrupts.first() => Ok(true),
-            }
-        })?;
-        self.over |= interrupted;
+    /// Waits for a packet, or the end; for nothing with `timeout` 0.
+    fn wait(&mut self, timeout: Option<&Timespec>) -> io::Result<()> {
+        let mut both = [
+            PollFd::new(&self.capture, PollFlags::IN),
+            PollFd::new(&self.stopped, PollFlags::IN | PollFlags::HUP),
+        ];
+        match poll(&mut both, timeout) {
+            Ok(_) => self.over |= !both[1].revents().is_empty(),
+            // Whatever it was, it is looked at again.
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
         Ok(())
     }
 }
@@ -191,9 +194,11 @@ impl Read for LiveReader {
                 // Told at the very end, once.
                 return self.failed.take().map_or(Ok(0), |error| Err(io::Error::other(error)));
             }
+            // Somebody who floods the interface keeps nobody from stopping.
+            self.wait(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
             self.fill()?;
             if self.writer.output().is_empty() {
-                self.wait()?;
+                self.wait(None)?;
                 if self.over {
                     self.fill()?;
                 }

@@ -11,7 +11,7 @@ pub use args::DissectArgs;
 use crate::{
     args::OutputArgs,
     exit::{Outcome, Usage},
-    report::{Arrows, Report},
+    report::Report,
 };
 use anyhow::{Context, anyhow};
 use output::Output;
@@ -41,9 +41,9 @@ pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Re
         out.text().push_str(WIRESHARK_PLUGIN);
         return out.finish().map(|()| Outcome::Well);
     }
+    let options = options(&args)?;
     if let Some(interface) = args.live.clone() {
-        options(&args)?;
-        return watch(&interface, args, output, report);
+        return watch(&interface, options, args, output, report);
     }
     let file = args.file.clone().unwrap_or_default();
     let name = file.display().to_string();
@@ -52,38 +52,48 @@ pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Re
     } else {
         Box::new(File::open(&file).with_context(|| name.clone())?)
     };
-    explain_source(reader, &name, &args, output, None, report)
+    let source = Source { reader, caught_up: None, name };
+    explain_source(source, options, &args, output, report)
 }
 
 #[cfg(target_os = "linux")]
 use live::run as watch;
 
 #[cfg(not(target_os = "linux"))]
-fn watch(interface: &str, _: DissectArgs, _: OutputArgs, _: &Report) -> anyhow::Result<Outcome> {
+fn watch(interface: &str, _: Options, _: DissectArgs, _: OutputArgs, _: &Report) -> anyhow::Result<Outcome> {
     Err(Usage(format!("--live {interface}: only on Linux; elsewhere: dumpcap -w - | sendoff dissect -"))
         .into())
 }
 
-/// Explains what `reader` gives. `caught_up` says of a source that goes on when all that there is has been read.
-fn explain_source(
+/// Where a capture comes from.
+struct Source {
     reader: Box<dyn Read>,
-    name: &str,
+    /// Says of one that goes on when all that there is has been read.
+    caught_up: Option<Arc<AtomicBool>>,
+    /// In errors.
+    name: String,
+}
+
+fn explain_source(
+    source: Source,
+    options: Options,
     args: &DissectArgs,
     output: OutputArgs,
-    caught_up: Option<Arc<AtomicBool>>,
     report: &Report,
 ) -> anyhow::Result<Outcome> {
-    let dissector = Dissector::new(options(args)?);
-    let reader = PacketReader::new(reader).with_context(|| name.to_owned())?;
+    let Source { reader, caught_up, name } = source;
+    let reader = PacketReader::new(reader).with_context(|| name.clone())?;
+    let dissector = Dissector::new(options);
     if let Some(to) = &args.html {
         // The page is passed on: where the capture lies here is nobody else's business.
-        let shown = Path::new(name).file_name().map_or(name.into(), |file| file.to_string_lossy());
-        html::write(reader, dissector, &shown, to, args.conversation)?.with_context(|| name.to_owned())?;
+        let shown = Path::new(&name).file_name().map_or(name.as_str().into(), |file| file.to_string_lossy());
+        html::write(reader, dissector, &shown, to, args.conversation)?.with_context(|| name.clone())?;
         return Ok(Outcome::Well);
     }
+    let out = Output::new(caught_up);
     match args.follow {
-        Some(_) => follow(reader, dissector, name, args, caught_up, report),
-        None => explain(reader, dissector, name, Teller::new(args, output, caught_up, report)),
+        Some(_) => follow(reader, dissector, &name, args, (out, report)),
+        None => explain(reader, dissector, &name, Teller::new(args, output, out, report)),
     }
 }
 
@@ -124,13 +134,8 @@ struct Teller {
 }
 
 impl Teller {
-    fn new(
-        args: &DissectArgs,
-        output: OutputArgs,
-        caught_up: Option<Arc<AtomicBool>>,
-        report: &Report,
-    ) -> Self {
-        let signs = if report.arrows() == Arrows::UNICODE { Signs::UNICODE } else { Signs::ASCII };
+    fn new(args: &DissectArgs, output: OutputArgs, out: Output, report: &Report) -> Self {
+        let signs = report.arrows().signs();
         let layers = args.layers.unwrap_or_default();
         let all_fields = output.verbose > 0 || args.layers.is_some();
         Self {
@@ -140,7 +145,7 @@ impl Teller {
             signs,
             lines: Lines::new(signs),
             verbose: Verbose::new(layers),
-            out: Output::new(caught_up),
+            out,
         }
     }
 
@@ -219,10 +224,8 @@ fn follow(
     mut dissector: Dissector,
     name: &str,
     args: &DissectArgs,
-    caught_up: Option<Arc<AtomicBool>>,
-    report: &Report,
+    (mut out, report): (Output, &Report),
 ) -> anyhow::Result<Outcome> {
-    let mut out = Output::new(caught_up);
     let end = loop {
         match reader.next_packet() {
             Ok(Some(packet)) => {
