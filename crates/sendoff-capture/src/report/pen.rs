@@ -127,11 +127,6 @@ pub(crate) fn hex(out: &mut String, bytes: &[u8]) {
 
 /// Appends text so that it steers no terminal and ends no quotation.
 pub(crate) fn escape(out: &mut String, bytes: &[u8]) {
-    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
-        // Plain text, by far the most.
-        out.push_str(std::str::from_utf8(bytes).unwrap_or_default());
-        return;
-    }
     escape::escape(out, bytes, Within::Quotation);
 }
 
@@ -181,7 +176,7 @@ impl Addresses {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::escape::turns_text_around, *};
     use proptest::prelude::*;
 
     fn written(write: impl Fn(&mut String)) -> String {

@@ -139,7 +139,8 @@ impl Bins {
     pub(super) fn write(&self, out: &mut String) {
         _ = write!(out, "{{\"width\":{},\"bins\":{}", self.width, self.bins.len());
         let mut column = Column::default();
-        let columns: [(&str, fn(&Bin) -> i64); 17] = [
+        type Columns = [(&'static str, fn(&Bin) -> i64); 17];
+        let columns: Columns = [
             ("place", |bin| bin.place as i64),
             ("sent", |bin| bin.sent),
             ("acked", |bin| bin.acked),
