@@ -158,7 +158,9 @@ fn check_end(scenario: &Scenario, world: &World, talk: &Talk, others: &[Talk]) -
         || world.ours().is_some_and(|server| server.life > 0)
         || world.stock().is_some_and(|stock| stock.closed)
         || others.iter().any(|other| broken_off(other) || forgotten(other))
-        || talk.opening.peer_token() == Some(stranger());
+        || talk.opening.peer_token() == Some(stranger())
+        // Nobody is at its other end.
+        || talk.opened_from == thief();
     match end.cause {
         Cause::Closed if talk.closed => Ok(()),
         // Where its last acknowledgement is missing, no byte may be in doubt.
