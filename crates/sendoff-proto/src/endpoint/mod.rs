@@ -3,6 +3,7 @@
 mod answers;
 mod fingerprint;
 mod limits;
+mod ours;
 mod tombstones;
 
 pub use answers::Answer;
