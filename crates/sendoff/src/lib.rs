@@ -48,6 +48,10 @@ struct Guide;
 struct Endings;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../../docs/operations.md")]
+struct Operations;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../../docs/framing.md")]
 struct Messaging;
 

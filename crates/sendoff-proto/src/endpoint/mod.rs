@@ -6,6 +6,7 @@ mod cookie;
 mod fingerprint;
 mod limits;
 mod moves;
+mod ours;
 mod tombstones;
 
 pub use answers::Answer;

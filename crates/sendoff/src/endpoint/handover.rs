@@ -19,7 +19,7 @@ use crate::{
     Config,
     udp::{Batch, DatagramIo, PassOn, PassedOn, UdpIo},
 };
-use sendoff_proto::{Conv, addressee, fec::is_shard};
+use sendoff_proto::fec::is_shard;
 use std::{
     future::poll_fn,
     io,
@@ -164,11 +164,10 @@ impl Driver {
 
     /// Whether it is of a conversation that is here, or was a short while ago. A shard doesn't tell.
     fn is_ours(&self, now: Instant, source: SocketAddr, datagram: &[u8]) -> bool {
-        if is_shard(datagram) {
-            return self.shared.has_remote(source);
+        match is_shard(datagram) {
+            true => self.shared.has_remote(source),
+            false => self.shared.table().is_ours(now, source, datagram),
         }
-        let conv = datagram.first_chunk().and_then(|conv| Conv::new(u32::from_le_bytes(*conv)));
-        conv.is_some_and(|conv| self.shared.is_known(now, source, conv, datagram))
     }
 
     fn pass_on(&mut self, source: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) {
@@ -188,14 +187,6 @@ impl Driver {
 }
 
 impl EndpointShared {
-    fn is_known(&self, now: Instant, remote: SocketAddr, conv: Conv, datagram: &[u8]) -> bool {
-        let mut table = self.table();
-        let named = || addressee(conv, datagram);
-        table.get(remote, conv).is_some()
-            || table.is_buried(now, remote, conv)
-            || named().is_some_and(|token| table.by_token(token).is_some())
-    }
-
     fn poke(&self) {
         self.inbox.poke();
     }
