@@ -3,7 +3,9 @@
 mod common;
 
 use common::Recorder;
-use sendoff::{AnyListener, AnyStream, Config, Direction, KcpListener, KcpStream, Options, Transports, UdpOptions};
+use sendoff::{
+    AnyListener, AnyStream, Config, Direction, KcpListener, KcpStream, Options, Transports, UdpOptions,
+};
 use std::net::{Ipv4Addr, SocketAddr};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
