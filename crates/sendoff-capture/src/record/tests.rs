@@ -228,6 +228,10 @@ fn a_disk_that_is_stuck_costs_records_and_never_time() {
     let (packets, statistics) = options(&sink.content());
     assert_eq!(packets, [(2, 0), (2, 0), (2, 0), (2, 0), (2, 0), (2, 6)]);
     assert_eq!(statistics, Some((12, 6)));
+    let file = sink.content();
+    let mut reader = PacketReader::new(&file[..]).unwrap();
+    while reader.next_packet().unwrap().is_some() {}
+    assert_eq!(reader.dropped(), 6);
     let last = lines(&sink.content(), Signs::UNICODE).pop().unwrap();
     assert!(last.contains("6 before it are missing: the disk was too slow"), "{last}");
 }

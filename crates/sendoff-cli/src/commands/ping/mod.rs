@@ -145,7 +145,7 @@ impl Pinger {
                         let wire = self.tap.as_ref().map(|_| buffer[..len].to_vec());
                         let inside = self.seal.open(&mut buffer[..len]);
                         if let Some(wire) = wire {
-                            self.show(now, Direction::Received, &wire, inside.as_deref());
+                            self.show(now, Direction::Received, &wire, inside);
                         }
                         let Some(inside) = inside else { continue };
                         if let Some(answer) = self.probes.receive(inside, now) {
