@@ -14,7 +14,7 @@ use crate::{
     report::{Event, Report, after_failure},
     signals::Interrupts,
 };
-use sendoff::{Address, AnyStream};
+use sendoff::{Address, AnyStream, ConnectionStats, TransportStats};
 use std::time::Duration;
 
 /// How long a peer that can't say that it has finished may be silent.
@@ -58,6 +58,9 @@ pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) 
     let over = netcat::run(pipes, &mut incoming, &mut outgoing, leave, &report, interrupts).await;
     let (stats, goodbye, kcp) = (outgoing.stats(), outgoing.says_goodbye(), outgoing.kcp());
     drop((incoming, outgoing));
+    if let TransportStats::Kcp(ConnectionStats { mtu, mtu_steps: steps @ 1.., .. }) = stats.transport {
+        report.event(&Event::SmallPath { mtu, steps });
+    }
     match over {
         Ok(over) => {
             if let (Over::Silence, Leave::SilentAfterDelivery(silence) | Leave::SilentMutePeer(silence)) =
