@@ -240,7 +240,8 @@ impl Config {
     }
 
     /// The largest datagram sent, in bytes of UDP payload: 50 to 65,507, default 1,400; encryption takes its
-    /// share of it ([`kcp_mtu`](Self::kcp_mtu)). Received ones may be larger.
+    /// share of it ([`kcp_mtu`](Self::kcp_mtu)). Received ones may be larger. Where the path takes less and IP doesn't help,
+    /// new ones are made smaller ([`ConnectionStats::mtu`](crate::ConnectionStats::mtu)).
     ///
     /// # Errors
     /// [`ConfigError::Mtu`] out of that range; [`ConfigError::SealedMtu`] when encryption leaves too little of it;

@@ -14,7 +14,7 @@ use crate::{
     report::{Event, Report, after_failure},
     signals::Interrupts,
 };
-use sendoff::{Address, AnyStream, Options};
+use sendoff::{Address, AnyStream, ConnectionStats, Options, TransportStats};
 use std::{pin::pin, time::Duration};
 
 /// How long a peer that can't say that it has finished may be silent.
@@ -90,6 +90,9 @@ async fn exchange(
     };
     let (stats, goodbye, kcp) = (outgoing.stats(), outgoing.says_goodbye(), outgoing.kcp());
     drop((incoming, outgoing));
+    if let TransportStats::Kcp(ConnectionStats { mtu, mtu_steps: steps @ 1.., .. }) = stats.transport {
+        report.event(&Event::SmallPath { mtu, steps });
+    }
     match over {
         Ok(over) => {
             if let (Over::Silence, Leave::SilentAfterDelivery(silence) | Leave::SilentMutePeer(silence)) =

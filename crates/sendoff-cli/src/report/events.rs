@@ -150,6 +150,13 @@ pub enum Event {
     },
     /// `ping` keeps to one conversation from now on.
     OneConversation,
+    /// The path took no datagrams as large as they were to be.
+    SmallPath {
+        /// Bytes that it takes.
+        mtu: usize,
+        /// How often they were made smaller.
+        steps: u32,
+    },
 }
 
 /// How a connection of a listener has ended.
@@ -167,6 +174,8 @@ pub struct Ended {
     pub rtt: Option<Duration>,
     /// Lost datagrams that forward error correction made good here.
     pub recovered: u64,
+    /// Bytes of its largest datagrams in the end, and how often they were made smaller, if it was KCP.
+    pub mtu: Option<(usize, u32)>,
     /// Why we have ended it, if we have and not at the user's wish.
     pub why: Option<Why>,
 }
@@ -351,6 +360,11 @@ impl Event {
                  and each time may include its flush interval",
                 paint.yellow("sendoff:")
             ),
+            Self::SmallPath { mtu, .. } => format!(
+                "{} large datagrams didn't get through: {} at most since then (--mtu {mtu})",
+                paint.yellow("sendoff:"),
+                bytes(*mtu as u64)
+            ),
         }
     }
 
@@ -418,6 +432,7 @@ impl Event {
                 "lost": totals.lost, "after_stop": totals.after_stop, "opened": opened,
             }),
             Self::OneConversation => json!({"event": "one_conversation"}),
+            Self::SmallPath { mtu, steps } => json!({"event": "small_path", "mtu": mtu, "mtu_steps": steps}),
         }
     }
 }
@@ -439,6 +454,9 @@ impl Ended {
         }
         if self.recovered > 0 {
             details.push(format!("{} recovered", plural(self.recovered, "datagram")));
+        }
+        if let Some((mtu, 1..)) = self.mtu {
+            details.push(format!("datagrams stepped down to {}", bytes(mtu as u64)));
         }
         let what = if self.ending.is_clean() { what } else { paint.red(&what) };
         format!("{} {} {what}: {}", number_of(self.number, paint), self.peer, details.join(", "))
@@ -467,6 +485,8 @@ impl Ended {
             "lasted_ms": milliseconds(ending.lasted),
             "rtt_ms": self.rtt.map(milliseconds),
             "datagrams_recovered": self.kcp.map(|_| self.recovered),
+            "mtu": self.mtu.map(|(mtu, _)| mtu),
+            "mtu_steps": self.mtu.map(|(_, steps)| steps),
         });
         match why {
             Some(Why::Silent(silence)) => object["read_timeout_ms"] = time(silence).into(),
@@ -575,11 +595,15 @@ mod tests {
                 ending: ending.clone(),
                 rtt: None,
                 recovered: 0,
+                mtu: None,
                 why,
             })
         };
         let expected = "#1 127.0.0.1:52114 finished by the peer after 12 ms: 0 bytes in, 0 bytes out";
         assert_eq!(line(ended(None)), expected);
+        let Event::Ended(stepped) = ended(None) else { unreachable!() };
+        let stepped = Event::Ended(Ended { mtu: Some((1_200, 2)), ..stepped });
+        assert_eq!(line(stepped), format!("{expected}, datagrams stepped down to 1,200 bytes"));
         let bad = Why::BadFrame("a negative length: -1".into());
         assert!(line(ended(Some(bad))).contains("after 12 ms: a negative length: -1, 0 bytes in"));
     }

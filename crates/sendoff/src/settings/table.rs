@@ -144,7 +144,7 @@ pub(super) static TABLE: &[Setting] = &[
     Setting {
         name: "mtu",
         value: Some("BYTES"),
-        help: "Largest datagram, 50 to 65507 [1400]",
+        help: "Largest datagram, 50 to 65507; ping --size finds what the path takes [1400]",
         apply: |options, _, value| {
             let bytes = number(value, "50 to 65507 bytes")?;
             kcp(options, |config| config.mtu(bytes))

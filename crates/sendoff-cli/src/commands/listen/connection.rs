@@ -156,12 +156,12 @@ impl Connection {
 
     fn ended(&self, ending: Ending, stats: &StreamStats, why: Option<Why>) -> Event {
         let Self { number, peer, kcp, .. } = self;
-        let recovered = match &stats.transport {
-            TransportStats::Kcp(stats) => stats.datagrams_recovered,
-            _ => 0,
+        let (recovered, mtu) = match &stats.transport {
+            TransportStats::Kcp(stats) => (stats.datagrams_recovered, Some((stats.mtu, stats.mtu_steps))),
+            _ => (0, None),
         };
         let (number, peer, rtt) = (*number, peer.clone(), stats.rtt);
-        Event::Ended(Ended { number, peer, kcp: *kcp, ending, rtt, recovered, why })
+        Event::Ended(Ended { number, peer, kcp: *kcp, ending, rtt, recovered, mtu, why })
     }
 }
 
