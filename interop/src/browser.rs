@@ -63,7 +63,7 @@ impl Browser {
         let page = targets.iter().find(|target| target["type"] == "page").unwrap()["targetId"].clone();
         let attached = browser.call("Target.attachToTarget", json!({ "targetId": page, "flatten": true }));
         attached["sessionId"].as_str().unwrap().clone_into(&mut browser.session);
-        for domain in ["Page.enable", "Runtime.enable", "Log.enable", "Accessibility.enable"] {
+        for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
             browser.call(domain, json!({}));
         }
         browser

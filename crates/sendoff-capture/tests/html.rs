@@ -60,7 +60,7 @@ fn the_echo_is_in_columns() {
         "\"time\":[0,320,41,211]",
         "\"command\":[0,1,-1,1]",
         "\"una\":[0,1,0,0]",
-        "\"roundTrip\":[0,322,-322,213]",
+        "\"roundTrip\":[0,321,-321,212]",
     ] {
         assert!(chunk.contains(column), "no {column}: {chunk}");
     }

@@ -57,6 +57,30 @@ fn the_ladder_and_the_graphs_are_used_with_keys() {
 }
 
 #[test]
+fn graphs_zoom_together_and_back() {
+    let Some(mut browser) = browser("zoom") else { return };
+    open(&mut browser, &captures::named("plain-stream-loss10"), "zoom");
+    let axes = "[...document.querySelectorAll('.plot svg')].map(svg => [...svg.querySelectorAll('.tick')].map(tick => tick.textContent).filter(text => text.endsWith('s')).join())";
+    let whole = browser.evaluate(axes);
+    assert_eq!(whole.as_array().unwrap().len(), 2, "{whole}");
+    tab_to(&mut browser, "[role=slider]");
+    browser.press("+");
+    browser.press("+");
+    let near = browser.evaluate(axes);
+    assert!(near[0] != whole[0] && near[1] != whole[1], "both sides: {near}");
+    browser.press("End");
+    let value = browser.evaluate("document.activeElement.getAttribute('aria-valuetext')");
+    assert!(value.as_str().unwrap().contains("sent up to"), "{value}");
+    browser.press("0");
+    assert_eq!(browser.evaluate(axes), whole);
+    // As near as can be, and nothing breaks.
+    for _ in 0..20 {
+        browser.press("+");
+    }
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
 fn a_packet_is_found_by_its_number_and_by_its_text() {
     let Some(mut browser) = browser("find") else { return };
     open(&mut browser, &captures::named("plain-stream-loss10"), "find");
@@ -82,6 +106,7 @@ fn a_packet_is_found_by_its_number_and_by_its_text() {
 fn everything_that_can_be_used_or_heard_has_a_name() {
     let Some(mut browser) = browser("names") else { return };
     open(&mut browser, &captures::named("plain-stream-loss10"), "names");
+    browser.call("Accessibility.enable", json!({}));
     let tree = browser.call("Accessibility.getFullAXTree", json!({}));
     let roles = [
         "button",
@@ -110,8 +135,7 @@ fn everything_that_can_be_used_or_heard_has_a_name() {
     for role in ["button", "searchbox", "checkbox", "radio", "slider", "grid", "link", "region"] {
         assert!(seen.contains(&role), "no {role}: {seen:?}");
     }
-    let table =
-        "(async () => { const details = document.querySelector('figure details'); details.open = true;
-        await new Promise(requestAnimationFrame); return details.querySelectorAll('tbody tr').length })()";
+    let table = "new Promise(done => { const details = document.querySelector('figure details');
+        details.addEventListener('toggle', () => done(details.querySelectorAll('tbody tr').length)); details.open = true })";
     assert!(browser.evaluate(table).as_u64().unwrap() > 10, "a graph is there as a table, too");
 }
