@@ -122,7 +122,9 @@ fn side_of_kcp(side: &KcpSide, out: &mut String) {
         _ = writeln!(out, "      {count} {}", if count == 1 { one } else { many });
     }
     if side.stalls > 0 {
-        _ = write!(out, "      the window of the other side was full {} times, for ", side.stalls);
+        out.push_str("      the window of the other side was full ");
+        pen::count(out, side.stalls, "time");
+        out.push_str(", for ");
         pen::duration(out, side.stalled);
         out.push('\n');
     }
