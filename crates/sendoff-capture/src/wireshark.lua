@@ -205,6 +205,11 @@ local function analyse(pinfo, segment, tree, range)
   return finding
 end
 
+-- A number in words: some versions hand out whole numbers as floating ones, whose `..` has a point.
+local function dec(number)
+  return string.format("%.0f", number)
+end
+
 -- Segments and blocks ----------------------------------------------------------------------------------------------
 
 -- The segment at `offset`, if one is there that is whole before `limit`; else what is wrong.
@@ -312,7 +317,7 @@ local function tell_end(tvb, at, tree, len)
   elseif number > 15 then
     item:append_text(" (of the application)")
   end
-  local words = "code=" .. number
+  local words = "code=" .. dec(number)
   local reason = len > 4 and reason_len(tvb(at + 4, len - 4):raw()) or 0
   if reason > 0 then
     local range = tvb(at + 4, reason)
@@ -423,11 +428,11 @@ local function tell_segment(tvb, segment, pinfo, tree)
   local content, block = tell_content(tvb, segment, item)
   local words = block or COMMANDS[segment.cmd]
   if segment.cmd == PUSH or segment.cmd == ACK then
-    words = words .. " sn=" .. segment.sn
+    words = words .. " sn=" .. dec(segment.sn)
   end
-  words = words .. " una=" .. segment.una .. " wnd=" .. segment.wnd
+  words = words .. " una=" .. dec(segment.una) .. " wnd=" .. dec(segment.wnd)
   if segment.frg ~= 0 and not block then
-    words = words .. " frg=" .. segment.frg
+    words = words .. " frg=" .. dec(segment.frg)
   end
   words = words .. content
   local finding = analyse(pinfo, segment, item, range)
@@ -455,7 +460,7 @@ local function tell_trouble(tvb, offset, limit, why, is_cut, tree)
     tree:add(f.ignored, rest):add_proto_expert_info(e.command, words)
     return string.format("no segment: cmd 0x%02x", cmd)
   end
-  local words = string.format("%d bytes of data, %d are there", tvb(offset + 20, 4):le_uint(), limit - offset - HEADER)
+  local words = string.format("%s bytes of data, %d are there", dec(tvb(offset + 20, 4):le_uint()), limit - offset - HEADER)
   tree:add(f.ignored, rest):add_proto_expert_info(e.length, words)
   return "no segment: " .. words
 end
@@ -514,7 +519,7 @@ local function tell_shard(tvb, kind, is_cut, pinfo, tree)
     if len > 6 then
       tree:add(f.parity, tvb(6, len - 6))
     end
-    return "parity shard " .. seqid
+    return "parity shard " .. dec(seqid)
   end
   if kind == OUT_OF_BAND then
     header:add_le(f.size, tvb(6, 2))
@@ -532,7 +537,7 @@ local function tell_shard(tvb, kind, is_cut, pinfo, tree)
   if not words and len > 8 then
     tree:add(f.opaque, tvb(8, len - 8)):add_proto_expert_info(is_cut and e.cut or e.command, "No segment in front")
   end
-  return string.format("data shard %d: %s", seqid, words or "no segment")
+  return string.format("data shard %s: %s", dec(seqid), words or "no segment")
 end
 
 function kcp.dissector(tvb, pinfo, tree)

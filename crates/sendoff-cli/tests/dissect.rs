@@ -195,3 +195,21 @@ fn a_page_that_cannot_be_written_is_an_error_that_says_where() {
     let both = run(&["dissect", &capture("seed-p002"), "--html", "x.html", "--json"], b"");
     assert_eq!(both.code, 2, "{}", both.stderr);
 }
+
+#[test]
+fn a_stream_of_smux_is_told_and_followed() {
+    let key = scratch("kcptun.key", b"correct horse");
+    let (key, file) = (key.to_str().unwrap(), capture("kcptun-aes-fast-snappy-smux1"));
+    let text = run(&["dissect", "--smux", "--key-file", key, &file], b"").text();
+    assert!(text.contains("smux SYN 3") && text.contains("smux 1 in snappy: 1 stream"), "{text}");
+    let follow = ["dissect", "--key-file", key, "--follow", "server", "--stream"];
+    let page = run(&[&follow[..], &["3", &file]].concat(), b"");
+    assert_eq!((page.code, page.stderr.as_str()), (0, ""));
+    assert!(page.stdout.starts_with(b"HTTP/1.") && page.stdout.len() > 213_000);
+    let none = run(&[&follow[..], &["4", &file]].concat(), b"");
+    assert_eq!((none.code, none.stdout.len()), (1, 0));
+    assert!(none.stderr.contains("no stream 4 in it"), "{}", none.stderr);
+    for args in [&["--stream", "3"][..], &["--smux", "--follow", "client"], &["--smux", "--frame", "le32"]] {
+        assert_eq!(run(&[&["dissect", &file], args].concat(), b"").code, 2, "{args:?}");
+    }
+}

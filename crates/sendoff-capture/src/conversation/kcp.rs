@@ -108,7 +108,7 @@ impl Fec {
 /// What one side has sent.
 #[derive(Debug, Default)]
 pub struct KcpSide {
-    /// PUSH segments, all of them.
+    /// PUSH segments: all of them, but for those of `recovered_known`.
     pub pushes: u64,
     /// Data in them, in bytes, each transmission counted.
     pub push_bytes: u64,
@@ -128,6 +128,9 @@ pub struct KcpSide {
     pub late: u64,
     /// Segments that were seen only because they were recovered.
     pub recovered: u64,
+    /// Segments that came back by recovery too, when they had been seen or acknowledged before: sent again meanwhile, or
+    /// in a datagram with others.
+    pub recovered_known: u64,
     /// ACK segments.
     pub acks: u64,
     /// WASK segments without a block.
@@ -380,6 +383,11 @@ impl Kcp {
         let own = &mut self.sides[side.index()];
         let limit = if tracked < MANY_TRACKED { MAX_TRACKED } else { FEW_TRACKED };
         let sn = segment.sn().0;
+        if recovered && own.sent.knows(sn) {
+            news.marks.set(Marks::KNOWN);
+            own.recovered_known += 1;
+            return;
+        }
         let judged = own.sent.push(now, sn, segment.timestamp().0, limit);
         news.marks.set(judged.marks);
         (news.transmission, news.after) = (judged.transmission, judged.after);

@@ -32,9 +32,14 @@ impl Marks {
     /// Its data begins as an extension block does, but it is none that counts.
     pub const BROKEN_BLOCK: Marks = Marks(1 << 11);
 
+    /// It came back by forward error correction, when its data had been seen or acknowledged before. What its sender did
+    /// is told where that was seen.
+    pub const KNOWN: Marks = Marks(1 << 12);
+
     /// Each with its word, in the order in which they are told. NEW goes without saying.
-    const WORDS: [(Marks, &'static str); 11] = [
+    const WORDS: [(Marks, &'static str); 12] = [
         (Self::RECOVERED, "recovered"),
+        (Self::KNOWN, "known already"),
         (Self::LATE, "late"),
         (Self::RETRANSMISSION, "retransmission"),
         (Self::FAST, "fast"),

@@ -100,6 +100,17 @@ impl Sent {
         self.confirmed.then_some(self.base)
     }
 
+    /// Whether a number was seen, or the other side has said that it has it.
+    pub(crate) fn knows(&self, sn: u32) -> bool {
+        if !self.started {
+            return false;
+        }
+        match usize::try_from(sn.wrapping_sub(self.base) as i32) {
+            Ok(place) => self.entries.get(place).is_some_and(|entry| entry.transmissions > 0),
+            Err(_) => self.confirmed && !self.passed_over.contains(&sn),
+        }
+    }
+
     /// A PUSH passes by; at most `limit` numbers are watched.
     pub(crate) fn push(&mut self, now: Duration, sn: u32, ts: u32, limit: usize) -> Judged {
         let judged = |marks, transmission, after| Judged { marks, transmission, after };
@@ -278,6 +289,17 @@ mod tests {
         assert_eq!(push(&mut sent, 9, 4, 0), Marks::NEW | Marks::LATE, "overtaken by its una");
         assert_eq!(push(&mut sent, 9, 4, 0), Marks::NEEDLESS);
         assert_eq!(sent.missing, 2);
+    }
+
+    #[test]
+    fn a_number_is_known_once_it_was_seen_or_covered() {
+        let mut sent = Sent::default();
+        assert!(!sent.knows(0));
+        push(&mut sent, 0, 10, 0);
+        push(&mut sent, 1, 12, 0);
+        assert_eq!([9, 10, 11, 12, 13].map(|sn| sent.knows(sn)), [false, true, false, true, false]);
+        sent.covered(13);
+        assert_eq!([9, 10, 11, 12, 13].map(|sn| sent.knows(sn)), [true, true, false, true, false]);
     }
 
     #[test]

@@ -114,7 +114,7 @@ pub struct Analysis {
     pub tcp: Option<TcpNote>,
     /// Frames that became whole with this packet.
     pub frames: Vec<Frame>,
-    /// Frames of smux that began with this packet.
+    /// Frames of smux that began with this packet, [`MAX_SMUX_TOLD`](crate::stream::MAX_SMUX_TOLD) at most.
     pub smux: Vec<SmuxFrame>,
 }
 

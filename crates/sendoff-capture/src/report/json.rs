@@ -465,6 +465,7 @@ fn kcp_side(side: &KcpSide, json: &mut Json<'_>) {
         ("duplicates", side.duplicates),
         ("late", side.late),
         ("recovered", side.recovered),
+        ("recovered_known", side.recovered_known),
         ("missing", side.missing()),
         ("acks", side.acks),
         ("window_asks", side.asks),

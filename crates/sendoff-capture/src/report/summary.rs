@@ -79,6 +79,21 @@ pub(super) fn began(kcp: &Kcp) -> &'static str {
     }
 }
 
+/// What is told of a side only if there is any: of one, of many.
+const RARE: [[&str; 2]; 5] = [
+    ["copy of a segment", "copies of segments"],
+    [
+        "segment that came late: lost before the capture, or overtaken",
+        "segments that came late: lost before the capture, or overtaken",
+    ],
+    [
+        "segment that the other side has, and the capture hasn't",
+        "segments that the other side has, and the capture hasn't",
+    ],
+    ["segment that came only by recovery", "segments that came only by recovery"],
+    ["segment that came by recovery too, known already", "segments that came by recovery too, known already"],
+];
+
 fn side_of_kcp(side: &KcpSide, out: &mut String) {
     out.push_str("; data ");
     plural(out, side.new_bytes, "byte");
@@ -102,17 +117,14 @@ fn side_of_kcp(side: &KcpSide, out: &mut String) {
         }
         out.push('\n');
     }
-    let rare = [
-        (side.duplicates, "copies of segments"),
-        (side.late, "segments that came late: lost before the capture, or overtaken"),
-        (side.missing(), "segments that the other side has, and the capture hasn't"),
-        (side.recovered, "segments that came only by recovery"),
-    ];
-    for (count, words) in rare.into_iter().filter(|(count, _)| *count > 0) {
-        _ = writeln!(out, "      {count} {words}");
+    let counts = [side.duplicates, side.late, side.missing(), side.recovered, side.recovered_known];
+    for (count, [one, many]) in counts.into_iter().zip(RARE).filter(|(count, _)| *count > 0) {
+        _ = writeln!(out, "      {count} {}", if count == 1 { one } else { many });
     }
     if side.stalls > 0 {
-        _ = write!(out, "      the window of the other side was full {} times, for ", side.stalls);
+        out.push_str("      the window of the other side was full ");
+        pen::count(out, side.stalls, "time");
+        out.push_str(", for ");
         pen::duration(out, side.stalled);
         out.push('\n');
     }

@@ -7,7 +7,7 @@ mod snappy;
 mod tcp;
 
 pub use framing::{Frame, FrameError, Framing, MAX_FRAME, UnknownFraming};
-pub use smux::{MAX_SMUX_STREAMS, SmuxCommand, SmuxError, SmuxFrame, SmuxStream, SmuxTotals};
+pub use smux::{MAX_SMUX_STREAMS, MAX_SMUX_TOLD, SmuxCommand, SmuxError, SmuxFrame, SmuxStream, SmuxTotals};
 
 pub(crate) use framing::{Deframer, Guess};
 pub(crate) use kcp::KcpReassembly;

@@ -7,6 +7,9 @@ use std::{collections::BTreeMap, fmt};
 /// Streams of a direction that are told one by one; data of others is only counted in its frames.
 pub const MAX_SMUX_STREAMS: usize = 256;
 
+/// Frames that are told of one packet; one packet can bring megabytes, if they waited for it, and under snappy far more.
+pub const MAX_SMUX_TOLD: usize = 4_096;
+
 const HEADER: usize = 8;
 /// Bytes of the data of UPD.
 const UPDATE: usize = 8;
@@ -329,7 +332,9 @@ impl Frames {
             |at: usize| self.header[at..].first_chunk().map_or(0, |bytes| u32::from_le_bytes(*bytes));
         let (stream, len) = (number(4), self.len());
         let update = (command == SmuxCommand::Update).then(|| (number(8), number(12)));
-        self.told.push(SmuxFrame { version: self.header[0], command, stream, len, update });
+        if self.told.len() < MAX_SMUX_TOLD {
+            self.told.push(SmuxFrame { version: self.header[0], command, stream, len, update });
+        }
         (self.stream, self.due) = (stream, if update.is_some() { 0 } else { len.into() });
         let totals = &mut self.totals;
         totals.frames += 1;

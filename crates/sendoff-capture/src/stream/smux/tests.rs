@@ -102,10 +102,12 @@ fn what_is_no_smux_is_told_with_its_place() {
 
 #[test]
 fn streams_beyond_the_bound_are_only_counted() {
-    let stream: Vec<u8> = (0..2_000).flat_map(|n| frame(1, 0, n, b"")).collect();
+    let stream: Vec<u8> = (0..5_000).flat_map(|n| frame(1, 0, n, b"")).collect();
     let (told, _, totals) = run(&stream, 1_000);
-    assert_eq!((told.len(), totals.streams.len()), (2_000, MAX_SMUX_STREAMS));
-    assert_eq!(totals.others, 2_000 - MAX_SMUX_STREAMS as u64);
+    assert_eq!((told.len(), totals.streams.len()), (5_000, MAX_SMUX_STREAMS));
+    assert_eq!(totals.others, 5_000 - MAX_SMUX_STREAMS as u64);
+    let (told, _, totals) = run(&stream, 1_000_000);
+    assert_eq!((told.len(), totals.frames), (MAX_SMUX_TOLD, 5_000), "all at once");
 }
 
 proptest! {
