@@ -2,6 +2,7 @@
 //! applications notice nothing.
 
 mod client;
+mod cookies;
 mod limits;
 #[path = "../sim/mod.rs"]
 mod sim;
