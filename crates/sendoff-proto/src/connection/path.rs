@@ -92,7 +92,6 @@ impl Connection {
 
     /// A datagram has come from another address than the peer's, in which a block names our token.
     pub fn handle_elsewhere(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Elsewhere {
-        self.stats.datagrams_elsewhere += 1;
         if self.followed_as().is_none() {
             return Elsewhere::Ignored;
         }

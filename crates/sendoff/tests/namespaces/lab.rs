@@ -129,7 +129,7 @@ impl Host {
 /// Joins two hosts: each end has a device of that name with that address, such as `10.9.0.1/24`.
 pub fn link((a, a_dev, a_addr): (Host, &str, &str), (b, b_dev, b_addr): (Host, &str, &str)) {
     // Unique for the moment in which both ends are in the same place.
-    run(&format!("ip link add lab-a type veth peer name lab-b"));
+    run("ip link add lab-a type veth peer name lab-b");
     for (host, end, dev, addr) in [(a, "lab-a", a_dev, a_addr), (b, "lab-b", b_dev, b_addr)] {
         run(&format!("ip link set dev {end} netns {}", host.0));
         host.run(&format!(
