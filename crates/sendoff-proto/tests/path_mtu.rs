@@ -36,7 +36,8 @@ fn write(pair: &mut Pair, bytes: &[u8]) {
 #[test]
 fn a_path_that_eats_full_datagrams_is_stepped_down_until_they_fit() {
     for (bytes, sizes) in [(1_380, vec![1_350]), (1_252, vec![1_350, 1_200])] {
-        let mut pair = Pair::with([Config::new(), Config::new()], [takes(bytes), clean()], 1, Start::default());
+        let mut pair =
+            Pair::with([Config::new(), Config::new()], [takes(bytes), clean()], 1, Start::default());
         // Two in flight, so that there is room for new ones.
         write(&mut pair, &payload(2 * 1_376, 1));
         for (step, &size) in sizes.iter().enumerate() {
@@ -49,7 +50,8 @@ fn a_path_that_eats_full_datagrams_is_stepped_down_until_they_fit() {
         let before = pair.sides[0].sent.len();
         pair.run_for(ms(5_000));
         assert_eq!(mtu(&pair).0, sizes[sizes.len() - 1], "what fits goes no further down");
-        let new: Vec<usize> = pair.sides[0].sent[before..].iter().map(|s| s.1).filter(|&n| n <= bytes).collect();
+        let new: Vec<usize> =
+            pair.sides[0].sent[before..].iter().map(|s| s.1).filter(|&n| n <= bytes).collect();
         assert!(new.contains(&sizes[sizes.len() - 1]), "new segments fill what the path takes: {new:?}");
     }
 }

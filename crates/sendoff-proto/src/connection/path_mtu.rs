@@ -292,7 +292,11 @@ mod tests {
             sizes.extend(path.take_news());
         }
         assert_eq!((sizes, path.steps()), (vec![1_400, 1_350, 1_200], 2));
-        assert_eq!((strikes_to_step(&mut path, 1_200), path.take_news()), (20, None), "there is no step below");
+        assert_eq!(
+            (strikes_to_step(&mut path, 1_200), path.take_news()),
+            (20, None),
+            "there is no step below"
+        );
     }
 
     #[test]

@@ -129,7 +129,8 @@ fn random_run(seed: u64) -> u64 {
     let mut now = start;
     let resend = rng.below(4) as u32;
     let timeout = Timeout { rto: Duration::from_millis(50), nodelay: NoDelay::On, backoff: Backoff::Linear };
-    let (ring, loss) = (SendRing::new(10, SeqNumber(first), now), LossDetector::new(SeqNumber(first), PathMtu::new(34, 0)));
+    let (ring, loss) =
+        (SendRing::new(10, SeqNumber(first), now), LossDetector::new(SeqNumber(first), PathMtu::new(34, 0)));
     let mut both = Both { first, ring, loss, naive: Naive::default(), una: 0, next: 0 };
     let mut losses = 0;
     for _ in 0..400 {

@@ -1,6 +1,8 @@
 //! What the driver and all handles of one socket share.
 
-use super::{EndpointStats, envelope::Envelope, inbox::Inbox, paths::Paths, shards::Shards, transmit::Blocked};
+use super::{
+    EndpointStats, envelope::Envelope, inbox::Inbox, paths::Paths, shards::Shards, transmit::Blocked,
+};
 use crate::{
     Config, KcpStream,
     stream::{ConnectionShared, Wakers},
