@@ -98,7 +98,10 @@ fn probes_have_the_size_that_was_asked_for_and_answers_are_small() {
     }
     for (size, least) in [("55", "56"), ("65508", "56")] {
         let output = run(&["ping", &address, "-c", "1", "--size", size], b"");
-        assert_eq!((output.code, &*output.stderr), (2, &*format!("sendoff: --size {size}: must be {least} to 65507 bytes\n")));
+        assert_eq!(
+            (output.code, &*output.stderr),
+            (2, &*format!("sendoff: --size {size}: must be {least} to 65507 bytes\n"))
+        );
     }
 
     let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
