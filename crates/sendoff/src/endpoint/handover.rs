@@ -136,12 +136,7 @@ impl Driver {
     }
 
     /// Hands what is ours to its connections, and all else to the successor.
-    pub(super) fn dispatch_or_pass_on(
-        &mut self,
-        now: Instant,
-        batch: Batch<'_>,
-        last: &mut Last,
-    ) {
+    pub(super) fn dispatch_or_pass_on(&mut self, now: Instant, batch: Batch<'_>, last: &mut Last) {
         let (source, local) = (batch.source, batch.local);
         let shared = self.shared.clone();
         for datagram in batch.datagrams() {
