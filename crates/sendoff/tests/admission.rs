@@ -227,7 +227,7 @@ async fn who_waits_for_a_decision_when_the_endpoint_closes_is_told_so() {
                 true => Some(listener.incoming().await.unwrap()),
                 false => None,
             };
-            listener.close();
+            listener.endpoint().close();
             assert_eq!(refused(client).await.code, code::GOING_AWAY);
             if let Some(incoming) = incoming {
                 let (mut stream, _) = incoming.accept();

@@ -70,8 +70,11 @@ fn lines(file: &[u8], signs: Signs) -> Vec<String> {
     all
 }
 
-/// Direction and count of losses of each packet, and received and dropped of the statistics, by another reader.
-fn options(file: &[u8]) -> (Vec<(u32, u64)>, Option<(u64, u64)>) {
+/// Direction and count of losses of each packet, and received and dropped of the statistics.
+type Told = (Vec<(u32, u64)>, Option<(u64, u64)>);
+
+/// The same by another reader.
+fn options(file: &[u8]) -> Told {
     let mut reader = PcapNGReader::new(1 << 20, file).unwrap();
     let (mut packets, mut statistics) = (Vec::new(), None);
     while let Ok((len, block)) = reader.next() {
