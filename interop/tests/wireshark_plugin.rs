@@ -424,6 +424,7 @@ fn answers_and_repetitions_are_found() {
         scratch.tshark(file, &args)
     };
     // As our own summary has it: the client sent 6 segments again, and the server 20.
+    let again = fields("kcp.analysis.sent_before", "kcp.analysis.sent_before");
     let values: usize = again.lines().map(|line| line.split([',', '\t']).count() - 1).sum();
     assert_eq!(values, 6 + 20, "{again}");
     // The ACK of the last packet answers the PUSH in the packet before it.

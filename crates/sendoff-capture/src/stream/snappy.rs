@@ -167,7 +167,7 @@ mod tests {
         let compressed = [
             &[0, 0, 0, 0, 33][..],
             // A literal of 4; 4 bytes from 4 back; 9 from 3 back, into itself; 6 from 12 back; a long literal.
-            &[3 << 2, b'a', b'b', b'c', b'd', 0b0000_0001, 4, 8 << 2 | 2, 3, 0, 5 << 2 | 3, 12, 0, 0, 0],
+            &[3 << 2, b'a', b'b', b'c', b'd', 1, 4, 8 << 2 | 2, 3, 0, 5 << 2 | 3, 12, 0, 0, 0],
             &[60 << 2, 9],
             b"0123456789",
         ]
