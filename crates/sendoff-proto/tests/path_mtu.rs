@@ -199,11 +199,11 @@ fn a_queue_that_overflows_is_no_small_path() {
 }
 
 /// How many of `conversations` step down though the path only loses at random, and how many full segments they send.
-fn stepped(conversations: u64, loss: f64, mut talk: impl FnMut(&mut Pair)) -> (u64, u64) {
+fn stepped((conversations, config): (u64, Config), loss: f64, mut talk: impl FnMut(&mut Pair)) -> (u64, u64) {
     let (mut stepped, mut segments) = (0, 0);
     for seed in 0..conversations {
         let link = clean().loss(Loss::Bernoulli(loss));
-        let mut pair = Pair::new(Config::new(), link, seed);
+        let mut pair = Pair::new(config.clone(), link, seed);
         talk(&mut pair);
         stepped += u64::from(mtu(&pair).1 > 0);
         segments += pair.client().connection.stats().segments_sent;
@@ -215,19 +215,31 @@ fn stepped(conversations: u64, loss: f64, mut talk: impl FnMut(&mut Pair)) -> (u
 fn random_loss_hardly_ever_steps_down() {
     let mut told = String::new();
     for loss in [0.05, 0.1, 0.2, 0.3] {
-        let (bulk, sent) = stepped(30, loss, |p| {
+        let (bulk, sent) = stepped((30, Config::new()), loss, |p| {
             p.transfer(0, &payload(2_000_000, 1), Duration::from_secs(600));
         });
         told += &format!("{loss}: bulk {bulk} of 30 ({sent} segments)");
         assert_eq!(bulk, 0, "{told}");
-        // The hardest case: one full segment at a time, so that nothing else shows that full ones arrive.
-        let (single, sent) = stepped(200, loss, |p| {
+        // One full segment at a time, so that nothing else shows that full ones arrive.
+        let (single, sent) = stepped((200, Config::new()), loss, |p| {
             for n in 0..50 {
                 p.transfer(0, &payload(1_376, n), Duration::from_secs(600));
             }
         });
-        told += &format!(", one at a time {single} of 200 ({sent} segments)\n");
-        assert!(single <= if loss < 0.3 { 2 } else { 4 }, "{told}");
+        told += &format!(", one at a time {single} of 200 ({sent} segments)");
+        assert_eq!(single, 0, "{told}");
+        // The hardest case: the same beside small ones, each of which shows that small ones arrive.
+        let (beside, sent) = stepped((200, Config::new().mode(Mode::Message)), loss, |p| {
+            for n in 0..50 {
+                for len in [1_376, 50, 50, 50] {
+                    assert!(p.client().connection.write_message(&payload(len, n)).unwrap());
+                    p.pump();
+                }
+                p.run_until(Duration::from_secs(600), |p| p.client().connection.is_delivered());
+            }
+        });
+        told += &format!(", beside small ones {beside} of 200 ({sent} segments)\n");
+        assert!(beside <= 2, "{told}");
     }
     println!("{told}");
 }
@@ -261,11 +273,14 @@ fn a_message_of_the_greatest_length_still_fits_on_a_smaller_path() {
     for len in [1, 1_176, 1_177, 127 * 1_108, 127 * 1_108 + 1, 127 * 1_176, longest - 1, longest] {
         let message = payload(len, 1);
         let before = pair.sides[0].sent.len();
+        let fragments = pair.client().connection.stats().segments_sent;
         pair.run_until(ms(10_000), |p| p.client().connection.is_writable());
         assert!(pair.client().connection.write_message(&message).unwrap());
         pair.run_until(ms(10_000), |p| p.client().connection.is_delivered());
         let received = std::mem::take(&mut pair.server().received);
         assert!(received == message, "{len} bytes, {} came", received.len());
+        let fragments = pair.client().connection.stats().segments_sent - fragments;
+        assert!(fragments <= 127, "{len} bytes in {fragments}");
         let largest = pair.sides[0].sent[before..].iter().map(|s| s.1).max();
         if len <= 127 * 1_108 {
             assert!(largest <= Some(1_200), "{len} bytes: {largest:?}");
