@@ -125,7 +125,7 @@ fn an_interrupted_listener_hears_its_last_words() {
     let (mut listener, port) = Running::listen_over("tcp", &["--", "sh", "-c", "echo ready; cat; echo bye"]);
     let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
     stream.read_exact(&mut [0; 6]).unwrap();
-    listener.signal("TERM");
+    listener.signal("INT");
     listener.event("interrupted");
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

@@ -6,7 +6,7 @@ use tokio::net::ToSocketAddrs;
 
 /// A socket that accepts connections, as tokio's `TcpListener`.
 ///
-/// Dropping it stops accepting; streams already accepted live on.
+/// Dropping it stops accepting: who comes is refused with code 4 from then on; streams already accepted live on.
 #[derive(Debug)]
 pub struct KcpListener {
     endpoint: KcpEndpoint,

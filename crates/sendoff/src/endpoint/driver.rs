@@ -358,7 +358,8 @@ impl Driver {
         }
         state.announced = true;
         if state.connection.ending().is_none() && !self.shared.arrive(connection.clone()) {
-            state.connection.abort(now, code::BUSY);
+            let code = if self.shared.is_closed() { code::GOING_AWAY } else { code::BUSY };
+            state.connection.abort(now, code);
         }
     }
 

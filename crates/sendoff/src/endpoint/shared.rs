@@ -268,6 +268,11 @@ impl EndpointShared {
         true
     }
 
+    /// Whether nobody is accepted any more.
+    pub(super) fn is_closed(&self) -> bool {
+        lock(&self.lobby).closed
+    }
+
     /// Whether one more may arrive.
     pub(super) fn has_room_to_arrive(&self) -> bool {
         lock(&self.lobby).arrivals.len() < ACCEPT_QUEUE
