@@ -91,6 +91,7 @@ pub enum Event {
         connections: usize,
     },
     /// `dissect --live` has begun.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     Watching {
         /// What it watches.
         interface: String,
