@@ -54,7 +54,7 @@ pub(super) struct Received {
     pub(super) network: usize,
     /// Bytes of each UDP datagram, if it is a batch of them.
     pub(super) batch_of: Option<usize>,
-    /// From where the checksum is to be worked out, and where it belongs.
+    /// From where the checksum is to be worked out, and where it belongs; of a whole packet that is no batch.
     pub(super) partial_checksum: Option<(usize, usize)>,
 }
 
@@ -266,7 +266,8 @@ fn read_control(message: &libc::msghdr, received: &mut Received) {
 /// `flags u8 | gso_type u8 | hdr_len u16 | gso_size u16 | csum_start u16 | csum_offset u16`, in our own byte order.
 fn read_vnet(header: &[u8; VNET], received: &mut Received) {
     let number = |at: usize| usize::from(u16::from_ne_bytes([header[at], header[at + 1]]));
-    if header[0] & NEEDS_CHECKSUM != 0 {
+    let is_whole = received.captured == received.len;
+    if header[0] & NEEDS_CHECKSUM != 0 && header[1] == 0 && is_whole {
         received.partial_checksum = Some((number(6), number(6) + number(8)));
     }
     if header[1] & 0x7f == UDP_BATCH && number(4) > 0 {

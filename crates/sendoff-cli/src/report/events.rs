@@ -124,6 +124,7 @@ pub enum Event {
     /// The peer of `connect` has said that it goes away.
     PeerGoesAway,
     /// `dissect --live` has begun.
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     Watching {
         /// What it watches.
         interface: String,

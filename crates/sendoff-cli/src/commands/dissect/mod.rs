@@ -60,7 +60,14 @@ pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Re
 use live::run as watch;
 
 #[cfg(not(target_os = "linux"))]
-fn watch(interface: &str, _: Options, _: DissectArgs, _: OutputArgs, _: &Report) -> anyhow::Result<Outcome> {
+fn watch(
+    interface: &str,
+    _: Options,
+    args: DissectArgs,
+    _: OutputArgs,
+    _: &Report,
+) -> anyhow::Result<Outcome> {
+    _ = (args.port, args.count, args.write);
     Err(Usage(format!("--live {interface}: only on Linux; elsewhere: dumpcap -w - | sendoff dissect -"))
         .into())
 }
