@@ -79,6 +79,9 @@ impl Bin {
     }
 }
 
+/// Takes a number out of a bin.
+type Value = fn(&Bin) -> i64;
+
 /// Bins in order of time.
 #[derive(Debug)]
 pub(super) struct Bins {
@@ -139,8 +142,7 @@ impl Bins {
     pub(super) fn write(&self, out: &mut String) {
         _ = write!(out, "{{\"width\":{},\"bins\":{}", self.width, self.bins.len());
         let mut column = Column::default();
-        type Columns = [(&'static str, fn(&Bin) -> i64); 17];
-        let columns: Columns = [
+        let columns: [(&str, Value); 17] = [
             ("place", |bin| bin.place as i64),
             ("sent", |bin| bin.sent),
             ("acked", |bin| bin.acked),
