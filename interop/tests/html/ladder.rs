@@ -90,6 +90,11 @@ fn a_hundred_thousand_packets_are_all_there_while_few_are_on_the_page() {
     open(&mut browser, &capture, "many");
     let elements = browser.evaluate("document.querySelectorAll('*').length").as_u64().unwrap();
     assert!(elements < 3_000, "{elements} elements");
+    // The longest number has its room.
+    browser.evaluate("document.getElementById('grid').scrollTop = 1e9");
+    browser.drawn();
+    let last = browser.evaluate("(cell => [cell.textContent.length, cell.scrollWidth <= cell.clientWidth])(document.querySelector('.body .row:last-child .cell'))");
+    assert_eq!(last, json!([6, true]));
     high(&mut browser);
     // Painting a hundred thousand rows without a graphics card takes minutes: they keep their places unpainted.
     browser.evaluate("document.getElementById('grid').style.visibility = 'hidden'");

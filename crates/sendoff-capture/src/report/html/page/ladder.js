@@ -39,6 +39,8 @@ class Ladder {
       ...["packet", "seconds", "since"].map((name) => heading(name, "")),
       element("div", { class: "lanes", role: "columnheader" }, element("span", {}, element("b", {}, "client"), ` ${client}`), element("span", {}, element("b", {}, "server"), ` ${server}`)),
       heading("what it says", "words"));
+    const digits = String(report.packets.number.at(-1) ?? "").length;
+    byId("ladder").style.setProperty("--number", `${Math.max(digits + 2, 7)}ch`);
     this.grid.setAttribute("aria-rowcount", this.rows.count + 1);
     this.grid.classList.toggle("all", view === 0);
     this.grid.replaceChildren(this.head, this.body);

@@ -92,16 +92,16 @@ class ScrollMap {
     this.colours = ["--sight", "--again", "--good", "--odd"].map(colour);
   }
 
-  /** Which lanes have something, for each line of the strip. */
+  /** How many remarks each lane has, for each line of the strip. */
   lanes(height) {
-    const { rows } = this.ladder, lanes = new Uint8Array(height), { packets, remarks } = report;
+    const { rows } = this.ladder, lanes = [0, 1, 2].map(() => new Uint32Array(height)), { packets, remarks } = report;
     for (let at = 0; at < rows.count; at++) {
       const n = rows.packet[at], remark = remarks[n];
       if (remark === 0) continue;
       const y = Math.min(height - 1, Math.floor((rows.top[at] / rows.height) * height));
-      if (remark & (report.again | UNANSWERED) || packets.flags[n] & FLAG.again) lanes[y] |= 1;
-      if (remark & report.recovered) lanes[y] |= 2;
-      if (remark & ~(report.again | report.recovered | UNANSWERED)) lanes[y] |= 4;
+      if (remark & (report.again | UNANSWERED) || packets.flags[n] & FLAG.again) lanes[0][y]++;
+      if (remark & report.recovered) lanes[1][y]++;
+      if (remark & ~(report.again | report.recovered | UNANSWERED)) lanes[2][y]++;
     }
     return lanes;
   }
@@ -111,7 +111,7 @@ class ScrollMap {
     canvas.hidden = rows.height <= room;
     if (canvas.hidden) return;
     const ratio = devicePixelRatio, pen = canvas.getContext("2d");
-    if (this.marks === undefined || this.marks.length !== height) this.marks = this.lanes(height);
+    if (this.marks === undefined || this.marks[0].length !== height) this.marks = this.lanes(height);
     [canvas.width, canvas.height] = [width * ratio, height * ratio];
     canvas.style.height = `${height}px`;
     pen.scale(ratio, ratio);
@@ -119,7 +119,13 @@ class ScrollMap {
     pen.fillRect(0, (grid.scrollTop / rows.height) * height, width, Math.max((room / rows.height) * height, 4));
     this.colours.slice(1).forEach((colour, lane) => {
       pen.fillStyle = colour;
-      this.marks.forEach((lanes, y) => lanes & (1 << lane) && pen.fillRect(2 + lane * 5, y, 4, 1.5));
+      this.marks[lane].forEach((count, y) => {
+        if (count === 0) return;
+        // The more of a line's packets, the stronger.
+        pen.globalAlpha = Math.max(0.2, Math.min(1, (count * height) / rows.count));
+        pen.fillRect(2 + lane * 5, y, 4, 1.5);
+      });
+      pen.globalAlpha = 1;
     });
   }
 }
