@@ -70,8 +70,11 @@ fn lines(file: &[u8], signs: Signs) -> Vec<String> {
     all
 }
 
+/// Received and dropped, if there are statistics.
+type Received = Option<(u64, u64)>;
+
 /// Direction and count of losses of each packet, and received and dropped of the statistics, by another reader.
-fn options(file: &[u8]) -> (Vec<(u32, u64)>, Option<(u64, u64)>) {
+fn options(file: &[u8]) -> (Vec<(u32, u64)>, Received) {
     let mut reader = PcapNGReader::new(1 << 20, file).unwrap();
     let (mut packets, mut statistics) = (Vec::new(), None);
     while let Ok((len, block)) = reader.next() {
@@ -176,7 +179,7 @@ fn at_its_limit_a_recording_stops_says_so_and_counts_on() {
     }
 }
 
-fn options_of(file: &[u8]) -> (usize, Option<(u64, u64)>) {
+fn options_of(file: &[u8]) -> (usize, Received) {
     let (packets, statistics) = options(file);
     (packets.len(), statistics)
 }
