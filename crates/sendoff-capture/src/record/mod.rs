@@ -136,7 +136,7 @@ pub enum Stopped {
 pub struct RecordTotals {
     /// Datagrams in the file.
     pub recorded: u64,
-    /// Datagrams that aren't in it because the queue was full: the disk was too slow.
+    /// Datagrams that aren't in it because the queue was full: they came too fast to be written.
     pub lost: u64,
     /// Datagrams that aren't in it because the recording had stopped.
     pub after_stop: u64,

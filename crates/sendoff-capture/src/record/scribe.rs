@@ -180,7 +180,7 @@ impl<W: Write> Scribe<W> {
         let after_stop = if self.stopped.is_some() { after_stop } else { 0 };
         let mut comments = Vec::new();
         if lost > 0 {
-            comments.push(format!("{lost} datagrams are missing: the disk was too slow"));
+            comments.push(format!("{lost} datagrams are missing: they came too fast to be written"));
         }
         if let Some(stopped) = &self.stopped {
             comments.push(format!("{stopped}; {after_stop} datagrams passed after that"));
@@ -214,6 +214,6 @@ fn say_way(record: &Record, out: &mut String) {
         (_, false, false) => write!(out, ", {cipher} does not open it: as it came"),
     };
     if record.lost_before > 0 {
-        _ = write!(out, "; {} before it are missing: the disk was too slow", record.lost_before);
+        _ = write!(out, "; {} before it are missing: they came too fast to be written", record.lost_before);
     }
 }

@@ -348,7 +348,7 @@ impl Event {
                 let mut words = format!("{} in {}", plural(totals.recorded, "datagram"), bytes(totals.bytes));
                 words += if *opened { ", readable by anybody" } else { "" };
                 for (number, why) in
-                    [(totals.lost, "the disk was too slow"), (totals.after_stop, "it had stopped")]
+                    [(totals.lost, "they came too fast to be written"), (totals.after_stop, "it had stopped")]
                 {
                     if number > 0 {
                         words += &format!("; {} not: {why}", count(number));
