@@ -128,7 +128,7 @@ impl Talk {
         let client = side(Opening::Waiting, ([192, 168, 1, 1 + host], port).into(), asks);
         let opened = Opening::Hello(client.connection.token());
         let server = side(opened, ([203, 0, 113, 7], 29_900).into(), answers);
-        Self { sides: [client, server], rounds, text: number / 4 % 2 == 0 }
+        Self { sides: [client, server], rounds, text: (number / 4).is_multiple_of(2) }
     }
 
     /// When something happens next.
@@ -227,8 +227,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         capture: Capture::new(&path)?,
     };
     let share = (mib << 20) / conversations;
-    let (mut talks, mut agenda, mut begun): (Vec<Talk>, BinaryHeap<Reverse<(Duration, usize)>>, _) =
-        (Vec::new(), BinaryHeap::new(), 0);
+    let mut talks: Vec<Talk> = Vec::new();
+    // When each has something to do next.
+    let mut agenda: BinaryHeap<Reverse<(Duration, usize)>> = BinaryHeap::new();
+    let mut begun = 0;
     while begun < conversations.min(AT_ONCE) {
         talks.push(Talk::new(begun, share, Duration::ZERO, &mut world));
         agenda.push(Reverse((Duration::ZERO, begun)));
