@@ -228,6 +228,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let share = (mib << 20) / conversations;
     let mut talks: Vec<Talk> = Vec::new();
+    // When each has something to do next.
     let mut agenda: BinaryHeap<Reverse<(Duration, usize)>> = BinaryHeap::new();
     let mut begun = 0;
     while begun < conversations.min(AT_ONCE) {
