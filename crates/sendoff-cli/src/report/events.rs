@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use std::time::Duration;
 
 /// Something that a user wants to know while it happens.
+#[allow(clippy::large_enum_variant, reason = "made one at a time, and told at once")]
 #[derive(Debug)]
 pub enum Event {
     /// A listener is ready.

@@ -31,6 +31,7 @@ impl StreamStats {
 }
 
 /// What only one transport knows.
+#[allow(clippy::large_enum_variant, reason = "a snapshot: taken apart at once, not kept in numbers")]
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
 // A value of the moment, made when it is asked for: a box would cost more than its size.
