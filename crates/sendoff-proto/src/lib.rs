@@ -48,7 +48,7 @@ pub use connection::{
     Batch, Cause, Connection, ConnectionStats, Ending, Farewell, MessageError, MessageTooLarge, Opening,
     Party, PeerKind, Remains, Role, Silence, TransmitBuffer, code, code_name,
 };
-pub use endpoint::{Answer, DropReason, Endpoint, Lease, Route, RouteStats};
+pub use endpoint::{Answer, DropReason, Endpoint, Group, Lease, Route, RouteStats};
 pub use fec::{Fec, FecError, FecStats};
 pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use random::SeedSource;

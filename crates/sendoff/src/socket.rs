@@ -15,6 +15,48 @@ pub(crate) fn bind_udp(addr: SocketAddr, options: &SocketOptions) -> io::Result<
     Ok(socket.into())
 }
 
+/// Several sockets of UDP, bound to one address: the system spreads what comes by a hash of both addresses.
+///
+/// Only the first one's place decides: it is bound to an address that nobody has, unless a shared port was asked for.
+/// Nothing is received until all are there, because each further socket changes what the hash leads to.
+#[cfg(target_os = "linux")]
+pub(crate) fn bind_several(
+    addr: SocketAddr,
+    sockets: usize,
+    options: &SocketOptions,
+) -> io::Result<Vec<UdpSocket>> {
+    /// A classic BPF program of one instruction: take nothing of any datagram (`BPF_RET | BPF_K`).
+    const NOTHING: [socket2::SockFilter; 1] = [socket2::SockFilter::new(0x06, 0, 0, 0)];
+    let named = || named("drivers");
+    let mut bound: Vec<Socket> = Vec::with_capacity(sockets);
+    for _ in 0..sockets {
+        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.attach_filter(&NOTHING).map_err(named())?;
+        set(&SockRef::from(&socket), addr, options)?;
+        match bound.first() {
+            None => {
+                socket.bind(&addr.into())?;
+                // After it was bound: it was not to join the sockets of somebody else.
+                socket.set_reuse_port(true).map_err(named())?;
+            }
+            Some(first) => {
+                socket.set_reuse_port(true).map_err(named())?;
+                socket.bind(&first.local_addr()?).map_err(named())?;
+            }
+        }
+        bound.push(socket);
+    }
+    bound.iter().try_for_each(Socket::detach_filter).map_err(named())?;
+    Ok(bound.into_iter().map(UdpSocket::from).collect())
+}
+
+/// Elsewhere a shared port spreads nothing, or in ways of its own.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn bind_several(_: SocketAddr, sockets: usize, _: &SocketOptions) -> io::Result<Vec<UdpSocket>> {
+    let text = format!("drivers {sockets}: only one on this system");
+    Err(io::Error::new(io::ErrorKind::Unsupported, text))
+}
+
 /// Where a socket is bound that is to be connected to `peer`.
 pub(crate) fn local_for(peer: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr> {
     let any: IpAddr = match peer {

@@ -2,10 +2,12 @@
 
 mod answers;
 mod fingerprint;
+mod group;
 mod limits;
 mod tombstones;
 
 pub use answers::Answer;
+pub use group::Group;
 pub use limits::Lease;
 
 use crate::{
@@ -14,6 +16,7 @@ use crate::{
     seq::{Conv, SeqNumber},
     wire::{Block, Body, Command, FIN_FRAGMENT, SegmentView, segments},
 };
+use group::Place;
 use limits::Budget;
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -36,6 +39,8 @@ pub enum Route<H> {
     Opens(Conv, Opening),
     /// Nowhere, but it is answered with this datagram.
     Answer(Answer),
+    /// To this driver of the [`Group`]: it belongs to a connection there.
+    Elsewhere(u8),
     /// Nowhere.
     Dropped(DropReason),
 }
@@ -128,6 +133,8 @@ pub struct Endpoint<H> {
     listening: bool,
     answers: (Option<Instant>, u32),
     stats: RouteStats,
+    /// Among several of one address.
+    place: Option<Place>,
 }
 
 impl<H: Clone> Endpoint<H> {
@@ -142,6 +149,7 @@ impl<H: Clone> Endpoint<H> {
             listening,
             answers: (None, 0),
             stats: RouteStats::default(),
+            place: None,
         }
     }
 
@@ -155,6 +163,12 @@ impl<H: Clone> Endpoint<H> {
         self.connections
     }
 
+    /// Whether there are as many connections as there may be; of a group, in all of it.
+    pub fn is_full(&self) -> bool {
+        let connections = self.place.as_ref().map_or(self.connections, Place::connections);
+        connections >= self.config.max_connections_count()
+    }
+
     /// What was dropped.
     pub fn stats(&self) -> RouteStats {
         self.stats
@@ -162,16 +176,29 @@ impl<H: Clone> Endpoint<H> {
 
     /// Where a datagram from `remote` goes.
     pub fn route(&mut self, now: Instant, remote: SocketAddr, datagram: &[u8]) -> Route<H> {
+        self.route_within(now, remote, datagram, false)
+    }
+
+    fn route_within(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        datagram: &[u8],
+        was_passed: bool,
+    ) -> Route<H> {
         let Ok((segment, _)) = SegmentView::parse(datagram) else {
             return self.drop(DropReason::Malformed);
         };
         let Some(conv) = Conv::new(segment.conv()).filter(|_| remote.port() != 0) else {
             return self.drop(DropReason::Malformed);
         };
-        match self.get(remote, conv) {
-            Some(handle) => Route::Known(handle.clone()),
-            None => self.route_unknown(now, remote, conv, datagram),
+        if let Some(handle) = self.get(remote, conv) {
+            return Route::Known(handle.clone());
         }
+        if !was_passed && let Some(driver) = self.elsewhere(now, remote, conv, datagram) {
+            return Route::Elsewhere(driver);
+        }
+        self.route_unknown(now, remote, conv, datagram)
     }
 
     fn route_unknown(&mut self, now: Instant, remote: SocketAddr, conv: Conv, datagram: &[u8]) -> Route<H> {
@@ -260,7 +287,7 @@ impl<H: Clone> Endpoint<H> {
         if !self.listening {
             return self.drop(DropReason::NotListening);
         }
-        if self.connections >= self.config.max_connections_count() {
+        if self.is_full() {
             return match opening {
                 Opening::Hello(peer) => {
                     self.answer(now, Answer::reset(conv, Some(peer), code::BUSY), DropReason::Full)
@@ -320,7 +347,8 @@ impl<H: Clone> Endpoint<H> {
             (*since, *count) = (Some(now), 0);
         }
         *count += 1;
-        let may = *count <= ANSWERS_PER_SECOND;
+        let drivers = self.place.as_ref().map_or(1, |place| place.group.drivers());
+        let may = *count <= ANSWERS_PER_SECOND / u32::from(drivers);
         self.stats.answered += u64::from(may);
         may
     }
@@ -361,6 +389,7 @@ impl<H: Clone> Endpoint<H> {
     /// Enters a connection. The caller has made sure that this peer has none with this id.
     pub fn insert(&mut self, remote: SocketAddr, conv: Conv, handle: H) {
         self.connections += 1;
+        self.place.iter().for_each(Place::count_in);
         match self.remotes.entry(remote) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Remote::One(conv, handle));
@@ -385,6 +414,9 @@ impl<H: Clone> Endpoint<H> {
         remains: Option<&Remains>,
     ) -> Option<H> {
         let removed = self.take(remote, conv);
+        if let Some(place) = &self.place {
+            place.fade(now, remote, conv);
+        }
         if let (Some(_), Some(remains)) = (&removed, remains) {
             self.tombstones.bury(now, remote, conv, remains);
         }
@@ -401,6 +433,7 @@ impl<H: Clone> Endpoint<H> {
     ) {
         if let Some(handle) = self.remove(now, remote, former, Some(remains)) {
             self.insert(remote, conv, handle);
+            self.forward(now, remote, conv);
         }
     }
 
@@ -420,6 +453,7 @@ impl<H: Clone> Endpoint<H> {
         }
         if removed.is_some() {
             self.connections -= 1;
+            self.place.iter().for_each(Place::count_out);
         }
         removed
     }

@@ -67,6 +67,8 @@ pub(super) struct Driver {
     looked_again: bool,
     growth: WindowGrowth,
     pub(super) decoders: Decoders,
+    /// What is looked at now was passed on by another driver.
+    pub(super) is_passed: bool,
 }
 
 /// Whether the socket's buffer has room for larger windows.
@@ -91,6 +93,7 @@ impl Driver {
             looked_again: false,
             growth,
             decoders: Decoders::default(),
+            is_passed: false,
         }
     }
 
@@ -98,6 +101,7 @@ impl Driver {
     fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let now = now();
         let drained = self.receive(cx, now)?;
+        self.take_passed(now);
         self.handle_icmp(now);
         if drained && !self.looked_again && self.deadlines.next().is_some_and(|at| at + LATE <= now) {
             // After tokio has looked at the socket.
@@ -150,7 +154,24 @@ impl Driver {
             count.set(count.get() + 1);
             inside
         };
-        let mut datagrams = batch.datagrams().filter_map(open).peekable();
+        let datagrams = batch.datagrams().filter_map(open).map(|datagram| &*datagram);
+        self.take_in(now, (source, local), datagrams, last);
+        shared.envelope.count(opened.get(), failed.get());
+        if failed.get() > 0 {
+            self.note_unopened(now, source, failed.get());
+        }
+    }
+
+    /// The same once they are opened.
+    #[inline]
+    pub(super) fn take_in<'a>(
+        &mut self,
+        now: Instant,
+        (source, local): (SocketAddr, Option<IpAddr>),
+        datagrams: impl Iterator<Item = &'a [u8]>,
+        last: &mut Option<Arc<ConnectionShared>>,
+    ) {
+        let mut datagrams = datagrams.peekable();
         while let Some(datagram) = datagrams.next() {
             if is_shard(datagram) {
                 self.take_shard(now, source, local, datagram, last);
@@ -167,11 +188,6 @@ impl Driver {
                 state.source = local;
             }
             self.list(&mut state, &connection);
-        }
-        drop(datagrams);
-        shared.envelope.count(opened.get(), failed.get());
-        if failed.get() > 0 {
-            self.note_unopened(source, failed.get());
         }
     }
 
@@ -191,10 +207,9 @@ impl Driver {
     }
 
     /// Datagrams came that can't be opened: who waits for an answer from there should learn it.
-    fn note_unopened(&self, source: SocketAddr, datagrams: u64) {
+    fn note_unopened(&self, now: Instant, source: SocketAddr, datagrams: u64) {
         tracing::debug!(peer = %source, datagrams, "datagrams of another key or cipher, or forged: dropped");
-        let concerned: Vec<_> = self.shared.table().with_remote(source).cloned().collect();
-        for connection in concerned {
+        for connection in self.concerned(now, source) {
             connection.lock().connection.handle_unopened(datagrams);
         }
     }
@@ -221,12 +236,19 @@ impl Driver {
         {
             return Some(last.clone());
         }
-        let route = self.shared.table().route(now, source, datagram);
+        let route = match self.is_passed {
+            false => self.shared.table().route(now, source, datagram),
+            true => self.shared.table().route_passed(now, source, datagram),
+        };
         let connection = match route {
             Route::Known(connection) => connection,
             Route::Opens(conv, opening) => self.accept(now, source, local, (conv, opening))?,
             Route::Answer(answer) => {
                 self.send_answer(now, source, local, &answer);
+                return None;
+            }
+            Route::Elsewhere(driver) => {
+                self.pass_on(driver, source, local, datagram);
                 return None;
             }
             Route::Dropped(reason) => {
@@ -254,6 +276,9 @@ impl Driver {
         let seed = self.shared.seeds().next_seed();
         let config = self.shared.config.clone();
         let mut connection = Connection::new(config, conv, opening, now, seed);
+        if let Some(driver) = self.shared.named_driver() {
+            connection.name_driver(driver);
+        }
         connection.hold(self.shared.table().lease());
         let connection = ConnectionShared::new(connection, source, local, self.shared.clone());
         self.shared.table().insert(source, conv, connection.clone());
@@ -303,6 +328,9 @@ impl Driver {
     fn handle_icmp(&mut self, now: Instant) {
         self.shared.take_icmp(&mut self.icmp);
         for error in std::mem::take(&mut self.icmp) {
+            if self.pass_error_on(now, &error) {
+                continue;
+            }
             self.shared.count_icmp();
             tracing::debug!(peer = %error.peer, kind = ?error.kind, "ICMP error");
             if error.kind != IcmpKind::PortUnreachable {

@@ -196,6 +196,9 @@ impl Driver {
         datagram: &[u8],
         last: &mut Option<Arc<ConnectionShared>>,
     ) {
+        if self.pass_shard_on(now, source, local, datagram) {
+            return;
+        }
         if let Some(segments) = data_segments(datagram)
             && let Some(connection) = self.route(now, source, local, segments, last)
         {
