@@ -87,7 +87,7 @@ fn every_block_that_names_another_drivers_token_is_passed_on_once() {
     ];
     for body in bodies {
         let datagram = block(Some(token(2)), body);
-        assert_eq!(tables[0].route(now, remote(1), &datagram), Route::Elsewhere(2), "{body:?}");
+        assert_eq!(tables[0].route(now, remote(1), &datagram), Route::PassOn(2), "{body:?}");
         let there = tables[2].route(now, remote(1), &datagram);
         assert!(matches!(there, Route::Answer(_) | Route::Dropped(_)), "{body:?}: {there:?}");
         let passed = tables[1].route_passed(now, remote(1), &datagram);
@@ -100,7 +100,7 @@ fn a_block_behind_data_names_the_driver_too_and_only_the_first_one_does() {
     let now = Instant::now();
     let mut tables = group(Config::new(), 3);
     let datagram = [push(9), ping(token(1)), ping(token(2))].concat();
-    assert_eq!(tables[0].route(now, remote(1), &datagram), Route::Elsewhere(1));
+    assert_eq!(tables[0].route(now, remote(1), &datagram), Route::PassOn(1));
 }
 
 #[test]
@@ -144,17 +144,17 @@ fn a_forwarded_connection_is_found_from_everywhere_until_its_tombstone_is_gone()
     assert!(matches!(tables[0].route(now, remote(1), &push(9)), Route::Answer(_)), "not yet");
     assert!(tables[1].forward(now, remote(1), conv()));
     for from in [0, 2] {
-        assert_eq!(tables[from].route(now, remote(1), &push(9)), Route::Elsewhere(1));
-        assert_eq!(tables[from].route(now, remote(1), &hello(None)), Route::Elsewhere(1));
+        assert_eq!(tables[from].route(now, remote(1), &push(9)), Route::PassOn(1));
+        assert_eq!(tables[from].route(now, remote(1), &hello(None)), Route::PassOn(1));
         let named = tables[from].route(now, remote(1), &ping(token(2 - from as u8)));
-        assert_eq!(named, Route::Elsewhere(1), "whatever it says");
+        assert_eq!(named, Route::PassOn(1), "whatever it says");
     }
     assert_eq!(tables[1].route_passed(now, remote(1), &push(9)), Route::Known("there"));
     assert_eq!(tables[0].route(now, remote(2), &push(0)), Route::Opens(conv(), Opening::Stock));
 
     tables[1].remove(now, remote(1), conv(), Some(&remains(now)));
     let late = now + TOMBSTONE - Duration::from_millis(1);
-    assert_eq!(tables[0].route(late, remote(1), &push(0)), Route::Elsewhere(1));
+    assert_eq!(tables[0].route(late, remote(1), &push(0)), Route::PassOn(1));
     assert!(matches!(tables[1].route_passed(late, remote(1), &push(0)), Route::Answer(_)));
     let gone = now + TOMBSTONE;
     assert_eq!(tables[0].route(gone, remote(1), &push(0)), Route::Opens(conv(), Opening::Stock));
@@ -170,7 +170,7 @@ fn a_connection_that_takes_another_name_while_it_opens_stays_forwarded() {
     tables[1].insert(remote(1), other, "redialled");
     assert!(tables[1].forward(now, remote(1), other));
     tables[1].rename(now, remote(1), (other, &remains(now)), conv());
-    assert_eq!(tables[0].route(now, remote(1), &push(9)), Route::Elsewhere(1));
+    assert_eq!(tables[0].route(now, remote(1), &push(9)), Route::PassOn(1));
 }
 
 #[test]
@@ -245,5 +245,5 @@ fn a_connections_tokens_name_its_driver() {
     let (segment, _) = sendoff_proto::wire::SegmentView::parse(welcome).unwrap();
     let own = Block::parse(&segment).unwrap().from.unwrap();
     assert_eq!(own.driver(), 2);
-    assert_eq!(tables[0].route(now, remote(1), &ping(own)), Route::Elsewhere(2));
+    assert_eq!(tables[0].route(now, remote(1), &ping(own)), Route::PassOn(2));
 }

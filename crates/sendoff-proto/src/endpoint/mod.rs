@@ -40,7 +40,7 @@ pub enum Route<H> {
     /// Nowhere, but it is answered with this datagram.
     Answer(Answer),
     /// To this driver of the [`Group`]: it belongs to a connection there.
-    Elsewhere(u8),
+    PassOn(u8),
     /// Nowhere.
     Dropped(DropReason),
 }
@@ -196,7 +196,7 @@ impl<H: Clone> Endpoint<H> {
             return Route::Known(handle.clone());
         }
         if !was_passed && let Some(driver) = self.elsewhere(now, remote, conv, datagram) {
-            return Route::Elsewhere(driver);
+            return Route::PassOn(driver);
         }
         self.route_unknown(now, remote, conv, datagram)
     }

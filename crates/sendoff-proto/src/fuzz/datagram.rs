@@ -154,7 +154,7 @@ impl World {
                 assert!(matches!(back, Route::Dropped(_)), "an answer is answered");
                 self.strays += 2;
             }
-            Route::Dropped(_) | Route::Elsewhere(_) => self.strays += 1,
+            Route::Dropped(_) | Route::PassOn(_) => self.strays += 1,
         }
         assert_eq!(total(self.endpoint.stats()), self.strays, "{before:?}");
     }

@@ -147,7 +147,7 @@ impl Server {
                 self.hand(slot, datagram);
             }
             Route::Answer(answer) => self.sent(who, &answer),
-            Route::Dropped(_) | Route::Elsewhere(_) => {}
+            Route::Dropped(_) | Route::PassOn(_) => {}
         }
     }
 

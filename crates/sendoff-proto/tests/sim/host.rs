@@ -59,7 +59,7 @@ impl<A: App + Clone> Host<A> {
                 self.talks[talk].connection.handle_datagram(now, datagram);
             }
             Route::Answer(answer) => return Some(answer.to_vec()),
-            Route::Dropped(_) | Route::Elsewhere(_) => {}
+            Route::Dropped(_) | Route::PassOn(_) => {}
         }
         None
     }

@@ -247,7 +247,7 @@ impl Driver {
                 self.send_answer(now, source, local, &answer);
                 return None;
             }
-            Route::Elsewhere(driver) => {
+            Route::PassOn(driver) => {
                 self.pass_on(driver, source, local, datagram);
                 return None;
             }

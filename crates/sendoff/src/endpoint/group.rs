@@ -191,7 +191,7 @@ impl Driver {
     pub(super) fn pass_error_on(&self, now: Instant, error: &IcmpError) -> bool {
         let owner = self.owner(now, error.peer);
         if let Some(owner) = &owner {
-            owner.report_icmp(vec![error.clone()]);
+            owner.report_icmp(vec![*error]);
         }
         owner.is_some()
     }
