@@ -112,6 +112,7 @@ pub struct Config {
     backoff: Backoff,
     wire: Wire,
     prove: bool,
+    follow: bool,
     mode: Mode,
     mtu: usize,
     crypt: Crypt,
@@ -138,6 +139,7 @@ impl Default for Config {
             backoff: Backoff::default(),
             wire: Wire::default(),
             prove: false,
+            follow: true,
             mode: Mode::default(),
             mtu: 1_400,
             crypt: Crypt::null(),
@@ -216,6 +218,14 @@ impl Config {
     #[must_use]
     pub fn prove(mut self, prove: bool) -> Self {
         self.prove = prove;
+        self
+    }
+
+    /// Whether a listener follows an extended peer whose address changes (another network, a NAT that has forgotten
+    /// it). Default true. False: such a peer is told that nobody knows it. Stock peers are never followed.
+    #[must_use]
+    pub fn follow(mut self, follow: bool) -> Self {
+        self.follow = follow;
         self
     }
 
@@ -425,6 +435,11 @@ impl Config {
 
     pub(crate) fn is_block_required(&self) -> bool {
         self.wire == Wire::Required
+    }
+
+    /// See [`follow`](Self::follow).
+    pub fn follow_value(&self) -> bool {
+        self.follow
     }
 
     /// See [`prove`](Self::prove).

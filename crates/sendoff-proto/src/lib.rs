@@ -45,10 +45,10 @@ pub mod wire;
 
 pub use config::{Config, ConfigError, Mode, Wire};
 pub use connection::{
-    Batch, Cause, Connection, ConnectionStats, Ending, Farewell, MessageError, MessageTooLarge, Opening,
-    Party, PeerKind, Remains, Role, Silence, TransmitBuffer, code, code_name,
+    Batch, Cause, Connection, ConnectionStats, Elsewhere, Ending, Farewell, MessageError, MessageTooLarge,
+    Opening, Party, PeerKind, Remains, Role, Silence, TransmitBuffer, code, code_name,
 };
-pub use endpoint::{Answer, DropReason, Endpoint, Group, Lease, Route, RouteStats};
+pub use endpoint::{Answer, DropReason, Endpoint, Group, Lease, Route, RouteStats, addressee};
 pub use fec::{Fec, FecError, FecStats};
 pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use random::SeedSource;

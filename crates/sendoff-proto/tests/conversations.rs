@@ -138,7 +138,8 @@ impl World {
                 let to = 1 - from;
                 let arrived = self.coders[to].receive(&datagram);
                 let host = &mut self.hosts[to];
-                if let Some(answer) = arrived.segments.and_then(|s| host.receive(now, addr(from), &s)) {
+                let answers = arrived.segments.map(|s| host.receive(now, addr(from), &s));
+                for answer in answers.into_iter().flatten() {
                     self.links[to].send(at, answer);
                 }
                 for segments in arrived.recovered {

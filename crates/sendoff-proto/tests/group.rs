@@ -73,17 +73,19 @@ fn remains(now: Instant) -> Remains {
     connection.remains().expect("it has ended").clone()
 }
 
+/// What a connection leaves at its peer's former address.
+fn moved(now: Instant) -> Remains {
+    Connection::new(Arc::new(Config::new()), conv(), Opening::Hello(token(0)), now, 1).leave_old_path()
+}
+
 #[test]
-fn every_block_that_names_another_drivers_token_is_passed_on_once() {
+fn what_a_peer_says_that_has_moved_is_passed_on_once_to_the_driver_that_it_names() {
     let now = Instant::now();
     let mut tables = group(Config::new(), 3);
     let bodies = [
         Body::Hello { features: 0, cookie: [0; 16] },
-        Body::Welcome { features: 0 },
         Body::Ping { challenge: 1 },
         Body::Pong { challenge: 1 },
-        Body::Reset { code: 16, reason: "so" },
-        Body::Fin { code: 16, reason: "so" },
     ];
     for body in bodies {
         let datagram = block(Some(token(2)), body);
@@ -96,11 +98,32 @@ fn every_block_that_names_another_drivers_token_is_passed_on_once() {
 }
 
 #[test]
-fn a_block_behind_data_names_the_driver_too_and_only_the_first_one_does() {
+fn a_block_behind_data_names_the_driver_too_and_the_first_one_does() {
     let now = Instant::now();
     let mut tables = group(Config::new(), 3);
     let datagram = [push(9), ping(token(1)), ping(token(2))].concat();
     assert_eq!(tables[0].route(now, remote(1), &datagram), Route::PassOn(1));
+}
+
+#[test]
+fn a_peer_that_has_moved_is_found_by_every_driver_from_then_on() {
+    let now = Instant::now();
+    let mut tables = group(Config::new(), 3);
+    tables[1].insert(remote(1), conv(), "roams");
+    tables[1].follow(token(1), "roams");
+    assert_eq!(tables[0].route(now, remote(2), &ping(token(1))), Route::PassOn(1));
+    assert_eq!(tables[1].route_passed(now, remote(2), &ping(token(1))), Route::Elsewhere("roams"));
+    for (from, to) in [(1, 2), (2, 3), (3, 1)] {
+        assert!(tables[1].relocate(now, (remote(from), conv()), remote(to), &moved(now)));
+        assert_eq!(tables[0].route(now, remote(to), &push(9)), Route::PassOn(1));
+        assert_eq!(tables[1].route_passed(now, remote(to), &push(9)), Route::Known("roams"));
+        // Where it was before.
+        let late = tables[1].route(now, remote(from), &push(0));
+        assert!(matches!(late, Route::Answer(_) | Route::Dropped(_)), "{late:?}");
+        assert_eq!(tables[1].connections(), 1);
+        assert!(!tables[0].is_full());
+    }
+    assert_eq!(tables[0].route(now, remote(2), &push(0)), Route::PassOn(1), "its tombstone is there");
 }
 
 #[test]

@@ -80,7 +80,7 @@ pub use sendoff_proto::{
     Mode, NoDelay, OpenError, Opener, ParseConvError, Party, PeerKind, Profile, Role, Sealer, SeqNumber,
     Silence, SocketOptions, Tap, TappedDatagram, Timestamp, Wire, code, code_name, wire,
 };
-pub use stream::{KcpStream, ReadHalf, ReuniteError, WriteHalf};
+pub use stream::{KcpStream, Moves, ReadHalf, ReuniteError, WriteHalf};
 pub use transport::{
     Acceptor, AnyListener, AnyReadHalf, AnyReuniteError, AnyStream, AnyWriteHalf, BoxFuture, KcpLink,
     KcpTransport, Link, MemoryTransport, Options, Peer, ReadSide, StreamStats, TcpOptions, TcpStats,

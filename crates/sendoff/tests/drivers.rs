@@ -11,12 +11,13 @@ use sendoff::{
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
-    sync::Arc,
+    sync::{Arc, Mutex},
     task::{Context, Poll},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    task::JoinSet,
+    net::UdpSocket,
+    task::{JoinHandle, JoinSet},
 };
 
 const DRIVERS: usize = 4;
@@ -288,6 +289,104 @@ async fn a_refusal_that_another_drivers_socket_hears_ends_the_opening() {
         assert!(hearers.count() > 1, "each where its connection is");
     })
     .await;
+}
+
+/// A relay for one client whose own address, as the server sees it, can be changed.
+struct Roaming {
+    addr: SocketAddr,
+    server: SocketAddr,
+    front: Arc<UdpSocket>,
+    back: Mutex<Arc<UdpSocket>>,
+    client: Mutex<Option<SocketAddr>>,
+    answers: Mutex<JoinHandle<()>>,
+}
+
+impl Roaming {
+    async fn before(server: SocketAddr) -> Arc<Self> {
+        let bind = async || Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let (front, back) = (bind().await, Mutex::new(bind().await));
+        let addr = front.local_addr().unwrap();
+        let answers = Mutex::new(tokio::spawn(async {}));
+        let relay = Self { addr, server, front, back, client: Mutex::default(), answers };
+        let relay = Arc::new(relay);
+        relay.clone().listen();
+        let there = relay.clone();
+        tokio::spawn(async move {
+            let mut buffer = vec![0; 65_536];
+            while let Ok((len, from)) = there.front.recv_from(&mut buffer).await {
+                *there.client.lock().unwrap() = Some(from);
+                let back = there.back.lock().unwrap().clone();
+                _ = back.send_to(&buffer[..len], there.server).await;
+            }
+        });
+        relay
+    }
+
+    fn listen(self: Arc<Self>) {
+        let (relay, back) = (self.clone(), self.back.lock().unwrap().clone());
+        let task = tokio::spawn(async move {
+            let mut buffer = vec![0; 65_536];
+            while let Ok(len) = back.recv(&mut buffer).await {
+                let client = *relay.client.lock().unwrap();
+                _ = relay.front.send_to(&buffer[..len], client.expect("it has spoken first")).await;
+            }
+        });
+        std::mem::replace(&mut *self.answers.lock().unwrap(), task).abort();
+    }
+
+    /// From now on the client is elsewhere.
+    async fn go(self: &Arc<Self>) -> SocketAddr {
+        let back = Arc::new(UdpSocket::bind("127.0.0.1:0").await.unwrap());
+        let addr = back.local_addr().unwrap();
+        *self.back.lock().unwrap() = back;
+        self.clone().listen();
+        addr
+    }
+}
+
+async fn roam_over_drivers(config: Config) {
+    let server = config.clone().drivers(DRIVERS).unwrap();
+    let listener = KcpListener::bind_with("127.0.0.1:0", server).await.unwrap();
+    let endpoint = listener.endpoint().clone();
+    let relay = Roaming::before(listener.local_addr()).await;
+    let mut client = KcpStream::connect_with(relay.addr, config).await.unwrap();
+    client.write_all(b"!").await.unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    let (mut reader, mut writer) = server.into_split();
+    let ended = reader.closed();
+    let mut moves = writer.moves();
+    let served = tokio::spawn(async move {
+        tokio::io::copy(&mut reader, &mut writer).await.unwrap();
+        writer.shutdown().await.unwrap();
+    });
+    assert_eq!(client.read_u8().await.unwrap(), b'!');
+    let mut went = 0;
+    while went < 3 || endpoint.stats().passed_on < 100 {
+        let to = relay.go().await;
+        exchange(&mut client, &payload(400_000, went)).await;
+        assert_eq!(moves.next().await.expect("it lives").1, to);
+        went += 1;
+    }
+    let stats = endpoint.stats();
+    assert_eq!((stats.connections, stats.dropped_passed_on), (1, 0));
+    let busy = endpoint.driver_stats().into_iter().filter(|driver| driver.datagrams_received > 0);
+    assert!(busy.count() > 1, "it has come to several sockets");
+    client.shutdown().await.unwrap();
+    served.await.unwrap();
+    let ending = ended.await;
+    assert!(ending.is_clean(), "{ending:?}");
+    let sent = 1 + went * 400_000;
+    assert_eq!((ending.bytes_received, ending.bytes_acknowledged), (sent, sent));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_moves_to_another_drivers_socket_is_served_on() {
+    watched(roam_over_drivers(Config::new())).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_with_fec_that_moves_to_another_drivers_socket_is_served_on() {
+    watched(roam_over_drivers(Config::new().fec(Fec::new(10, 3).unwrap()))).await;
 }
 
 /// The block at the front of a datagram.

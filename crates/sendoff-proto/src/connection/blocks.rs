@@ -205,6 +205,7 @@ impl Connection {
         self.liveness.end_round();
         self.timers.stop(Timer::Hint);
         self.note_sign_of_life(now);
+        self.end_moving(now);
         self.prove();
         if self.is_una_current(segment.una()) {
             arrival.delivered |= self.handle_una(segment.una(), segment.window());

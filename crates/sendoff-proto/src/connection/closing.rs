@@ -350,6 +350,11 @@ impl Connection {
         }
     }
 
+    /// What its old name has to know once the peer has moved.
+    pub fn leave_old_path(&self) -> Remains {
+        Remains { repeats: 0, stay: Duration::ZERO, ..self.leave_behind(Rest::Moved) }
+    }
+
     fn has_seen_loss(&self) -> bool {
         let stats = &self.stats;
         let repeated = stats.retransmitted_timeout + stats.retransmitted_fast + stats.retransmitted_early;

@@ -173,6 +173,7 @@ impl Connection {
                     self.liveness.end_round();
                     self.timers.stop(Timer::Hint);
                     self.prove_address();
+                    self.end_moving(now);
                     arrival.believed = true;
                 }
                 Answered::Old => alive = false,
@@ -244,9 +245,17 @@ impl Connection {
             return if old { Answered::Old } else { Answered::Nothing };
         }
         match self.loss.on_ack(&mut self.ring, sn, echo, self.profile.resend()) {
-            Acked::Latest(sent_at) => arrival.sample = Some(now.saturating_duration_since(sent_at)),
+            Acked::Latest(sent_at) => {
+                let this_way = self.went_this_way(sent_at);
+                arrival.sample = this_way.then(|| now.saturating_duration_since(sent_at));
+            }
             // The echo tells which one (so Karn's doubt doesn't arise), to the millisecond.
-            Acked::Earlier => arrival.sample = self.clock.age(now, echo),
+            Acked::Earlier => {
+                let age = self.clock.age(now, echo);
+                let this_way =
+                    |age: &Duration| now.checked_sub(*age).is_some_and(|at| self.went_this_way(at));
+                arrival.sample = age.filter(this_way);
+            }
             Acked::NotOurs => return Answered::Nothing,
         }
         Answered::Live

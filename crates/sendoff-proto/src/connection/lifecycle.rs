@@ -60,6 +60,8 @@ pub(crate) enum Rest {
     Gone,
     /// Nothing is answered, and nothing opens.
     Silent,
+    /// It lives on at another address.
+    Moved,
     /// All was said: what is repeated is acknowledged again.
     Closed,
     /// Broken off: what is repeated gets a RESET with that code.

@@ -53,6 +53,8 @@ pub(super) struct Liveness {
     /// The latest PING: its challenge, and when it left.
     ping: Option<(u64, Instant)>,
     asked_at: Option<Instant>,
+    /// PUSHes received until then.
+    pub(super) heard_when_asked: u64,
 }
 
 /// A round of questions, drawn by a hint that the peer may be gone.
@@ -82,10 +84,11 @@ impl Liveness {
         self.probes[0].is_some()
     }
 
-    pub(super) fn note_asked(&mut self, now: Instant) {
+    pub(super) fn note_asked(&mut self, now: Instant, heard: u64) {
         self.ask = false;
         self.reads_no_more = false;
         self.asked_at = Some(now);
+        self.heard_when_asked = heard;
     }
 
     pub(super) fn note_ping(&mut self, challenge: u64, now: Instant) {
@@ -131,6 +134,9 @@ impl Connection {
         if self.liveness.keep_alives == KEEP_ALIVES {
             return self.time_out(now, Silence::KeepAlive);
         }
+        if self.liveness.keep_alives > 0 {
+            self.doubt_path();
+        }
         self.liveness.keep_alives += 1;
         self.ask();
         self.timers.set(Timer::KeepAlive, Some(now + gap));
@@ -161,6 +167,11 @@ impl Connection {
             return;
         }
         self.stats.hints += 1;
+        self.start_round(now);
+    }
+
+    /// Asks now, and three times more if there is no answer.
+    pub(super) fn start_round(&mut self, now: Instant) {
         self.liveness.round = Some(Round { began: now, asked: 0, undelivered: None });
         self.on_hint(now);
     }
@@ -171,16 +182,21 @@ impl Connection {
         if round.asked == ROUND.len() {
             let proven = round.undelivered.is_some_and(|(first, last)| last >= first + REPORTS_APART);
             self.liveness.end_round();
+            self.stop_moving();
             if proven {
                 self.give_up(now, Cause::Reset);
             }
             return;
         }
+        let unanswered = round.asked > 0;
         round.asked += 1;
         let next = match ROUND.get(round.asked) {
             Some(&after) => (round.began + after).max(now + rto),
             None => now + rto,
         };
+        if unanswered {
+            self.doubt_path();
+        }
         self.ask();
         self.timers.set(Timer::Hint, Some(next));
     }

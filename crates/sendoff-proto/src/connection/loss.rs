@@ -338,6 +338,18 @@ impl LossDetector {
         self.marked = 0;
     }
 
+    /// Sends again what is in flight and not marked, each with this timeout.
+    pub(crate) fn resend_in_flight(&mut self, ring: &mut SendRing, rto: Duration) {
+        let mut sn = ring.unacked;
+        while sn != ring.next {
+            if ring.slot(sn).state == SlotState::InFlight {
+                ring.slot_mut(sn).rto = rto;
+                self.mark_lost(ring, sn);
+            }
+            sn = sn.plus(1);
+        }
+    }
+
     /// Drops stale entries at the fronts, so that the queues stay as short as what is in flight.
     fn drop_stale(&mut self, ring: &SendRing) {
         while self.resent.front().is_some_and(|&(n, sn)| !is_current(ring, sn, n)) {

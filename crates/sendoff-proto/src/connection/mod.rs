@@ -16,6 +16,7 @@ mod liveness;
 mod loss;
 mod opening;
 mod pacer;
+mod path;
 mod peering;
 mod receive;
 mod recovered;
@@ -34,6 +35,7 @@ pub use buffer::{Batch, TransmitBuffer};
 pub use closing::Farewell;
 pub(crate) use lifecycle::Rest;
 pub use lifecycle::{Cause, Ending, Party, Remains, Role, Silence, code, code_name};
+pub use path::Elsewhere;
 pub use peering::{Opening, PeerKind};
 pub use receive::MessageError;
 pub use stats::ConnectionStats;
@@ -53,6 +55,7 @@ use liveness::Liveness;
 use loss::{LossDetector, Timeout};
 use opening::{Dial, FRONT_RESERVE, Unproven};
 use pacer::Pacer;
+use path::Path;
 use peering::Peering;
 use receive::ReceiveQueue;
 use rtt::Rtt;
@@ -105,6 +108,8 @@ pub struct Connection {
     unproven: Option<Box<Unproven>>,
     answers: Answers,
     liveness: Box<Liveness>,
+    /// Once the way has changed, or may have.
+    path: Option<Box<Path>>,
     clock: Clock,
     profile: Profile,
     send_window: u32,
@@ -249,6 +254,7 @@ impl Connection {
             unproven: (blocks && role == Role::Server).then(|| Box::new(Unproven::new(now))),
             answers: Answers::default(),
             liveness: Box::default(),
+            path: None,
             clock: Clock::new(now, timestamp_base),
             profile,
             send_window: config.send_window_segments(),
@@ -413,7 +419,7 @@ impl Connection {
 
     /// Segments never sent that the windows and the pacer allow to be sent now.
     pub fn sendable_segments(&self) -> u32 {
-        if self.dial.as_ref().is_some_and(|dial| !dial.early) {
+        if self.dial.as_ref().is_some_and(|dial| !dial.early) || self.is_moving() {
             return 0;
         }
         self.ring.queued().min(self.send_allowance())

@@ -46,6 +46,10 @@ pub struct ConnectionStats {
     pub malformed_datagrams: u64,
     /// Datagrams from the peer's address that could not be opened: of another key or cipher, or forged.
     pub failed_to_open: u64,
+    /// Times that the way has changed: at a listener the peer has moved, at a client our own address has.
+    pub moves: u64,
+    /// Datagrams that named this connection and came from another address than the peer's.
+    pub datagrams_elsewhere: u64,
     /// Datagrams sent.
     pub datagrams_sent: u64,
     /// Lost datagrams that forward error correction made good.

@@ -12,6 +12,9 @@ const DEAD_LINK_SILENCE: Duration = Duration::from_secs(20);
 /// And so many timeouts in that silence: waits may be longer than it.
 const DEAD_TIMEOUTS: u32 = 3;
 
+/// Timeouts in a silence after which there may be another way to the peer.
+const DOUBTED_TIMEOUTS: u32 = 2;
+
 /// Unanswered probes of a closed window after which a silent link is dead.
 const DEAD_WINDOW: u32 = 5;
 
@@ -57,6 +60,9 @@ impl Connection {
             self.stats.retransmitted_timeout += u64::from(found);
             self.congestion.on_timeout();
             self.timeouts_unheard += 1;
+            if self.timeouts_unheard == DOUBTED_TIMEOUTS {
+                self.doubt_path();
+            }
             // Data beyond the fresh window of a stock peer that has restarted is met by silence.
             if self.peering.kind() == PeerKind::Stock && self.peering.blocks {
                 self.liveness.ask = true;
@@ -150,12 +156,15 @@ impl Connection {
     fn on_idle(&mut self, now: Instant) {
         let last = self.last_received.max(self.last_progress);
         if now >= last + IDLE_RELEASE && self.ring.is_empty() {
+            self.ask_after_stream(now);
             self.ring.release_memory();
             self.receive.release_memory();
             self.loss.release_memory();
             if self.acks.owed.is_empty() {
                 self.acks.owed = Vec::new();
             }
+        } else if self.ring.is_empty() {
+            self.timers.set(Timer::Idle, Some(last + IDLE_RELEASE));
         } else {
             self.arm_idle(now);
         }

@@ -19,7 +19,7 @@ use std::time::Instant;
 
 /// The sequence number of probes. A stock listener that holds another conversation for our address
 /// drops that one for any segment with sn 0.
-const PROBE_SN: SeqNumber = SeqNumber(1);
+pub(super) const PROBE_SN: SeqNumber = SeqNumber(1);
 
 /// A segment with a PING or PONG, and one with a RESET without words.
 const PING_SIZE: usize = BlockKind::Ping.segment_size();
@@ -260,7 +260,7 @@ impl Connection {
     }
 
     /// What all segments of a batch have in common.
-    fn stamp(&mut self, now: Instant) -> Segment {
+    pub(super) fn stamp(&mut self, now: Instant) -> Segment {
         Segment {
             conv: self.conv.value(),
             command: Command::Push,
@@ -298,7 +298,7 @@ impl Connection {
 
     /// The next segment to send again. What rides with a HELLO waits for the next one.
     pub(super) fn peek_lost(&mut self) -> Option<SeqNumber> {
-        if self.dial.as_ref().is_some_and(|dial| !dial.due && !dial.early) {
+        if self.is_moving() || self.dial.as_ref().is_some_and(|dial| !dial.due && !dial.early) {
             return None;
         }
         self.loss.peek_lost(&self.ring)
@@ -457,7 +457,7 @@ impl Connection {
                 self.liveness.note_probe(probe);
             }
         }
-        self.liveness.note_asked(now);
+        self.liveness.note_asked(now, self.stats.segments_received);
         self.stats.probes_sent += 1;
     }
 

@@ -35,7 +35,7 @@ impl fmt::Debug for Answer {
 }
 
 impl Answer {
-    fn new(segment: Segment, data: &[u8]) -> Self {
+    pub(crate) fn new(segment: Segment, data: &[u8]) -> Self {
         let mut datagram = Vec::with_capacity(MAX_ANSWER);
         segment.encode(data, &mut datagram);
         let mut bytes = [0; MAX_ANSWER];

@@ -38,6 +38,9 @@ impl<H: Clone + Hash> Endpoint<H> {
             handles.sort_by_key(|&(conv, _)| conv.value());
             handles.hash(h);
         }
+        let mut tokens: Vec<_> = self.tokens.iter().collect();
+        tokens.sort_by_key(|&(token, _)| token.value());
+        tokens.hash(h);
         let t = &self.tombstones;
         for yard in [&t.proven, &t.unproven] {
             let mut stones: Vec<_> = yard.stones.iter().filter(|(_, stone)| stone.until > now).collect();

@@ -5,11 +5,8 @@
 //! here. Their datagrams are passed on, once: a block says by its token whose it is, and everything else is looked up
 //! by address and conversation id.
 
-use super::{DropReason, Endpoint, Route, limits::Budget};
-use crate::{
-    seq::Conv,
-    wire::{Block, SegmentView, segments},
-};
+use super::{DropReason, Endpoint, Route, addressee, limits::Budget};
+use crate::{seq::Conv, wire::SegmentView};
 use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddr,
@@ -132,7 +129,7 @@ impl<H: Clone> Endpoint<H> {
     }
 
     /// The other driver whose an unknown datagram is.
-    pub(super) fn elsewhere(
+    pub(super) fn other_driver(
         &mut self,
         now: Instant,
         remote: SocketAddr,
@@ -147,7 +144,7 @@ impl<H: Clone> Endpoint<H> {
         let place = self.place.as_ref()?;
         let driver = match place.group.find(now, remote, Some(conv)) {
             Some(driver) => driver,
-            None if blocks => named_driver(conv, datagram)?,
+            None if blocks => addressee(conv, datagram)?.driver(),
             None => return None,
         };
         (driver != place.driver && driver < place.group.drivers).then_some(driver)
@@ -162,7 +159,7 @@ impl<H: Clone> Endpoint<H> {
         let conv = Conv::new(segment.conv())?;
         match self.get(remote, conv) {
             Some(_) => None,
-            None => self.elsewhere(now, remote, conv, data),
+            None => self.other_driver(now, remote, conv, data),
         }
     }
 
@@ -171,13 +168,6 @@ impl<H: Clone> Endpoint<H> {
         let place = self.place.as_ref().filter(|_| !self.remotes.contains_key(&remote))?;
         place.group.find(now, remote, None).filter(|&driver| driver != place.driver)
     }
-}
-
-/// The driver that a datagram's first block names by its receiver's token.
-fn named_driver(conv: Conv, datagram: &[u8]) -> Option<u8> {
-    let own = segments(datagram).map_while(Result::ok).take_while(|s| s.conv() == conv.value());
-    let block = own.filter_map(|segment| Block::parse(&segment).map(|block| block.to)).next()?;
-    Some(block?.driver())
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -4,17 +4,19 @@ mod answers;
 mod fingerprint;
 mod group;
 mod limits;
+mod moves;
 mod tombstones;
 
 pub use answers::Answer;
 pub use group::Group;
 pub use limits::Lease;
+pub use moves::addressee;
 
 use crate::{
     config::{Config, Wire},
     connection::{Opening, Remains, code},
     seq::{Conv, SeqNumber},
-    wire::{Block, Body, Command, FIN_FRAGMENT, SegmentView, segments},
+    wire::{Block, Body, Command, FIN_FRAGMENT, SegmentView, Token, segments},
 };
 use group::Place;
 use limits::Budget;
@@ -37,6 +39,9 @@ pub enum Route<H> {
     /// It opens a connection: make one, let it [`hold`](crate::Connection::hold) a [`lease`](Endpoint::lease),
     /// [`insert`](Endpoint::insert) it, and hand it the datagram.
     Opens(Conv, Opening),
+    /// From another address than this connection's peer, but a block in it names the connection: see
+    /// [`handle_elsewhere`](crate::Connection::handle_elsewhere).
+    Elsewhere(H),
     /// Nowhere, but it is answered with this datagram.
     Answer(Answer),
     /// To this driver of the [`Group`]: it belongs to a connection there.
@@ -128,6 +133,8 @@ pub struct Endpoint<H> {
     config: Arc<Config>,
     remotes: HashMap<SocketAddr, Remote<H>>,
     connections: usize,
+    /// Those that are followed, by their own token.
+    tokens: HashMap<Token, H>,
     budget: Arc<Budget>,
     tombstones: Tombstones,
     listening: bool,
@@ -144,6 +151,7 @@ impl<H: Clone> Endpoint<H> {
             config,
             remotes: HashMap::new(),
             connections: 0,
+            tokens: HashMap::new(),
             budget: Arc::default(),
             tombstones: Tombstones::default(),
             listening,
@@ -195,17 +203,27 @@ impl<H: Clone> Endpoint<H> {
         if let Some(handle) = self.get(remote, conv) {
             return Route::Known(handle.clone());
         }
-        if !was_passed && let Some(driver) = self.elsewhere(now, remote, conv, datagram) {
+        if !was_passed && let Some(driver) = self.other_driver(now, remote, conv, datagram) {
             return Route::PassOn(driver);
         }
         self.route_unknown(now, remote, conv, datagram)
     }
 
     fn route_unknown(&mut self, now: Instant, remote: SocketAddr, conv: Conv, datagram: &[u8]) -> Route<H> {
+        if let Some((handle, asks)) = self.find_elsewhere(conv, datagram) {
+            return if !asks || self.may_answer(now) {
+                Route::Elsewhere(handle)
+            } else {
+                self.drop(DropReason::Unknown)
+            };
+        }
         match self.tombstones.meet(now, remote, conv, datagram) {
             Some(Verdict::Answer(answer)) => return self.answer(now, answer, DropReason::Ended),
             Some(Verdict::Silence) => return self.drop(DropReason::Ended),
             None => {}
+        }
+        if let Some(answer) = self.meet_elsewhere(now, conv, datagram) {
+            return self.answer(now, answer, DropReason::Ended);
         }
         let own = || segments(datagram).map_while(Result::ok).take_while(|s| s.conv() == conv.value());
         if !self.config.speaks_blocks() {
@@ -417,6 +435,9 @@ impl<H: Clone> Endpoint<H> {
         if let Some(place) = &self.place {
             place.fade(now, remote, conv);
         }
+        if let Some(remains) = remains {
+            self.tokens.remove(&remains.own);
+        }
         if let (Some(_), Some(remains)) = (&removed, remains) {
             self.tombstones.bury(now, remote, conv, remains);
         }
@@ -462,6 +483,9 @@ impl<H: Clone> Endpoint<H> {
     pub fn shrink(&mut self) {
         if self.remotes.capacity() > 4 * self.remotes.len().max(16) {
             self.remotes.shrink_to(2 * self.remotes.len());
+        }
+        if self.tokens.capacity() > 4 * self.tokens.len().max(16) {
+            self.tokens.shrink_to(2 * self.tokens.len());
         }
     }
 }

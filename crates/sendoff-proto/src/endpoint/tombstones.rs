@@ -65,6 +65,8 @@ pub(super) struct Tombstones {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Graveyard {
     pub(super) stones: HashMap<Name, Tombstone>,
+    /// Where those ended whose peers may come from another address.
+    tokens: HashMap<Token, SocketAddr>,
     order: VecDeque<(Instant, Name)>,
 }
 
@@ -74,8 +76,17 @@ impl Graveyard {
         if self.order.len() >= max {
             self.pop();
         }
+        let own = stone.own;
         self.order.push_back((stone.until, name));
-        self.stones.insert(name, stone);
+        if stone.is_found_by_token() {
+            self.tokens.insert(stone.own, name.0);
+        }
+        let former = self.stones.insert(name, stone);
+        if let Some(former) = former
+            && former.own != own
+        {
+            self.tokens.remove(&former.own);
+        }
     }
 
     fn expire(&mut self, now: Instant) {
@@ -90,8 +101,11 @@ impl Graveyard {
     fn pop(&mut self) {
         let Some((until, name)) = self.order.pop_front() else { return };
         // The same name may have been entered again since: then the later one counts.
-        if self.stones.get(&name).is_some_and(|stone| stone.until == until) {
-            self.stones.remove(&name);
+        if self.stones.get(&name).is_some_and(|stone| stone.until == until)
+            && let Some(stone) = self.stones.remove(&name)
+            && stone.is_found_by_token()
+        {
+            self.tokens.remove(&stone.own);
         }
     }
 }
@@ -131,6 +145,12 @@ impl Tombstones {
             Some(stone) => Some(stone),
             None => self.unproven.stones.get_mut(&name),
         }
+    }
+
+    /// Where the conversation has ended that has this token of ours.
+    pub(super) fn address_of(&self, own: Token, conv: Conv) -> Option<SocketAddr> {
+        let remote = *self.proven.tokens.get(&own)?;
+        self.proven.stones.contains_key(&(remote, conv)).then_some(remote)
     }
 
     pub(super) fn contains(&mut self, now: Instant, remote: SocketAddr, conv: Conv) -> bool {
@@ -192,6 +212,11 @@ impl Tombstones {
 }
 
 impl Tombstone {
+    /// Only those that have something to say to a peer that comes from elsewhere.
+    fn is_found_by_token(&self) -> bool {
+        self.peer.is_some() && matches!(self.rest, Rest::Closed | Rest::Reset(_))
+    }
+
     fn may_answer(&mut self, now: Instant, kind: Kind) -> bool {
         let last = &mut self.answered[kind as usize];
         let may = last.is_none_or(|at| now >= at + self.rto);
@@ -212,6 +237,7 @@ impl Tombstone {
                 }
             } else if segment.command() == Command::Push && self.peer.is_some() {
                 match self.rest {
+                    Rest::Moved => return Some((Kind::Reset, Answer::hint(conv, segment.sn()))),
                     Rest::Closed if segment.sn().is_before(self.una) => return self.ack(conv, &segment),
                     Rest::Reset(_) if datagram.len() < RESET_SIZE => {
                         return Some((Kind::Reset, Answer::hint(conv, segment.sn())));
@@ -242,6 +268,8 @@ impl Tombstone {
         }
         let same_peer = block.from == self.peer;
         match (block.body, self.rest) {
+            // As an unknown conversation, but that nothing opens.
+            (Body::Fin { .. }, Rest::Moved) => Met::Answer(Kind::Reset, Answer::hint(conv, segment.sn())),
             (Body::Hello { .. }, _) if !same_peer && block.to.is_none() => reset(block.from, code::IN_USE),
             (Body::Hello { .. } | Body::Ping { .. }, _) if !same_peer => unknown(),
             (Body::Hello { .. }, _) if block.to.is_some() && !is_ours => unknown(),

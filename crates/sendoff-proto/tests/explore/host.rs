@@ -2,7 +2,8 @@
 //! has written and read.
 
 use sendoff_proto::{
-    Cause, Config, Connection, Conv, DropReason, Endpoint, Opening, Party, PeerKind, Route, TransmitBuffer,
+    Cause, Config, Connection, Conv, DropReason, Elsewhere, Endpoint, Opening, Party, PeerKind, Route,
+    TransmitBuffer,
     wire::{SegmentView, Token},
 };
 use std::{
@@ -20,8 +21,8 @@ thread_local! {
     static BUFFER: RefCell<TransmitBuffer> = RefCell::new(TransmitBuffer::new());
 }
 
-/// Datagrams that a step has sent.
-pub type Sent = Vec<Box<[u8]>>;
+/// Datagrams that a step has sent, and to whom.
+pub type Sent = Vec<(SocketAddr, Box<[u8]>)>;
 
 /// How a conversation has ended on one side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,6 +59,9 @@ pub struct Talk {
     pub peer: PeerKind,
     pub end: Option<End>,
     pub ended_at: Option<Instant>,
+    /// Where its peer is now.
+    pub remote: SocketAddr,
+    followed: bool,
 }
 
 impl Talk {
@@ -92,7 +96,7 @@ impl Talk {
         }
         (self.connection.is_some(), self.opening, self.life, self.name, self.written).hash(h);
         (self.finished, self.closed, self.aborted, &self.received, self.peer_finished).hash(h);
-        (self.delivered, self.end, self.tokens.len()).hash(h);
+        (self.delivered, self.end, self.tokens.len(), self.remote).hash(h);
     }
 }
 
@@ -135,12 +139,12 @@ impl Host {
         Self { config, listening, remote, endpoint, talks: Vec::new(), life: 0, first_name }
     }
 
-    fn add(&mut self, now: Instant, conv: Conv, opening: Opening) -> usize {
+    fn add(&mut self, now: Instant, remote: SocketAddr, conv: Conv, opening: Opening) -> usize {
         let n = self.talks.len();
         let seed = u128::from(self.first_name) << 64 | (n as u128 + 1) << 8 | u128::from(self.life);
         let mut connection = Connection::new(self.config.clone(), conv, opening, now, seed);
         connection.hold(self.endpoint.lease());
-        self.endpoint.insert(self.remote, conv, n);
+        self.endpoint.insert(remote, conv, n);
         self.talks.push(Talk {
             tokens: vec![connection.token()],
             partner: connection.peer_token(),
@@ -160,6 +164,8 @@ impl Host {
             peer: PeerKind::Unknown,
             end: None,
             ended_at: None,
+            remote,
+            followed: false,
         });
         n
     }
@@ -174,7 +180,7 @@ impl Host {
         if self.endpoint.is_buried(now, self.remote, conv) {
             return false;
         }
-        let n = self.add(now, conv, opening);
+        let n = self.add(now, self.remote, conv, opening);
         for _ in 0..writes {
             self.write_only(n);
         }
@@ -239,15 +245,21 @@ impl Host {
         self.life += 1;
     }
 
-    pub fn receive(&mut self, now: Instant, datagram: &[u8], sent: &mut Sent) -> Event {
-        let (n, event) = match self.endpoint.route(now, self.remote, datagram) {
+    pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], sent: &mut Sent) -> Event {
+        let (n, event) = match self.endpoint.route(now, from, datagram) {
             Route::Known(n) => (n, Event::Other),
             Route::Opens(conv, opening) => {
-                let n = self.add(now, conv, opening);
+                let n = self.add(now, from, conv, opening);
                 (n, Event::Accepted(n))
             }
+            Route::Elsewhere(n) => {
+                if !self.meet_elsewhere(now, from, datagram, n, sent) {
+                    return Event::Other;
+                }
+                (n, Event::Other)
+            }
             Route::Answer(answer) => {
-                sent.push(Box::from(&*answer));
+                sent.push((from, Box::from(&*answer)));
                 return Event::Other;
             }
             Route::Dropped(reason) => return Event::Dropped(reason),
@@ -257,6 +269,44 @@ impl Host {
         }
         self.pump(now, n, sent);
         event
+    }
+
+    /// Says whether the peer is there from now on.
+    fn meet_elsewhere(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        n: usize,
+        sent: &mut Sent,
+    ) -> bool {
+        let talk = &mut self.talks[n];
+        let Some(connection) = &mut talk.connection else { return false };
+        match connection.handle_elsewhere(now, from, datagram) {
+            Elsewhere::Ignored => false,
+            Elsewhere::Asked(question, answer) => {
+                sent.extend([Some(question), answer].into_iter().flatten().map(|a| (from, Box::from(&*a))));
+                false
+            }
+            Elsewhere::Moved => {
+                let remains = connection.leave_old_path();
+                let moved = self.endpoint.relocate(now, (talk.remote, talk.conv), from, &remains);
+                if moved {
+                    talk.remote = from;
+                }
+                moved
+            }
+        }
+    }
+
+    /// Our own address is another now.
+    pub fn change_address(&mut self, now: Instant, knows: bool, sent: &mut Sent) {
+        for n in 0..self.talks.len() {
+            if let Some(connection) = self.talks[n].connection.as_mut().filter(|_| knows) {
+                connection.handle_new_path(now);
+                self.pump(now, n, sent);
+            }
+        }
     }
 
     /// Lets all timers run out that are due.
@@ -272,8 +322,8 @@ impl Host {
     }
 
     fn answer(&mut self, now: Instant, sent: &mut Sent) {
-        while let Some((_, answer)) = self.endpoint.poll_answer(now) {
-            sent.push(Box::from(&*answer));
+        while let Some((to, answer)) = self.endpoint.poll_answer(now) {
+            sent.push((to, Box::from(&*answer)));
         }
     }
 
@@ -290,19 +340,26 @@ impl Host {
     fn pump(&mut self, now: Instant, n: usize, sent: &mut Sent) {
         let talk = &mut self.talks[n];
         let Some(connection) = &mut talk.connection else { return };
+        if !talk.followed
+            && let Some(token) = connection.followed_as()
+        {
+            talk.followed = true;
+            self.endpoint.follow(token, n);
+        }
+        let remote = talk.remote;
         BUFFER.with_borrow_mut(|buffer| {
             while connection.has_transmit() && connection.poll_transmit(now, buffer) {
-                sent.extend(buffer.datagrams().map(Box::from));
+                sent.extend(buffer.datagrams().map(|datagram| (remote, Box::from(datagram))));
             }
         });
         connection.simplify(RTO);
         let conv = connection.conv();
         if let Some((former, remains)) = connection.take_former_name() {
-            self.endpoint.rename(now, self.remote, (former, &remains), conv);
+            self.endpoint.rename(now, remote, (former, &remains), conv);
         }
         let ended = connection.ending().is_some();
         if ended {
-            self.endpoint.remove(now, self.remote, conv, connection.remains());
+            self.endpoint.remove(now, remote, conv, connection.remains());
         }
         talk.note();
         if ended {

@@ -147,6 +147,7 @@ impl Server {
                 self.hand(slot, datagram);
             }
             Route::Answer(answer) => self.sent(who, &answer),
+            Route::Elsewhere(_) => panic!("nobody is followed here"),
             Route::Dropped(_) | Route::PassOn(_) => {}
         }
     }

@@ -1,7 +1,7 @@
 //! One socket with its table of connections and what runs on them, as a driver would have it.
 
 use super::Rng;
-use sendoff_proto::{Config, Connection, Conv, Endpoint, Opening, Route, TransmitBuffer};
+use sendoff_proto::{Config, Connection, Conv, Elsewhere, Endpoint, Opening, Route, TransmitBuffer};
 use std::{net::SocketAddr, sync::Arc, time::Instant};
 
 /// What runs on a connection.
@@ -17,6 +17,7 @@ pub struct Talk<A> {
     pub app: A,
     /// It has ended, and is out of the table.
     pub removed: bool,
+    followed: bool,
 }
 
 pub struct Host<A> {
@@ -46,22 +47,47 @@ impl<A: App + Clone> Host<A> {
         connection.hold(self.endpoint.lease());
         let at = self.talks.len();
         self.endpoint.insert(remote, conv, at);
-        self.talks.push(Talk { connection, remote, app: self.app.clone(), removed: false });
+        self.talks.push(Talk { connection, remote, app: self.app.clone(), removed: false, followed: false });
         at
     }
 
     /// A datagram has come; perhaps it is answered at once.
-    pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Option<Vec<u8>> {
+    pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Vec<Vec<u8>> {
         match self.endpoint.route(now, from, datagram) {
             Route::Known(talk) => self.talks[talk].connection.handle_datagram(now, datagram),
             Route::Opens(conv, opening) => {
                 let talk = self.add(now, from, conv, opening);
                 self.talks[talk].connection.handle_datagram(now, datagram);
             }
-            Route::Answer(answer) => return Some(answer.to_vec()),
+            Route::Elsewhere(talk) => return self.receive_elsewhere(now, from, datagram, talk),
+            Route::Answer(answer) => return vec![answer.to_vec()],
             Route::Dropped(_) | Route::PassOn(_) => {}
         }
-        None
+        Vec::new()
+    }
+
+    fn receive_elsewhere(
+        &mut self,
+        now: Instant,
+        from: SocketAddr,
+        datagram: &[u8],
+        n: usize,
+    ) -> Vec<Vec<u8>> {
+        let talk = &mut self.talks[n];
+        match talk.connection.handle_elsewhere(now, from, datagram) {
+            Elsewhere::Ignored => Vec::new(),
+            Elsewhere::Asked(question, answer) => {
+                [Some(question), answer].into_iter().flatten().map(|answer| answer.to_vec()).collect()
+            }
+            Elsewhere::Moved => {
+                let name = (talk.remote, talk.connection.conv());
+                let remains = talk.connection.leave_old_path();
+                assert!(self.endpoint.relocate(now, name, from, &remains), "nobody else is there");
+                talk.remote = from;
+                talk.connection.handle_datagram(now, datagram);
+                Vec::new()
+            }
+        }
     }
 
     /// Segments of a lost datagram have been made good.
@@ -84,11 +110,17 @@ impl<A: App + Clone> Host<A> {
         while let Some((to, answer)) = self.endpoint.poll_answer(now) {
             send(to, &answer);
         }
-        for talk in &mut self.talks {
+        for (n, talk) in self.talks.iter_mut().enumerate() {
             if talk.removed && !talk.connection.has_transmit() {
                 continue;
             }
             talk.app.act(now, &mut talk.connection);
+            if !talk.followed
+                && let Some(token) = talk.connection.followed_as()
+            {
+                talk.followed = true;
+                self.endpoint.follow(token, n);
+            }
             while talk.connection.has_transmit() {
                 if let Some((former, remains)) = talk.connection.take_former_name() {
                     self.endpoint.rename(now, talk.remote, (former, &remains), talk.connection.conv());

@@ -196,17 +196,23 @@ impl Net {
     fn deliver(&mut self, datagram: Sent) {
         let now = self.instant();
         let Sent { from, to, ref bytes, .. } = datagram;
-        let answer = match self.nodes.get_mut(&to) {
+        let answers = match self.nodes.get_mut(&to) {
             Some(Node::Host(host)) => host.receive(now, from, bytes),
             Some(Node::Stock(stock)) => {
                 stock.receive(self.now, from, bytes);
-                None
+                Vec::new()
             }
-            None => None,
+            None => Vec::new(),
         };
-        if let Some(bytes) = answer {
+        for bytes in answers {
             self.send(Sent { at: self.now, from: to, to: from, bytes });
         }
+    }
+
+    /// A host has another address from now on; what is under way to the former one is lost.
+    pub fn move_host(&mut self, from: u8, to: u8) {
+        let node = self.nodes.remove(&addr(from)).expect("a host");
+        self.nodes.insert(addr(to), node);
     }
 
     fn send(&mut self, datagram: Sent) {

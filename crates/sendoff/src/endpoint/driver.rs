@@ -53,6 +53,9 @@ const WINDOW_GROWTH: Duration = Duration::from_millis(50);
 
 type Connections = VecDeque<Arc<ConnectionShared>>;
 
+/// The connection of the datagram before, and where that came from.
+pub(super) type Last = Option<(SocketAddr, Arc<ConnectionShared>)>;
+
 pub(super) struct Driver {
     pub(super) shared: Arc<EndpointShared>,
     deadlines: DeadlineHeap,
@@ -124,7 +127,7 @@ impl Driver {
 
     /// Reads the socket: all that is there, or as much as a turn may.
     fn receive(&mut self, cx: &mut Context<'_>, now: Instant) -> io::Result<bool> {
-        let mut last = None;
+        let mut last: Last = None;
         for _ in 0..RECV_CALLS {
             let received = RecvBuffers::lend(|buffers| {
                 let received = self.shared.io.poll_recv(cx, buffers, &mut self.icmp);
@@ -144,7 +147,7 @@ impl Driver {
     }
 
     /// Hands the datagrams of one sender to their connections.
-    fn dispatch(&mut self, now: Instant, batch: Batch<'_>, last: &mut Option<Arc<ConnectionShared>>) {
+    fn dispatch(&mut self, now: Instant, batch: Batch<'_>, last: &mut Last) {
         let (source, local) = (batch.source, batch.local);
         let (opened, failed) = (Cell::new(0), Cell::new(0));
         let shared = self.shared.clone();
@@ -169,7 +172,7 @@ impl Driver {
         now: Instant,
         (source, local): (SocketAddr, Option<IpAddr>),
         datagrams: impl Iterator<Item = &'a [u8]>,
-        last: &mut Option<Arc<ConnectionShared>>,
+        last: &mut Last,
     ) {
         let mut datagrams = datagrams.peekable();
         while let Some(datagram) = datagrams.next() {
@@ -228,10 +231,10 @@ impl Driver {
         source: SocketAddr,
         local: Option<IpAddr>,
         datagram: &[u8],
-        last: &mut Option<Arc<ConnectionShared>>,
+        last: &mut Last,
     ) -> Option<Arc<ConnectionShared>> {
-        if let Some(last) = last
-            && last.peer == source
+        if let Some((peer, last)) = last
+            && *peer == source
             && datagram.starts_with(&last.conv().value().to_le_bytes())
         {
             return Some(last.clone());
@@ -243,6 +246,12 @@ impl Driver {
         let connection = match route {
             Route::Known(connection) => connection,
             Route::Opens(conv, opening) => self.accept(now, source, local, (conv, opening))?,
+            Route::Elsewhere(connection) => {
+                if !self.meet_elsewhere(now, source, local, datagram, &connection) {
+                    return None;
+                }
+                connection
+            }
             Route::Answer(answer) => {
                 self.send_answer(now, source, local, &answer);
                 return None;
@@ -256,7 +265,7 @@ impl Driver {
                 return None;
             }
         };
-        *last = Some(connection.clone());
+        *last = Some((source, connection.clone()));
         Some(connection)
     }
 
@@ -294,7 +303,13 @@ impl Driver {
 
     /// Answers what belongs to no connection. Nothing is prepared behind a batch that was refused: who asks will
     /// ask again.
-    fn send_answer(&mut self, now: Instant, to: SocketAddr, local: Option<IpAddr>, answer: &Answer) {
+    pub(super) fn send_answer(
+        &mut self,
+        now: Instant,
+        to: SocketAddr,
+        local: Option<IpAddr>,
+        answer: &Answer,
+    ) {
         if self.is_blocked() {
             return;
         }
@@ -430,16 +445,18 @@ impl Driver {
         state.listed = false;
         self.grow_window(now, state);
         if let Some((conv, remains)) = state.connection.take_former_name() {
-            self.shared.rename(now, connection, (conv, &remains), state.connection.conv());
+            self.shared.rename(now, (connection, state.peer), (conv, &remains), state.connection.conv());
         }
         self.announce(now, state, connection);
+        self.follow(state, connection);
+        self.shared.settle_doubt(now, state);
         if state.is_awaited() {
             // Whoever is woken now may answer: the acknowledgement can ride with that.
             state.connection.defer_answer(now);
         }
         let mut sent = Sent::Nothing;
         if state.connection.has_transmit() {
-            sent = self.shared.transmit_batch(now, connection.peer, state, &mut self.icmp);
+            sent = self.shared.transmit_batch(now, state, &mut self.icmp);
             if state.connection.has_transmit() || sent == Sent::Blocked {
                 self.list(state, connection);
             }
@@ -448,12 +465,13 @@ impl Driver {
         self.register_deadline(state, connection);
         let ended = state.connection.ending().is_some() && !state.retired;
         state.retired |= ended;
+        let peer = state.peer;
         drop(guard);
         ready.into_iter().for_each(Wakers::wake);
         if ended {
             self.shared.remove(now, connection);
-            if !self.shared.has_remote(connection.peer) {
-                self.forget_shards(connection.peer);
+            if !self.shared.has_remote(peer) {
+                self.forget_shards(peer);
             }
         }
         sent

@@ -4,6 +4,8 @@ mod driver;
 mod envelope;
 mod group;
 mod inbox;
+mod moves;
+mod roaming;
 mod shards;
 mod shared;
 mod stats;

@@ -6,7 +6,11 @@
 //!                └▶ Decoder (the driver's) ─▶ what was lost ─▶ connection
 //! ```
 
-use super::{driver::Driver, shared::EndpointShared, transmit::Sent};
+use super::{
+    driver::{Driver, Last},
+    shared::EndpointShared,
+    transmit::Sent,
+};
 use crate::{
     Config, FecStats,
     stream::{ConnectionShared, ConnectionState},
@@ -194,7 +198,7 @@ impl Driver {
         source: SocketAddr,
         local: Option<IpAddr>,
         datagram: &[u8],
-        last: &mut Option<Arc<ConnectionShared>>,
+        last: &mut Last,
     ) {
         if self.pass_shard_on(now, source, local, datagram) {
             return;
@@ -224,19 +228,19 @@ impl Driver {
     }
 
     /// Whether there is a connection with that address: for others nothing is kept.
-    fn knows(&self, source: SocketAddr, last: Option<&Arc<ConnectionShared>>) -> bool {
-        last.is_some_and(|last| last.peer == source) || self.shared.has_remote(source)
+    fn knows(&self, source: SocketAddr, last: Option<&(SocketAddr, Arc<ConnectionShared>)>) -> bool {
+        last.is_some_and(|(peer, _)| *peer == source) || self.shared.has_remote(source)
     }
 
     fn connection_of(
         &self,
         source: SocketAddr,
         segments: &[u8],
-        last: Option<&Arc<ConnectionShared>>,
+        last: Option<&(SocketAddr, Arc<ConnectionShared>)>,
     ) -> Option<Arc<ConnectionShared>> {
         let conv = u32::from_le_bytes(*segments.first_chunk()?);
         match last {
-            Some(last) if last.peer == source && last.conv().value() == conv => Some(last.clone()),
+            Some((peer, last)) if *peer == source && last.conv().value() == conv => Some(last.clone()),
             _ => self.shared.connection(source, conv),
         }
     }

@@ -1,7 +1,8 @@
 //! What the driver and all handles of one socket share.
 
 use super::{
-    EndpointStats, envelope::Envelope, group::Group, inbox::Inbox, shards::Shards, transmit::Blocked,
+    EndpointStats, envelope::Envelope, group::Group, inbox::Inbox, roaming::Roaming, shards::Shards,
+    transmit::Blocked,
 };
 use crate::{
     Config, KcpStream,
@@ -45,6 +46,7 @@ pub(crate) struct EndpointShared {
     chores: AtomicBool,
     /// A batch waits in `refused`: nothing else may be prepared.
     pub(super) blocked: AtomicBool,
+    pub(super) roaming: Roaming,
     /// One for each thread that was sending at that moment, at most.
     refused: Mutex<VecDeque<Blocked>>,
     /// ICMP errors that a sending handle came upon: the driver deals with them.
@@ -114,6 +116,7 @@ impl EndpointShared {
             driver,
             chores: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
+            roaming: Roaming::default(),
             refused: Mutex::default(),
             found: Mutex::default(),
             seeds: Mutex::new(SeedSource::new(super::random_seed()?)),
@@ -284,7 +287,7 @@ impl EndpointShared {
         };
         Poll::Ready(match arrival {
             Some(connection) => {
-                let peer = connection.peer;
+                let peer = connection.peer();
                 Ok((KcpStream::new(connection), peer))
             }
             None => Err(self.check_open().err().unwrap_or_else(|| io::ErrorKind::NotConnected.into())),
@@ -402,10 +405,13 @@ impl EndpointShared {
 
     /// Takes out a connection that has ended.
     pub(super) fn remove(&self, now: Instant, connection: &ConnectionShared) {
-        let remains = connection.lock().connection.remains().cloned();
+        let (remains, peer) = {
+            let state = connection.lock();
+            (state.connection.remains().cloned(), state.peer)
+        };
         {
             let mut table = self.table();
-            table.remove(now, connection.peer, connection.conv(), remains.as_ref());
+            table.remove(now, peer, connection.conv(), remains.as_ref());
             table.shrink();
             self.chores.store(true, Ordering::Release);
         }
@@ -438,11 +444,11 @@ impl EndpointShared {
     pub(super) fn rename(
         &self,
         now: Instant,
-        connection: &ConnectionShared,
+        (connection, peer): (&ConnectionShared, SocketAddr),
         former: (Conv, &Remains),
         conv: Conv,
     ) {
-        self.table().rename(now, connection.peer, former, conv);
+        self.table().rename(now, peer, former, conv);
         connection.set_conv(conv);
     }
 

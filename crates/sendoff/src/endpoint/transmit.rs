@@ -52,13 +52,7 @@ thread_local! {
 
 impl EndpointShared {
     /// Sends what is urgent; returns whether the driver has to look at the connection.
-    pub(crate) fn attend(
-        &self,
-        now: Instant,
-        peer: SocketAddr,
-        state: &mut ConnectionState,
-        urgency: Urgency,
-    ) -> bool {
+    pub(crate) fn attend(&self, now: Instant, state: &mut ConnectionState, urgency: Urgency) -> bool {
         let connection = &mut state.connection;
         let send = match urgency {
             Urgency::Data => {
@@ -69,7 +63,7 @@ impl EndpointShared {
         };
         if send {
             let mut icmp = Vec::new();
-            self.transmit_batch(now, peer, state, &mut icmp);
+            self.transmit_batch(now, state, &mut icmp);
             if !icmp.is_empty() {
                 self.report_icmp(icmp);
             }
@@ -84,13 +78,14 @@ impl EndpointShared {
     pub(super) fn transmit_batch(
         &self,
         now: Instant,
-        peer: SocketAddr,
         state: &mut ConnectionState,
         icmp: &mut Vec<IcmpError>,
     ) -> Sent {
         if self.is_blocked() {
             return Sent::Blocked;
         }
+        self.find_way_again(now, state);
+        let peer = state.peer;
         BUFFER.with_borrow_mut(|buffer| {
             buffer.set_max_datagrams(self.io.max_batch());
             let sent = match self.shards.sender(peer, state.connection.peer_kind()) {
@@ -98,8 +93,7 @@ impl EndpointShared {
                 None => self.transmit_plain(now, peer, state, buffer, icmp),
             };
             if sent == Sent::Unreachable {
-                // Our address may have gone: the system chooses another for the next.
-                state.source = None;
+                self.lose_way(now, state);
             }
             sent
         })
@@ -225,12 +219,8 @@ impl EndpointShared {
                 return Sent::Batch;
             }
             Err(SendError::Unreachable(error)) => {
-                // A connected socket fails for ever once its source address has gone.
                 tracing::debug!(%destination, %error, "no way to the peer");
                 self.count_send_failure();
-                if self.io.is_connected() {
-                    _ = self.io.reconnect();
-                }
                 return Sent::Unreachable;
             }
             Err(SendError::Fatal(error)) => {

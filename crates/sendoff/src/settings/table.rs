@@ -190,6 +190,17 @@ pub(super) static TABLE: &[Setting] = &[
         ..ROW
     },
     Setting {
+        name: "follow",
+        side: Side::Listen,
+        value: Some("on|off"),
+        help: "Follow a peer whose address changes [on]",
+        apply: |options, _, value| {
+            let follow = on_or_off(value)?;
+            kcp(options, |config| Ok(config.follow(follow)))
+        },
+        ..ROW
+    },
+    Setting {
         name: "snd-wnd",
         aliases: &["sndwnd"],
         value: Some("SEGMENTS"),
@@ -394,6 +405,14 @@ fn switch(value: &str) -> Result<bool, String> {
         "0" => Ok(false),
         "1" => Ok(true),
         _ => Err("must be 0 or 1".into()),
+    }
+}
+
+fn on_or_off(value: &str) -> Result<bool, String> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => Err("must be on or off".into()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Owned halves of a stream, for different tasks.
 
-use super::{KcpStream, messages::Write as _, state::ConnectionShared, wait};
+use super::{KcpStream, Moves, messages::Write as _, state::ConnectionShared, wait};
 use crate::{ConnectionStats, Conv, Ending, Farewell, KcpEndpoint, PeerKind};
 use bytes::Bytes;
 use sendoff_proto::Connection;
@@ -61,9 +61,14 @@ macro_rules! common {
                 self.connection.local_addr()
             }
 
-            /// The peer's address.
+            /// The peer's address: where it is now, if it has moved.
             pub fn peer_addr(&self) -> SocketAddr {
-                self.connection.peer
+                self.connection.peer()
+            }
+
+            /// The peer's moves from now on.
+            pub fn moves(&self) -> Moves {
+                Moves::of(&self.connection)
             }
 
             /// The endpoint that it belongs to.

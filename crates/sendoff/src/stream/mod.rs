@@ -2,12 +2,14 @@
 
 mod halves;
 mod messages;
+mod moves;
 mod out_of_band;
 mod state;
 mod wakers;
 
 pub use halves::{ReadHalf, ReuniteError, WriteHalf};
 pub(crate) use messages::does_not_fit;
+pub use moves::Moves;
 pub(crate) use state::{ConnectionShared, ConnectionState};
 pub(crate) use wakers::Wakers;
 
@@ -147,9 +149,14 @@ impl KcpStream {
         self.connection().local_addr()
     }
 
-    /// The peer's address.
+    /// The peer's address: where it is now, if it has moved.
     pub fn peer_addr(&self) -> SocketAddr {
-        self.connection().peer
+        self.connection().peer()
+    }
+
+    /// The peer's moves from now on.
+    pub fn moves(&self) -> Moves {
+        Moves::of(self.connection())
     }
 
     /// The endpoint that it belongs to.

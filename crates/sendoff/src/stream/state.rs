@@ -18,7 +18,6 @@ use std::{
 };
 
 pub(crate) struct ConnectionShared {
-    pub(crate) peer: SocketAddr,
     /// It may take another one while it opens.
     conv: AtomicU32,
     endpoint: Arc<EndpointShared>,
@@ -29,6 +28,10 @@ pub(crate) struct ConnectionShared {
 
 pub(crate) struct ConnectionState {
     pub(crate) connection: Connection,
+    /// Where the peer is now.
+    pub(crate) peer: SocketAddr,
+    /// The table finds it by its token.
+    pub(crate) followed: bool,
     /// Our address that the peer sends to: answers must leave from there.
     pub(crate) source: Option<IpAddr>,
     /// The entry of the driver's heap that counts.
@@ -127,12 +130,13 @@ impl ConnectionShared {
         endpoint: Arc<EndpointShared>,
     ) -> Arc<Self> {
         Arc::new(Self {
-            peer,
             conv: AtomicU32::new(connection.conv().value()),
             endpoint,
             dirty: AtomicBool::new(false),
             state: Mutex::new(ConnectionState {
                 connection,
+                peer,
+                followed: false,
                 source,
                 deadline: None,
                 listed: false,
@@ -157,6 +161,11 @@ impl ConnectionShared {
         Conv::new(self.conv.load(Ordering::Relaxed)).unwrap_or(Conv::MAX)
     }
 
+    /// Where the peer is now.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        self.lock().peer
+    }
+
     pub(crate) fn set_conv(&self, conv: Conv) {
         self.conv.store(conv.value(), Ordering::Relaxed);
     }
@@ -167,7 +176,7 @@ impl ConnectionShared {
     }
 
     pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct(name).field("peer", &self.peer).field("conv", &self.conv()).finish_non_exhaustive()
+        f.debug_struct(name).field("peer", &self.peer()).field("conv", &self.conv()).finish_non_exhaustive()
     }
 
     pub(crate) fn endpoint(&self) -> KcpEndpoint {
@@ -201,7 +210,7 @@ impl ConnectionShared {
         mut state: MutexGuard<'_, ConnectionState>,
         urgency: Urgency,
     ) {
-        if self.endpoint.attend(now, self.peer, &mut state, urgency) {
+        if self.endpoint.attend(now, &mut state, urgency) {
             drop(state);
             self.mark_dirty();
         }
@@ -212,7 +221,7 @@ impl ConnectionShared {
         if let Some(ending) = state.ending() {
             return Err(ending.into());
         }
-        if !self.endpoint.change_fec(self.peer, state.connection.peer_kind(), fec) {
+        if !self.endpoint.change_fec(state.peer, state.connection.peer_kind(), fec) {
             let text = format!("fec {fec}: there must be FEC already, with a ratio of its own");
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         }
@@ -238,7 +247,7 @@ impl ConnectionShared {
             let text = "nothing can go beside a stream that the peer hasn't answered yet";
             return Err(io::Error::new(io::ErrorKind::NotConnected, text));
         }
-        self.endpoint.send_out_of_band(now(), self.peer, state.source, self.conv(), payload);
+        self.endpoint.send_out_of_band(now(), state.peer, state.source, self.conv(), payload);
         Ok(())
     }
 
@@ -343,6 +352,21 @@ impl ConnectionShared {
             return Poll::Ready(Err(ending.into()));
         }
         state.opening = true;
+        let crowd = state.watchers.register(cx.waker());
+        drop(state);
+        crowd.wake();
+        Poll::Pending
+    }
+
+    /// Waits until the peer is elsewhere than `last`; `None` once it has ended.
+    pub(crate) fn poll_moved(&self, cx: &mut Context<'_>, last: SocketAddr) -> Poll<Option<SocketAddr>> {
+        let mut state = self.lock();
+        if state.peer != last {
+            return Poll::Ready(Some(state.peer));
+        }
+        if state.connection.ending().is_some() {
+            return Poll::Ready(None);
+        }
         let crowd = state.watchers.register(cx.waker());
         drop(state);
         crowd.wake();

@@ -5,8 +5,8 @@ use super::{
     TransportStats, WriteSide, dial,
 };
 use crate::{
-    Address, Config, Conv, Ending, Farewell, KcpEndpoint, KcpListener, KcpStream, PeerKind, ReadHalf, Wire,
-    WriteHalf, settings, stream::ConnectionShared,
+    Address, Config, Conv, Ending, Farewell, KcpEndpoint, KcpListener, KcpStream, Moves, PeerKind, ReadHalf,
+    Wire, WriteHalf, settings, stream::ConnectionShared,
 };
 use bytes::Bytes;
 use std::{
@@ -174,6 +174,11 @@ impl KcpLink {
         self.0.endpoint()
     }
 
+    /// The peer's moves from now on: see [`KcpStream::moves`].
+    pub fn moves(&self) -> Moves {
+        Moves::of(&self.0)
+    }
+
     /// See [`KcpStream::set_linger`].
     pub fn set_linger(&self, linger: Duration) {
         self.0.set_linger(linger);
@@ -182,7 +187,7 @@ impl KcpLink {
 
 impl Link for KcpLink {
     fn peer(&self) -> Peer {
-        Peer::new("kcp", self.0.peer)
+        Peer::new("kcp", self.0.peer())
     }
 
     fn local(&self) -> Peer {

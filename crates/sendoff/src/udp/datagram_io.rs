@@ -113,6 +113,14 @@ impl DatagramIo {
         }
     }
 
+    /// Whether another of our addresses leads to the peer now than that which the socket was connected from.
+    pub(crate) fn is_rerouted(&self) -> io::Result<bool> {
+        match self {
+            Self::System(io) => io.is_rerouted(),
+            Self::Supplied(_) => Ok(false),
+        }
+    }
+
     pub(crate) fn recv_buffer(&self) -> usize {
         match self {
             Self::System(io) => io.recv_buffer(),

@@ -212,6 +212,16 @@ impl UdpIo {
         self.connect_socket(peer)
     }
 
+    /// Whether another of our addresses leads to the peer now than that which it was connected from: asked of a socket
+    /// that sends nothing, so that this one keeps its place.
+    pub(crate) fn is_rerouted(&self) -> io::Result<bool> {
+        let peer = self.peer().ok_or(io::ErrorKind::NotConnected)?;
+        let any = SocketAddr::new(Family::of(peer).any(), 0);
+        let scout = UdpSocket::bind(any)?;
+        scout.connect(peer)?;
+        Ok(canonical(scout.local_addr()?).ip() != self.local_addr()?.ip())
+    }
+
     fn connect_socket(&self, peer: SocketAddr) -> io::Result<()> {
         let peer = self.family.address(peer).ok_or_else(|| wrong_family(peer))?;
         self.socket_ref().connect(&peer.into())
