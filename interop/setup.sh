@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Builds the peer programs and the command into interop/target/peers. Installs libclang, netcat, socat and tshark (Debian's
-# packages) where they are missing and this is run as root; Go must be there.
+# Builds the peer programs and the command into interop/target/peers. Installs libclang, netcat, socat, tshark and Chromium
+# (Debian's packages) where they are missing and this is run as root; Go must be there.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -17,6 +17,8 @@ has_libclang || missing+=(libclang-dev)
 command -v nc >/dev/null || missing+=(netcat-openbsd)
 command -v socat >/dev/null || missing+=(socat)
 command -v tshark >/dev/null || missing+=(tshark)
+# For the page that dissect writes; with fonts, which it only recommends.
+command -v chromium >/dev/null || missing+=(chromium fonts-dejavu-core)
 if ((${#missing[@]})); then
     export DEBIAN_FRONTEND=noninteractive
     apt-get install -y --no-install-recommends "${missing[@]}" ||

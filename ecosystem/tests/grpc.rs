@@ -69,7 +69,7 @@ async fn a_health_check_and_a_watch_over_kcp() {
     watched(async {
         let listener = KcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr();
-        let server = serve!(listener.incoming());
+        let server = serve!(listener.into_stream());
         let mut client = HealthClient::new(over_kcp(addr).await);
         let answer = client.check(about("demo")).await.unwrap().into_inner();
         assert_eq!(answer.status(), Answer::Serving);
@@ -101,7 +101,7 @@ async fn a_health_check_over_any_transport() {
             let listener = AnyListener::bind(format!("{scheme}://127.0.0.1:0")).await.unwrap();
             let address = format!("{scheme}://{}", listener.local());
             let local = listener.local().socket_addr();
-            let server = serve!(listener.incoming());
+            let server = serve!(listener.into_stream());
             let connect = service_fn(move |_: Uri| {
                 let address = address.clone();
                 async move { Ok::<_, io::Error>(TokioIo::new(AnyStream::connect(address).await?)) }
@@ -120,7 +120,7 @@ async fn a_server_ends_when_its_listener_is_closed() {
     watched(async {
         let listener = KcpListener::bind("127.0.0.1:0").await.unwrap();
         let endpoint = listener.endpoint().clone();
-        let server = serve!(listener.incoming());
+        let server = serve!(listener.into_stream());
         endpoint.close();
         server.serving.await.unwrap().unwrap();
     })

@@ -5,6 +5,7 @@
 //! duplicates. The tests in `tests/` are trials and what follows from them; the binary `interop`
 //! runs the full product of their [factors](table) and prints the figures.
 
+pub mod browser;
 pub mod datagram;
 pub mod ours;
 pub mod peer;

@@ -15,6 +15,10 @@ use std::{
 /// forgotten, half of them, and their conversations told.
 pub const MAX_FLOWS: usize = 16_384;
 
+/// Conversations of all flows that are remembered at a time; there may be some thousands more for a moment. When there
+/// are more, those whose flows were silent longest are forgotten.
+pub const MAX_CONVERSATIONS: usize = 16_384;
+
 /// Conversations of one flow at a time at most; the oldest is told and forgotten.
 pub const MAX_CONVERSATIONS_OF_FLOW: usize = 16;
 
@@ -103,8 +107,20 @@ impl Flows {
     }
 
     /// One that is known already.
+    #[inline]
     pub(crate) fn get_mut(&mut self, key: FlowKey) -> Option<&mut Flow> {
-        self.places.get(&key).map(|place| &mut self.flows[*place].1)
+        let place = match self.latest {
+            Some((latest, place)) if latest == key => place,
+            _ => *self.places.get(&key)?,
+        };
+        Some(&mut self.flows[place].1)
+    }
+
+    /// What the conversations of all flows together exceed is forgotten. Costs a walk.
+    pub(crate) fn forget_if_too_many(&mut self, forgotten: &mut Vec<Conversation>) {
+        while self.flows.iter().map(|(_, flow)| flow.conversations.len()).sum::<usize>() > MAX_CONVERSATIONS {
+            self.forget_half(forgotten);
+        }
     }
 
     /// Costs a walk over all, once in half of them.

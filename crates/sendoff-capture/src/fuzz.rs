@@ -20,8 +20,9 @@ pub fn capture(input: &[u8]) {
     let framing = [None, Some(Framing::Le32), Some(Framing::Be32), Some(Framing::Lines)];
     let side = if choice & 4 == 0 { Side::Client } else { Side::Server };
     let follow = (choice & 8 != 0).then_some(Follow { side, conversation: None });
-    let mut dissector =
-        Dissector::new(Options { framing: framing[usize::from(choice & 3)], follow, ..Options::default() });
+    let (smux, stream) = (choice & 16 != 0, (choice & 32 != 0).then_some(3));
+    let framing = framing[usize::from(choice & 3)];
+    let mut dissector = Dissector::new(Options { framing, follow, smux, stream, ..Options::default() });
     let (mut lines, mut text, mut bytes) = (Lines::new(Signs::UNICODE), String::new(), Vec::new());
     while let Ok(Some(packet)) = reader.next_packet() {
         let dissected = dissector.packet(&packet);

@@ -9,6 +9,9 @@ mod flows;
 #[doc(hidden)]
 pub mod fuzz;
 pub mod layers;
+#[cfg(target_os = "linux")]
+pub mod live;
+pub mod record;
 pub mod report;
 pub mod stream;
 mod synthesize;
@@ -18,5 +21,5 @@ pub use dissector::{
     Top,
 };
 pub use file::{LinkType, Packet, PacketReader, PcapngWriter, ReadError};
-pub use flows::{MAX_CONVERSATIONS_OF_FLOW, MAX_DECODERS, MAX_FLOWS};
+pub use flows::{MAX_CONVERSATIONS, MAX_CONVERSATIONS_OF_FLOW, MAX_DECODERS, MAX_FLOWS};
 pub use synthesize::{DatagramTooLarge, MAX_PAYLOAD, udp_packet};

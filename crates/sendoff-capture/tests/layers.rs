@@ -288,8 +288,8 @@ fn retransmissions_copies_and_full_windows_are_marked() {
         ]
     );
     assert!(summary.contains("sent again: 3 of 9 segments (33.3 %), 2 judged fast, 1 needless"), "{summary}");
-    assert!(summary.contains("1 copies of segments"), "{summary}");
-    assert!(summary.contains("full 1 times, for 5.00 ms"), "{summary}");
+    assert!(summary.contains("1 copy of a segment"), "{summary}");
+    assert!(summary.contains("full 1 time, for 5.00 ms"), "{summary}");
 }
 
 #[test]

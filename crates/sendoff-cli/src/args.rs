@@ -1,12 +1,15 @@
 //! The command line.
 
 use crate::{
-    commands::dissect::DissectArgs, messages::MessageArgs, report::ColorWhen, settings::SettingFlags,
+    commands::{capture::CaptureArgs, dissect::DissectArgs},
+    messages::MessageArgs,
+    report::ColorWhen,
+    settings::SettingFlags,
 };
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 use sendoff::settings::{parse_duration, parse_duration_above_zero};
-use std::{ffi::OsString, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 const TEMPLATE: &str = "\
 {about}
@@ -22,7 +25,7 @@ Settings:  --crypt aes-128-gcm --key-file F --fec 10/3 --profile fast3 --wire cl
            (all of them: sendoff connect -h)
 Messages:  --frame le32 --format hex …
 More:      sendoff man, sendoff completions SHELL
-Options:   -v, -q, --json, --color WHEN, -h, -V
+Options:   -v, -q, --json, --color WHEN, --capture FILE, -h, -V
 Exit:      0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted";
 
 const CONNECT_HELP: &str = "\
@@ -118,7 +121,9 @@ COMMAND runs for each connection, without a shell: its stdin is what comes, its 
 a line, unless --stdio raw), its stderr is ours. In its environment: SENDOFF_PEER, SENDOFF_LOCAL, SENDOFF_TRANSPORT. When its stdout ends, the peer is told: over KCP with
 code 0, or 256 + its exit status (384 + N: killed by signal N; 383: could not be started). When the peer is gone, its stdin
 ends; after 2 s it gets SIGTERM, 2 s later SIGKILL.
-SIGINT or SIGTERM ends gracefully: what is under way is delivered first; a second one ends at once.
+SIGTERM ends as a server should: newcomers are refused, every KCP peer that can be told is told (connect and the library
+say so there), and connections have --drain-timeout to end by themselves; the rest is reset with code 4.
+SIGINT (Ctrl-C) ends them now: what is under way is delivered first. A second signal ends at once.
 Exit: 0 interrupted, and all connections ended; 1 the socket failed; 2 usage; 130 interrupted twice.
 With --once: 1 refused, reset or timed out; 130 interrupted before the end.";
 
@@ -150,12 +155,22 @@ pub struct ListenArgs {
     /// Connections at a time; further ones are refused
     #[arg(long, value_name = "N", value_parser = parse_connections, allow_hyphen_values = true)]
     pub max_connections: Option<usize>,
+    /// How long connections may take to end by themselves after SIGTERM; then they are reset
+    #[arg(long, value_name = "TIME", default_value = "8s", conflicts_with = "once", value_parser = parse_duration, allow_hyphen_values = true)]
+    pub drain_timeout: Duration,
+    /// Take the port over from the listener that was started with the same PATH, if there is one: its
+    /// connections stay there until they end, what is new comes here (KCP, Unix)
+    #[arg(long, value_name = "PATH", conflicts_with = "once")]
+    pub takeover: Option<PathBuf>,
     /// Where messages begin and end.
     #[command(flatten)]
     pub messages: MessageArgs,
     /// What is said at the end.
     #[command(flatten)]
     pub farewell: FarewellArgs,
+    /// Into a file.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
     /// Settings of the connections.
     #[command(flatten)]
     pub settings: SettingFlags<false>,
@@ -193,6 +208,9 @@ pub struct ConnectArgs {
     /// Where messages begin and end.
     #[command(flatten)]
     pub messages: MessageArgs,
+    /// Into a file.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
     /// Settings of the connection.
     #[command(flatten)]
     pub settings: SettingFlags<true>,
@@ -238,15 +256,19 @@ fn parse_repeat(text: &str) -> Result<u64, String> {
 
 const DISSECT_HELP: &str = "\
 A line for each packet, then a summary for each conversation. -v prints every field of every layer.
+--live IFACE takes them from an interface (root, Linux), and ends with Ctrl-C.
 KCP is found by itself: bare, with forward error correction, and sealed, if the secret is given.
 Bytes that the capture lacks are said, with exit code 1; a broken file is told as far as it can be read.
-Exit: 0 all of it was read, 1 it could not be, or bytes are missing, 2 usage.";
+Exit: 0 all of it was read, or --live interrupted, 1 it could not be, or bytes are missing, 2 usage.";
 
 const PING_HELP: &str = "\
 Works with any KCP server, and tells which kind it is. An extended one keeps nothing of it, and answers at once.
 A stock server opens an empty connection for that. At most one is left there: each probe is of a
 new conversation from the same port, which takes the place of the last.
 It may answer at its next flush: then a time includes up to its interval, often up to 100 ms.
+--size finds the path's MTU: the largest size that is answered is the largest --mtu that arrives whole. A probe that a
+link or a router refuses is said to be too large, with the path's MTU; where routers say nothing, it gets no answer.
+Answers are small: the way back is not tried. Stock servers take no more than 1,500 bytes (kcp-go).
 Settings in the address are checked; those of encryption count.
 Exit: 0 something answered (also when interrupted), 1 nothing did, 2 usage, 130 interrupted twice.";
 
@@ -262,6 +284,12 @@ pub struct PingArgs {
     /// From one probe to the next
     #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = parse_interval, allow_hyphen_values = true)]
     pub interval: Duration,
+    /// Into a file.
+    #[command(flatten)]
+    pub capture: CaptureArgs,
+    /// Bytes of UDP payload of each probe, which must not be fragmented [56, and what encryption takes]
+    #[arg(short, long, value_name = "BYTES", allow_hyphen_values = true)]
+    pub size: Option<usize>,
     /// A sealed server answers none but sealed probes.
     #[command(flatten)]
     pub settings: SettingFlags<true, true>,

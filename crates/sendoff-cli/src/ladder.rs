@@ -1,22 +1,17 @@
 //! A conversation as a ladder: one line a datagram, in words, as both endpoints saw it.
 
-use crate::{
-    report::{Arrows, escape, json_text, milliseconds},
-    units,
-};
+use crate::report::{Arrows, milliseconds};
 use sendoff::{
     Direction, Tap, TappedDatagram,
-    wire::{Block, BlockKind, Command, SegmentView, segments},
+    wire::{BlockKind, SegmentView, segments},
 };
+use sendoff_capture::report::{SegmentWords, segment_object};
 use serde_json::{Value, json};
 use std::{
     net::SocketAddr,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
-
-/// Bytes of a payload that are shown.
-const QUOTE: usize = 23;
 
 /// Keeps every datagram of the endpoints that it is given to.
 #[derive(Debug, Default)]
@@ -144,83 +139,60 @@ impl Rung {
     }
 }
 
-/// A segment in columns.
+/// A segment in columns, in the words of `dissect`.
 struct Words {
     command: String,
     numbers: String,
     size: String,
-    quote: String,
+    content: String,
 }
 
 impl Words {
     fn of(segment: &SegmentView<'_>, window: &mut Option<u16>, arrows: Arrows) -> Self {
-        let block = Block::parse(segment).map(|block| block.body.kind());
-        let mut numbers = match (block, segment.command()) {
-            (Some(BlockKind::Hello | BlockKind::Ping | BlockKind::Pong), _) => String::new(),
-            (_, Command::Push | Command::Ack) => format!("sn={} una={}", segment.sn(), segment.una()),
-            (_, Command::WindowAsk | Command::WindowTell) => format!("una={}", segment.una()),
+        let words = SegmentWords::new(*segment);
+        let mut numbers = match words.block().map(|block| block.body.kind()) {
+            Some(BlockKind::Hello | BlockKind::Ping | BlockKind::Pong) => String::new(),
+            _ => written(|out| words.numbers(out)),
         };
         // The same window on every line would only hide what changes.
         if window.replace(segment.window()) != Some(segment.window()) {
             numbers = format!("{numbers} wnd={}", segment.window()).trim_start().to_owned();
         }
-        let data = segment.data();
-        let (size, quote) = match (Block::parse(segment), data.len()) {
-            (Some(block), _) => {
-                let words = block.to_string();
-                let rest = words.split_once(' ').map_or("", |(_, rest)| rest);
-                (String::new(), rest.to_owned())
-            }
-            (None, 0) => (String::new(), String::new()),
-            (None, len) => (units::bytes(len as u64), quote(data, arrows)),
-        };
-        Self { command: name(segment), numbers, size, quote }
+        Self {
+            command: name(segment),
+            numbers,
+            size: written(|out| words.size(out)),
+            content: written(|out| words.content(out, arrows.signs())),
+        }
     }
 
     fn padded(&self, numbers: usize, sizes: usize) -> String {
-        let Self { command, numbers: what, size, quote } = self;
-        format!("{command:4} {what:numbers$}  {size:sizes$}  {quote}").trim_end().to_owned()
+        let Self { command, numbers: what, size, content } = self;
+        format!("{command:4} {what:numbers$}  {size:sizes$}  {content}").trim_end().to_owned()
     }
+}
+
+fn written(write: impl FnOnce(&mut String)) -> String {
+    let mut out = String::new();
+    write(&mut out);
+    out
 }
 
 /// What a segment is: the name of the block in it, or its command.
 fn name(segment: &SegmentView<'_>) -> String {
-    match Block::parse(segment) {
-        Some(block) => block.body.kind().to_string(),
-        None => segment.command().to_string(),
-    }
+    written(|out| SegmentWords::new(*segment).name(out))
 }
 
-fn quote(data: &[u8], arrows: Arrows) -> String {
-    match data.len() {
-        ..=QUOTE => format!("\"{}\"", escape(data)),
-        _ => format!("\"{} {}\"", escape(&data[..QUOTE]).trim_end(), arrows.ellipsis),
-    }
-}
-
+/// The object that `dissect` makes of a segment.
 fn describe(segment: &SegmentView<'_>) -> Value {
-    let mut object = json!({
-        "command": segment.command().to_string(),
-        "conv": segment.conv(),
-        "fragment": segment.fragment(),
-        "window": segment.window(),
-        "timestamp": segment.timestamp().0,
-        "sn": segment.sn().0,
-        "una": segment.una().0,
-        "bytes": segment.data().len(),
-    });
-    if let Some(block) = Block::parse(segment) {
-        object["block"] = block.to_string().into();
-    } else if !segment.data().is_empty() {
-        object["data"] = json_text(segment.data()).into();
-    }
-    object
+    let object = written(|out| segment_object(segment, out));
+    serde_json::from_str(&object).expect("an object of JSON")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sendoff::wire::Segment;
+    use sendoff::wire::{Command, Segment};
 
     const CLIENT: &str = "127.0.0.1:1000";
     const SERVER: &str = "127.0.0.1:2000";

@@ -4,10 +4,19 @@ use crate::exit::INTERRUPTED;
 use std::io;
 use tokio::sync::watch;
 
+/// What the first signal was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// SIGINT, or Ctrl-C: what is under way is finished.
+    Interrupt,
+    /// SIGTERM: the same, and a server gives its clients time to finish by themselves.
+    Terminate,
+}
+
 /// Tells whether the user wants to stop. Clones tell the same.
 #[derive(Clone, Debug)]
 pub struct Interrupts {
-    requested: watch::Receiver<bool>,
+    requested: watch::Receiver<Option<Request>>,
 }
 
 impl Interrupts {
@@ -17,10 +26,9 @@ impl Interrupts {
     /// When the system refuses a handler.
     pub fn install() -> io::Result<Self> {
         let mut signals = Signals::install()?;
-        let (request, requested) = watch::channel(false);
+        let (request, requested) = watch::channel(None);
         tokio::spawn(async move {
-            signals.next().await;
-            _ = request.send(true);
+            _ = request.send(Some(signals.next().await));
             signals.next().await;
             std::process::exit(INTERRUPTED.into());
         });
@@ -28,22 +36,30 @@ impl Interrupts {
     }
 
     /// Interrupts that somebody else sends on, when it is time.
-    pub fn relayed() -> (watch::Sender<bool>, Self) {
-        let (request, requested) = watch::channel(false);
+    pub fn relayed() -> (watch::Sender<Option<Request>>, Self) {
+        let (request, requested) = watch::channel(None);
         (request, Self { requested })
     }
 
     /// Waits for the first signal; at once if it has come.
     pub async fn first(&mut self) {
-        if self.requested.wait_for(|requested| *requested).await.is_err() {
-            // The runtime is ending, and with it whoever waits here.
-            std::future::pending().await
+        self.request().await;
+    }
+
+    /// The same, and says which it was.
+    pub async fn request(&mut self) -> Request {
+        if let Ok(request) = self.requested.wait_for(Option::is_some).await
+            && let Some(request) = *request
+        {
+            return request;
         }
+        // The runtime is ending, and with it whoever waits here.
+        std::future::pending().await
     }
 
     /// Whether a signal has come.
     pub fn came(&self) -> bool {
-        *self.requested.borrow()
+        self.requested.borrow().is_some()
     }
 }
 
@@ -60,10 +76,10 @@ impl Signals {
         Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Request {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Request::Interrupt,
+            _ = self.terminate.recv() => Request::Terminate,
         }
     }
 }
@@ -79,7 +95,8 @@ impl Signals {
         Ok(Self { interrupt: tokio::signal::windows::ctrl_c()? })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Request {
         self.interrupt.recv().await;
+        Request::Interrupt
     }
 }

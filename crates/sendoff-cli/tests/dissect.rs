@@ -137,3 +137,79 @@ fn what_makes_no_sense_is_refused() {
         );
     }
 }
+
+#[test]
+fn the_dissector_for_wireshark_is_printed_without_a_file_and_alone() {
+    let output = run(&["dissect", "--wireshark-plugin"], b"");
+    assert_eq!((output.code, output.stderr.as_str()), (0, ""));
+    assert_eq!(output.text(), include_str!("../../sendoff-capture/src/wireshark.lua"));
+    let file = capture("seed-p002");
+    for args in [&["dissect"][..], &["dissect", "--wireshark-plugin", &file]] {
+        assert_eq!(run(args, b"").code, 2, "{args:?}");
+    }
+}
+
+#[test]
+fn a_page_is_written_whole_or_not_at_all() {
+    let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("html");
+    fs::create_dir_all(&place).unwrap();
+    let page = place.join("page.html");
+    fs::write(&page, "what was there before").unwrap();
+    let to = page.to_str().unwrap();
+    let output = run(&["dissect", &capture("seed-p002"), "--html", to], b"");
+    assert_eq!((output.code, output.text().as_str(), output.stderr.as_str()), (0, "", ""));
+    let written = fs::read_to_string(&page).unwrap();
+    assert!(written.starts_with("<!doctype html>") && written.ends_with("</html>\n"));
+    assert!(
+        written.contains("<title>seed-p002.pcapng · sendoff dissect</title>"),
+        "its name, not where it lies"
+    );
+    // To stdout it is the same.
+    let printed = run(&["dissect", &capture("seed-p002"), "--html", "-"], b"");
+    assert_eq!(printed.text(), written);
+    // One conversation only, which isn't there.
+    let none = run(&["dissect", &capture("seed-p002"), "--html", "-", "--conversation", "2"], b"").text();
+    assert!(!none.contains("class=\"conversation\"") && !none.contains("class=\"packets\""));
+
+    // What can't be read at all leaves the page as it was.
+    let text = scratch("no-capture.txt", b"GET / HTTP/1.1\r\n");
+    assert_eq!(run(&["dissect", text.to_str().unwrap(), "--html", to], b"").code, 1);
+    assert_eq!(fs::read_to_string(&page).unwrap(), written);
+    // What breaks off is told as far as it goes, and that it breaks off.
+    let mut file = fs::read(capture("seed-p002")).unwrap();
+    file.truncate(file.len() - 200);
+    let broken = scratch("cut-page.pcapng", &file);
+    let output = run(&["dissect", broken.to_str().unwrap(), "--html", to], b"");
+    assert!(output.code == 1 && output.stderr.contains("the file is cut off"), "{}", output.stderr);
+    let written = fs::read_to_string(&page).unwrap();
+    assert!(written.contains("\"trouble\":\"at byte 672: the file is cut off"), "{written}");
+    let left: Vec<_> = fs::read_dir(&place).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["page.html"], "nothing else is left behind");
+}
+
+#[test]
+fn a_page_that_cannot_be_written_is_an_error_that_says_where() {
+    let output = run(&["dissect", &capture("seed-p002"), "--html", "/nonexistent/page.html"], b"");
+    assert_eq!(output.code, 1);
+    assert!(output.stderr.contains("--html /nonexistent/page.html: No such file"), "{}", output.stderr);
+    let both = run(&["dissect", &capture("seed-p002"), "--html", "x.html", "--json"], b"");
+    assert_eq!(both.code, 2, "{}", both.stderr);
+}
+
+#[test]
+fn a_stream_of_smux_is_told_and_followed() {
+    let key = scratch("kcptun.key", b"correct horse");
+    let (key, file) = (key.to_str().unwrap(), capture("kcptun-aes-fast-snappy-smux1"));
+    let text = run(&["dissect", "--smux", "--key-file", key, &file], b"").text();
+    assert!(text.contains("smux SYN 3") && text.contains("smux 1 in snappy: 1 stream"), "{text}");
+    let follow = ["dissect", "--key-file", key, "--follow", "server", "--stream"];
+    let page = run(&[&follow[..], &["3", &file]].concat(), b"");
+    assert_eq!((page.code, page.stderr.as_str()), (0, ""));
+    assert!(page.stdout.starts_with(b"HTTP/1.") && page.stdout.len() > 213_000);
+    let none = run(&[&follow[..], &["4", &file]].concat(), b"");
+    assert_eq!((none.code, none.stdout.len()), (1, 0));
+    assert!(none.stderr.contains("no stream 4 in it"), "{}", none.stderr);
+    for args in [&["--stream", "3"][..], &["--smux", "--follow", "client"], &["--smux", "--frame", "le32"]] {
+        assert_eq!(run(&[&["dissect", &file], args].concat(), b"").code, 2, "{args:?}");
+    }
+}

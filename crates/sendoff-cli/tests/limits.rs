@@ -3,9 +3,13 @@
 mod common;
 
 use common::{Running, WATCHDOG, run};
+use sendoff_proto::{
+    SeqNumber, Timestamp,
+    wire::{Block, Body, Command, Segment, Token},
+};
 use std::{
     io::{Read, Write},
-    net::TcpStream,
+    net::{TcpStream, UdpSocket},
     time::Duration,
 };
 
@@ -41,6 +45,47 @@ fn a_kcp_connection_beyond_the_most_is_refused_by_word() {
     let output = run(&["connect", &address], b"y");
     let expected = format!("sendoff: {address} refused the connection: code 3 (busy)\n");
     assert_eq!((output.code, output.stderr), (1, expected));
+}
+
+#[test]
+fn one_address_has_as_many_connections_as_it_may() {
+    let (_listener, port) = Running::listen_over("kcp", &["--echo", "--max-per-address", "1"]);
+    let address = format!("127.0.0.1:{port}");
+    let mut first = Running::start(&["connect", &address]);
+    first.write(b"x");
+    first.stdout_until(|seen| seen == b"x");
+    let output = run(&["connect", &address], b"y");
+    let expected = format!("sendoff: {address} refused the connection: code 3 (busy)\n");
+    assert_eq!((output.code, output.stderr), (1, expected));
+}
+
+#[test]
+fn a_listener_under_pressure_says_so_and_its_clients_notice_nothing() {
+    let (mut listener, port) = Running::listen_over("kcp", &["--echo", "--json"]);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // HELLOs of nobody, all but their answers; a host is asked for a cookie 32 times a second at most.
+    for n in 1..=266u32 {
+        let mut hello = Vec::new();
+        let body = Body::Hello { features: 0, cookie: [0; 16] };
+        Block { flags: 0, to: None, from: Token::new(n.into()), body }.encode(&mut hello);
+        let segment = Segment {
+            conv: n,
+            command: Command::WindowAsk,
+            fragment: 0,
+            window: 32,
+            timestamp: Timestamp(0),
+            sn: SeqNumber(0),
+            una: SeqNumber(0),
+        };
+        let mut datagram = Vec::new();
+        segment.encode(&hello, &mut datagram);
+        socket.send_to(&datagram, ("127.0.0.1", port)).unwrap();
+        socket.recv(&mut [0; 100]).unwrap();
+    }
+    let output = run(&["connect", &format!("127.0.0.1:{port}")], b"hello");
+    assert_eq!((output.code, output.text().as_str()), (0, "hello"));
+    let told = listener.event("under_pressure");
+    assert!(told.contains(r#""retries":1"#), "{told}");
 }
 
 #[test]

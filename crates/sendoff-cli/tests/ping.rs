@@ -86,6 +86,33 @@ fn server(
 }
 
 #[test]
+fn probes_have_the_size_that_was_asked_for_and_answers_are_small() {
+    let (_listener, port) = Running::listen(&["--echo"]);
+    let address = format!("127.0.0.1:{port}");
+    for size in ["56", "1400", "60000"] {
+        let output = run(&["ping", &address, "-c", "1", "--size", size, "--json"], b"");
+        assert_eq!(output.code, 0, "{}{}", output.text(), output.stderr);
+        let reports = objects(&output.text());
+        assert_eq!(reports[0]["server"], "extended");
+        assert_eq!(reports[1]["size"].to_string(), size);
+    }
+    for (size, least) in [("55", "56"), ("65508", "56")] {
+        let output = run(&["ping", &address, "-c", "1", "--size", size], b"");
+        assert_eq!(
+            (output.code, &*output.stderr),
+            (2, &*format!("sendoff: --size {size}: must be {least} to 65507 bytes\n"))
+        );
+    }
+
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    run(&["ping", &address, "-c", "1", "-s", "1200", "-W", "100ms"], b"");
+    let mut probe = [0; 2_000];
+    assert_eq!(silent.recv(&mut probe).unwrap(), 1_200);
+    assert_eq!(probe[20..24], 1_176u32.to_le_bytes(), "one segment, whose data a stock peer skips");
+}
+
+#[test]
 fn each_probe_is_a_new_conversation_from_one_port() {
     let (address, questions) = server(|_, _| true);
     let output = run(&["ping", &address, "-c", "4", "-i", "10ms"], b"");

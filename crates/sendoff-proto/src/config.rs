@@ -126,6 +126,7 @@ pub struct Config {
     conv: Option<Conv>,
     max_connections: usize,
     drivers: u8,
+    max_connections_per_address: Option<usize>,
     socket_buffer: usize,
     socket_options: SocketOptions,
     socket: Option<SuppliedSocket>,
@@ -153,6 +154,7 @@ impl Default for Config {
             conv: None,
             max_connections: 65_536,
             drivers: 1,
+            max_connections_per_address: None,
             socket_buffer: 4 << 20,
             socket_options: SocketOptions::new(),
             socket: None,
@@ -243,7 +245,8 @@ impl Config {
     }
 
     /// The largest datagram sent, in bytes of UDP payload: 50 to 65,507, default 1,400; encryption takes its
-    /// share of it ([`kcp_mtu`](Self::kcp_mtu)). Received ones may be larger.
+    /// share of it ([`kcp_mtu`](Self::kcp_mtu)). Received ones may be larger. Where the path takes less and IP doesn't help,
+    /// new ones are made smaller ([`ConnectionStats::mtu`](crate::ConnectionStats::mtu)).
     ///
     /// # Errors
     /// [`ConfigError::Mtu`] out of that range; [`ConfigError::SealedMtu`] when encryption leaves too little of it;
@@ -373,6 +376,17 @@ impl Config {
         let in_range = u8::try_from(drivers).ok().filter(|&drivers| drivers > 0);
         self.drivers = in_range.ok_or(ConfigError::Drivers(drivers))?;
         Ok(self)
+    }
+
+    /// Connections with one IP address at a time, beyond which those that its peers open are refused (code 3; stock
+    /// clients: dropped unheard). Default `None`: as many as there may be.
+    ///
+    /// IPv6 addresses count by their first 64 bits: one host has them all. From half the bound on a HELLO has to show
+    /// that the address is its own, at the price of a round trip.
+    #[must_use]
+    pub fn max_connections_per_address(mut self, connections: impl Into<Option<usize>>) -> Self {
+        self.max_connections_per_address = connections.into();
+        self
     }
 
     /// Bytes of receive and of send buffer that the socket asks the system for, which may grant less.
@@ -543,6 +557,11 @@ impl Config {
     /// See [`drivers`](Self::drivers).
     pub fn drivers_count(&self) -> usize {
         self.drivers.into()
+    }
+
+    /// See [`max_connections_per_address`](Self::max_connections_per_address).
+    pub fn max_connections_per_address_count(&self) -> Option<usize> {
+        self.max_connections_per_address
     }
 
     /// See [`socket_buffer`](Self::socket_buffer).

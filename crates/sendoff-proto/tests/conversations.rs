@@ -5,7 +5,7 @@ mod sim;
 
 use sendoff_netem::{Link, LinkConfig, Loss, Reorder, Rng};
 use sendoff_proto::{
-    Cause, Config, Connection, Conv, Ending, Opening, Party, PeerKind, Silence, TransmitBuffer, Wire,
+    Cause, Config, Connection, Conv, Ending, Opening, Party, PeerKind, Silence, TransmitBuffer, Wire, code,
     fec::{Fec, FecStats},
 };
 use sim::{coder::Coder, host::App, ms};
@@ -101,6 +101,8 @@ struct World {
     hosts: [Host; 2],
     links: [Link; 2],
     coders: [Coder; 2],
+    /// When the server goes away, and when it breaks off what is left.
+    leaves: Option<[Duration; 2]>,
     /// What the server was before it was started anew.
     before: Vec<Host>,
     buffer: TransmitBuffer,
@@ -127,7 +129,9 @@ impl World {
         let aborts = self.hosts.iter().flat_map(|h| &h.talks).filter(|t| t.connection.ending().is_none());
         let aborts = aborts.filter_map(|t| t.app.plan.abort_at).filter(|&at| at > self.now);
         let arrivals = self.links.iter().filter_map(Link::next_arrival);
-        let Some(at) = timeouts.chain(aborts).chain(arrivals).min().filter(|&at| at <= limit) else {
+        let leaves = self.leaves.into_iter().flatten().filter(|&at| at > self.now);
+        let Some(at) = timeouts.chain(aborts).chain(arrivals).chain(leaves).min().filter(|&at| at <= limit)
+        else {
             self.now = limit;
             return false;
         };
@@ -149,6 +153,14 @@ impl World {
         }
         for host in &mut self.hosts {
             host.handle_timeouts(now);
+        }
+        if self.leaves.is_some_and(|[begins, _]| at >= begins) {
+            self.hosts[1].go_away(now);
+        }
+        if self.leaves.is_some_and(|[_, ends]| at >= ends) {
+            for talk in &mut self.hosts[1].talks {
+                talk.connection.abort(now, code::GOING_AWAY);
+            }
         }
         self.pump();
         true
@@ -240,9 +252,14 @@ fn converse(seed: u64, coded: bool) -> FecStats {
         ],
         links,
         coders: ratios.map(Coder::new),
+        leaves: None,
         before: Vec::new(),
         buffer: TransmitBuffer::new(),
     };
+    if restart.is_none() && rng.chance(0.3) {
+        let begins = ms(rng.below(3_000));
+        world.leaves = Some([begins, begins + ms(rng.below(20_000))]);
+    }
     let opening = if rng.chance(0.5) { Opening::Early } else { Opening::Waiting };
     let conv = Conv::new(1 + rng.below(1 << 31) as u32).unwrap();
     let now = world.instant();
@@ -311,8 +328,22 @@ fn check_story(seed: u64, world: &World, (ours, theirs): (Wire, Wire), restarted
     if let (1, 0, [server]) = (accepted, world.before.len(), &world.hosts[1].talks[..]) {
         check_pair(client, ending, server, &tell);
     }
+    check_departure(world, client, ending, &tell);
     if theirs == Wire::Required && ours == Wire::Classic {
         assert_eq!(accepted, 0, "{}", tell());
+    }
+}
+
+/// Who is told that the server goes away, and who is broken off because it has gone.
+fn check_departure(world: &World, client: &Talk, ending: &Ending, tell: &dyn Fn() -> String) {
+    let leaves = world.leaves.is_some();
+    assert!(leaves || !client.connection.is_peer_going_away(), "{}", tell());
+    if ending.by == Party::Peer && ending.code == code::GOING_AWAY {
+        assert!(leaves && matches!(ending.cause, Cause::Refused | Cause::Reset), "{}", tell());
+    }
+    for talk in &world.hosts[1].talks {
+        let known = client.connection.is_peer_going_away() || talk.connection.ending().is_some();
+        assert!(!talk.connection.is_going_away_confirmed() || known, "{}", tell());
     }
 }
 
@@ -340,6 +371,7 @@ fn check_pair(client: &Talk, ending: &Ending, server: &Talk, tell: &dyn Fn() -> 
             (Party::Peer, Cause::Reset) if ours.code == 99 => {
                 assert!(them.app.plan.abort_at.is_some(), "{}", tell());
             }
+            (Party::Local, Cause::Aborted) if ours.code == code::GOING_AWAY => {}
             (Party::Local, Cause::Aborted) => assert!(us.app.plan.abort_at.is_some(), "{}", tell()),
             (_, Cause::TimedOut(Silence::Opening)) => assert!(us.app.received.is_empty(), "{}", tell()),
             _ => {}

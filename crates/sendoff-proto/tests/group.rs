@@ -16,7 +16,7 @@ const TOMBSTONE: Duration = Duration::from_secs(10);
 type Table = Endpoint<&'static str>;
 
 fn group(config: Config, drivers: u8) -> Vec<Table> {
-    let (config, group) = (Arc::new(config), Group::new(drivers));
+    let (config, group) = (Arc::new(config.clone()), Group::new(&config, drivers));
     (0..drivers).map(|driver| Endpoint::in_group(config.clone(), true, group.clone(), driver)).collect()
 }
 
@@ -224,6 +224,19 @@ fn connections_are_counted_over_all_drivers() {
     for table in &mut tables {
         assert_eq!(table.route(now, remote(3), &push(0)), Route::Dropped(DropReason::Full));
         assert!(table.is_full());
+    }
+    tables[1].remove(now, remote(2), conv(), None);
+    assert!(matches!(tables[0].route(now, remote(3), &push(0)), Route::Opens(..)));
+}
+
+#[test]
+fn connections_of_one_address_are_counted_over_all_drivers() {
+    let now = Instant::now();
+    let mut tables = group(Config::new().max_connections_per_address(2), 2);
+    tables[0].insert(remote(1), conv(), "a");
+    tables[1].insert(remote(2), conv(), "b");
+    for table in &mut tables {
+        assert_eq!(table.route(now, remote(3), &push(0)), Route::Dropped(DropReason::PerAddress));
     }
     tables[1].remove(now, remote(2), conv(), None);
     assert!(matches!(tables[0].route(now, remote(3), &push(0)), Route::Opens(..)));

@@ -129,6 +129,23 @@ fn what_nobody_knows_is_answered_as_the_page_says() {
 }
 
 #[test]
+fn under_pressure_the_hello_of_the_page_is_answered_with_its_retry_but_for_the_cookie() {
+    let vectors = vectors(Some("Blocks, one by one"));
+    let [hello, again, _, retry] = &vectors[..4] else { panic!() };
+    let mut endpoint = Endpoint::<()>::new(Arc::new(Config::new()), true).with_cookies(1);
+    endpoint.set_pressure(0);
+    let now = Instant::now();
+    let Route::Answer(answer) = endpoint.route(now, client(), &hello.bytes) else { panic!() };
+    let (rest, cookie) = answer.split_at(48);
+    assert_eq!((rest, cookie.len()), (&retry.bytes[..48], 16));
+    let mut again = again.bytes.clone();
+    assert!(matches!(endpoint.route(now, client(), &again), Route::Answer(_)), "another's cookie");
+    again[52..].copy_from_slice(cookie);
+    let route = endpoint.route(now, client(), &again);
+    assert!(matches!(route, Route::Opens(_, Opening::HelloWithCookie(_))), "{route:?}");
+}
+
+#[test]
 fn every_kind_of_block_is_on_the_page() {
     let mut seen = [false; 7];
     for Vector { bytes, .. } in vectors(None) {

@@ -32,7 +32,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `axum` | `axum::serve(listener, app)` over [`KcpListener`] and [`AnyListener`]; `ConnectInfo<Peer>` tells who asks |
-//! | `tonic` | gRPC servers over [`KcpListener::incoming`] and [`AnyListener::incoming`]; `remote_addr` is known |
+//! | `tonic` | gRPC servers over [`KcpListener::into_stream`] and [`AnyListener::into_stream`]; `remote_addr` is known |
 
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
@@ -48,6 +48,10 @@ struct Guide;
 struct Endings;
 
 #[cfg(doctest)]
+#[doc = include_str!("../../../docs/operations.md")]
+struct Operations;
+
+#[cfg(doctest)]
 #[doc = include_str!("../../../docs/framing.md")]
 struct Messaging;
 
@@ -56,6 +60,7 @@ struct Messaging;
 struct TransportsPage;
 
 mod address;
+mod admission;
 mod ecosystem;
 mod endpoint;
 mod framing;
@@ -68,8 +73,9 @@ mod transport;
 mod udp;
 
 pub use address::{Address, AddressError, Host, IntoAddress, Place};
-pub use ecosystem::Incoming;
-pub use endpoint::{EndpointStats, KcpEndpoint};
+pub use admission::Incoming;
+pub use ecosystem::Connections;
+pub use endpoint::{Departure, EndpointStats, KcpEndpoint};
 pub use framing::{
     FrameCodec, FrameError, Framing, Half, MessageReader, MessageWriter, Messages, ParseFramingError, Parts,
 };

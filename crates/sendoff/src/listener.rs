@@ -1,7 +1,7 @@
 //! Connections that peers open.
 
-use crate::{Config, KcpEndpoint, KcpStream};
-use std::{io, net::SocketAddr};
+use crate::{Config, Departure, KcpEndpoint, KcpStream};
+use std::{io, net::SocketAddr, time::Duration};
 use tokio::net::ToSocketAddrs;
 
 /// A socket that accepts connections, as tokio's `TcpListener`.
@@ -46,6 +46,22 @@ impl KcpListener {
         Ok(Self { endpoint: KcpEndpoint::from_socket(socket, config)? })
     }
 
+    /// Takes the place of another process that hands its port over: see [`KcpEndpoint::take_over`]. Unix only.
+    ///
+    /// # Errors
+    /// When the system refuses an option that is needed.
+    ///
+    /// # Panics
+    /// Outside a tokio runtime with I/O and time enabled.
+    #[cfg(unix)]
+    pub fn take_over(
+        socket: std::net::UdpSocket,
+        predecessor: std::os::unix::net::UnixStream,
+        config: Config,
+    ) -> io::Result<Self> {
+        Ok(Self { endpoint: KcpEndpoint::take_over(socket, predecessor, config)? })
+    }
+
     /// The next connection, and who opened it. Cancel safe.
     ///
     /// # Errors
@@ -64,8 +80,22 @@ impl KcpListener {
         &self.endpoint
     }
 
-    /// Accepts no more, and closes what is open: see [`KcpEndpoint::close`].
-    pub fn close(&self) {
-        self.endpoint.close();
+    /// Accepts no more, tells every peer, waits up to `limit` for the connections to end by themselves, and breaks off the
+    /// rest with code 4; what became of them: see [`KcpEndpoint::go_away`]. To close all of them at once, and still
+    /// have everything delivered: [`KcpEndpoint::close`].
+    ///
+    /// ```
+    /// # use sendoff::KcpListener;
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> std::io::Result<()> {
+    /// let listener = KcpListener::bind("127.0.0.1:0").await?;
+    /// let departure = listener.close(Duration::from_secs(10)).await;
+    /// println!("{departure}"); // 0 served, none was open
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// Cancel safe: if it is dropped, the listener goes away all the same, and nothing is broken off. It can be called again.
+    pub async fn close(&self, limit: Duration) -> Departure {
+        self.endpoint.go_away(limit).await
     }
 }

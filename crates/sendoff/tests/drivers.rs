@@ -107,7 +107,7 @@ async fn close_and_wait_idle_are_about_all_drivers_and_leave_the_port_free() {
         }
         assert!(listener.endpoint().driver_stats().iter().all(|stats| stats.connections > 0));
         assert!(poll_once(listener.endpoint().wait_idle()).await.is_none());
-        listener.close();
+        listener.endpoint().close();
         assert!(listener.accept().await.is_err());
         for mut client in clients {
             let mut last = String::new();

@@ -166,7 +166,7 @@ async fn a_listener_that_closes_lets_its_connections_finish() {
         let Pair { mut client, mut server, listener } = Pair::new().await;
         let sent = payload(100_000, 1);
         server.write_all(&sent).await.unwrap();
-        listener.close();
+        listener.endpoint().close();
         let mut received = Vec::new();
         client.read_to_end(&mut received).await.unwrap();
         assert!(received == sent);

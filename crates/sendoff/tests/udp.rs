@@ -290,7 +290,7 @@ async fn a_closed_listener_drops_who_is_unknown_and_who_was_not_accepted() {
         let late = plain().await;
         late.send_to(b"not accepted", addr).await.unwrap();
         until(|| stats(&stream).flows == 2).await;
-        listener.close();
+        listener.stop_accepting();
         assert_eq!(stats(&stream).flows, 1);
         assert_eq!(listener.accept().await.unwrap_err().kind(), ErrorKind::NotConnected);
         late.send_to(b"unknown", addr).await.unwrap();

@@ -5,7 +5,7 @@ use super::{
     exchange::{Deed, Exchange, Role},
     sent::{MAX_TRACKED, Sent},
 };
-use crate::stream::{Consumer, FrameError, Framing, KcpReassembly};
+use crate::stream::{Consumer, FrameError, Framing, KcpReassembly, SmuxTotals};
 use sendoff_proto::{
     Cipher,
     wire::{Block, BlockKind, Body, Command, SegmentView},
@@ -16,7 +16,7 @@ use std::time::Duration;
 const FEW_TRACKED: usize = 64;
 
 /// Numbers that all conversations together may watch before each has to do with few.
-const MANY_TRACKED: usize = 1 << 20;
+const MANY_TRACKED: usize = 1 << 19;
 
 /// How a conversation began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -108,7 +108,7 @@ impl Fec {
 /// What one side has sent.
 #[derive(Debug, Default)]
 pub struct KcpSide {
-    /// PUSH segments, all of them.
+    /// PUSH segments: all of them, but for those of `recovered_known`.
     pub pushes: u64,
     /// Data in them, in bytes, each transmission counted.
     pub push_bytes: u64,
@@ -128,6 +128,9 @@ pub struct KcpSide {
     pub late: u64,
     /// Segments that were seen only because they were recovered.
     pub recovered: u64,
+    /// Segments that came back by recovery too, when they had been seen or acknowledged before: sent again meanwhile, or
+    /// in a datagram with others.
+    pub recovered_known: u64,
     /// ACK segments.
     pub acks: u64,
     /// WASK segments without a block.
@@ -169,6 +172,11 @@ impl KcpSide {
     pub fn framing(&self) -> Option<(Framing, u64, Option<FrameError>)> {
         let consumer = &self.reassembly.as_ref()?.consumer;
         consumer.frames_found().map(|(framing, frames)| (framing, frames, consumer.frame_error()))
+    }
+
+    /// Its part of a session of smux, if that was asked for.
+    pub fn smux(&self) -> Option<&SmuxTotals> {
+        self.reassembly.as_ref()?.consumer.smux()
     }
 
     /// New data per second, from its first to its last; `None` with less than two moments.
@@ -242,12 +250,9 @@ impl Kcp {
         }
     }
 
-    /// Has a side's stream put together, if frames are asked for or somebody wants to have it.
-    pub(crate) fn put_together(&mut self, side: Side, framing: Option<Framing>, keep: bool) {
-        if framing.is_some() || keep {
-            let consumer = Consumer::new(framing, false, keep);
-            self.sides[side.index()].reassembly = Some(Box::new(KcpReassembly::new(consumer)));
-        }
+    /// Has a side's stream put together.
+    pub(crate) fn put_together(&mut self, side: Side, consumer: Consumer) {
+        self.sides[side.index()].reassembly = Some(Box::new(KcpReassembly::new(consumer)));
     }
 
     /// What becomes of a side's stream, if it is put together.
@@ -378,13 +383,19 @@ impl Kcp {
         let own = &mut self.sides[side.index()];
         let limit = if tracked < MANY_TRACKED { MAX_TRACKED } else { FEW_TRACKED };
         let sn = segment.sn().0;
+        if recovered && own.sent.knows(sn) {
+            news.marks.set(Marks::KNOWN);
+            own.recovered_known += 1;
+            return;
+        }
         let judged = own.sent.push(now, sn, segment.timestamp().0, limit);
         news.marks.set(judged.marks);
         (news.transmission, news.after) = (judged.transmission, judged.after);
-        let len = if Block::parse(segment).is_some() { 0 } else { segment.data().len() as u64 };
+        let len = if Block::parse(segment).is_some() { 0 } else { segment.data_len() as u64 };
         own.pushes += 1;
         own.push_bytes += len;
-        if let Some(reassembly) = &mut own.reassembly {
+        // Of a segment that the capture has cut off the data counts as missing: it may come again whole.
+        if let Some(reassembly) = own.reassembly.as_mut().filter(|_| segment.missing() == 0) {
             // A FIN has a number too, and a block in place of data.
             let data = if Block::parse(segment).is_some() { &[] } else { segment.data() };
             reassembly.push(sn, data);
@@ -415,7 +426,8 @@ impl Kcp {
     /// Takes note of an extension block; whether there is one.
     fn block(&mut self, side: Side, segment: &SegmentView<'_>, news: &mut SegmentNews) -> bool {
         let Some(block) = Block::parse(segment) else {
-            let marked = segment.command() != Command::Ack && Block::is_marked(segment.data());
+            let whole = segment.missing() == 0;
+            let marked = whole && segment.command() != Command::Ack && Block::is_marked(segment.data());
             // In a PUSH the application may say what it likes.
             if marked && segment.command() != Command::Push {
                 news.marks.set(Marks::BROKEN_BLOCK);

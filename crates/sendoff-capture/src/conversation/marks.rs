@@ -32,9 +32,14 @@ impl Marks {
     /// Its data begins as an extension block does, but it is none that counts.
     pub const BROKEN_BLOCK: Marks = Marks(1 << 11);
 
+    /// It came back by forward error correction, when its data had been seen or acknowledged before. What its sender did
+    /// is told where that was seen.
+    pub const KNOWN: Marks = Marks(1 << 12);
+
     /// Each with its word, in the order in which they are told. NEW goes without saying.
-    const WORDS: [(Marks, &'static str); 11] = [
+    const WORDS: [(Marks, &'static str); 12] = [
         (Self::RECOVERED, "recovered"),
+        (Self::KNOWN, "known already"),
         (Self::LATE, "late"),
         (Self::RETRANSMISSION, "retransmission"),
         (Self::FAST, "fast"),
@@ -50,6 +55,16 @@ impl Marks {
     /// Whether one of `marks` is set.
     pub fn has(self, marks: Marks) -> bool {
         self.0 & marks.0 != 0
+    }
+
+    /// As a number: a bit for each.
+    pub(crate) fn bits(self) -> u16 {
+        self.0
+    }
+
+    /// Each bit with its word. NEW has none.
+    pub(crate) fn table() -> impl Iterator<Item = (u16, &'static str)> {
+        Self::WORDS.into_iter().map(|(mark, word)| (mark.0, word))
     }
 
     /// Adds some.

@@ -16,25 +16,46 @@ const REMEMBERED: usize = 256;
 /// Entries that are looked at to judge a retransmission.
 const JUDGED: usize = 256;
 
-/// A PUSH number.
+/// A moment in nanoseconds: half of what a [`Duration`] takes, and good for 584 years.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Moment(u64);
+
+impl Moment {
+    /// Of something that hasn't happened.
+    const NEVER: Moment = Moment(u64::MAX);
+
+    fn new(at: Duration) -> Self {
+        Self(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX - 1))
+    }
+
+    fn has_been(self) -> bool {
+        self != Self::NEVER
+    }
+
+    fn since(self, earlier: Moment) -> Option<Duration> {
+        self.0.checked_sub(earlier.0).map(Duration::from_nanos)
+    }
+}
+
+/// A PUSH number. There may be half a million of them: each byte counts.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    first_at: Duration,
-    last_at: Duration,
+    first_at: Moment,
+    last_at: Moment,
+    /// When an ACK named it.
+    acked_at: Moment,
     first_ts: u32,
     last_ts: u32,
-    /// When an ACK named it.
-    acked_at: Option<Duration>,
     /// 0: it hasn't been seen.
     transmissions: u8,
 }
 
 const UNSEEN: Entry = Entry {
-    first_at: Duration::ZERO,
-    last_at: Duration::ZERO,
+    first_at: Moment(0),
+    last_at: Moment(0),
+    acked_at: Moment::NEVER,
     first_ts: 0,
     last_ts: 0,
-    acked_at: None,
     transmissions: 0,
 };
 
@@ -79,12 +100,24 @@ impl Sent {
         self.confirmed.then_some(self.base)
     }
 
+    /// Whether a number was seen, or the other side has said that it has it.
+    pub(crate) fn knows(&self, sn: u32) -> bool {
+        if !self.started {
+            return false;
+        }
+        match usize::try_from(sn.wrapping_sub(self.base) as i32) {
+            Ok(place) => self.entries.get(place).is_some_and(|entry| entry.transmissions > 0),
+            Err(_) => self.confirmed && !self.passed_over.contains(&sn),
+        }
+    }
+
     /// A PUSH passes by; at most `limit` numbers are watched.
     pub(crate) fn push(&mut self, now: Duration, sn: u32, ts: u32, limit: usize) -> Judged {
         let judged = |marks, transmission, after| Judged { marks, transmission, after };
         if !self.started {
             (self.base, self.started) = (sn, true);
         }
+        let now = Moment::new(now);
         let mut place = i64::from(sn.wrapping_sub(self.base) as i32);
         let room = limit.saturating_sub(self.entries.len()) as i64;
         if place < 0 {
@@ -114,14 +147,14 @@ impl Sent {
                 last_at: now,
                 first_ts: ts,
                 last_ts: ts,
-                acked_at: None,
+                acked_at: Moment::NEVER,
                 transmissions: 1,
             });
             return judged(Marks::NEW, 1, Duration::ZERO);
         }
         let fast = self.overtaken(place);
         let entry = &mut self.entries[place];
-        let after = now.saturating_sub(entry.last_at);
+        let after = now.since(entry.last_at).unwrap_or_default();
         let marks = match entry.transmissions {
             0 => {
                 (entry.first_at, entry.first_ts) = (now, ts);
@@ -143,22 +176,24 @@ impl Sent {
     fn overtaken(&self, place: usize) -> bool {
         let last_at = self.entries[place].last_at;
         let later = self.entries.iter().skip(place + 1).rev().take(JUDGED);
-        later.filter_map(|entry| entry.acked_at).any(|at| at >= last_at)
+        later.map(|entry| entry.acked_at).any(|at| at.has_been() && at >= last_at)
     }
 
     /// An ACK of the other side passes by: the round trip, if its ts is that of a transmission.
     pub(crate) fn ack(&mut self, now: Duration, sn: u32, ts: u32) -> Option<Duration> {
         let place = sn.wrapping_sub(self.base) as usize;
         let entry = self.entries.get_mut(place).filter(|entry| entry.transmissions > 0)?;
-        let first = entry.acked_at.is_none();
-        entry.acked_at.get_or_insert(now);
+        let (now, first) = (Moment::new(now), !entry.acked_at.has_been());
+        if first {
+            entry.acked_at = now;
+        }
         let sent = match ts {
             _ if !first => return None,
             ts if ts == entry.last_ts => entry.last_at,
             ts if ts == entry.first_ts => entry.first_at,
             _ => return None,
         };
-        now.checked_sub(sent)
+        now.since(sent)
     }
 
     /// The other side has all below `una`.
@@ -254,6 +289,17 @@ mod tests {
         assert_eq!(push(&mut sent, 9, 4, 0), Marks::NEW | Marks::LATE, "overtaken by its una");
         assert_eq!(push(&mut sent, 9, 4, 0), Marks::NEEDLESS);
         assert_eq!(sent.missing, 2);
+    }
+
+    #[test]
+    fn a_number_is_known_once_it_was_seen_or_covered() {
+        let mut sent = Sent::default();
+        assert!(!sent.knows(0));
+        push(&mut sent, 0, 10, 0);
+        push(&mut sent, 1, 12, 0);
+        assert_eq!([9, 10, 11, 12, 13].map(|sn| sent.knows(sn)), [false, true, false, true, false]);
+        sent.covered(13);
+        assert_eq!([9, 10, 11, 12, 13].map(|sn| sent.knows(sn)), [true, true, false, true, false]);
     }
 
     #[test]

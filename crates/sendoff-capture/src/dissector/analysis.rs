@@ -6,7 +6,7 @@ use crate::{
     conversation::{Role, SegmentNews, Side, TcpNote},
     file::Packet,
     layers::{FragmentNews, Icmp, Ip, Layer, Problem, Source, Span, Tcp, Udp},
-    stream::Frame,
+    stream::{Frame, SmuxFrame},
 };
 use sendoff_proto::{Cipher, wire::SegmentView};
 use std::time::Duration;
@@ -51,10 +51,17 @@ pub struct Participant {
 pub struct SegmentNote {
     /// Header and data.
     pub span: Span,
+    /// Bytes of its data that the capture has cut off.
+    pub(crate) missing: u32,
     pub(crate) news: SegmentNews,
 }
 
 impl SegmentNote {
+    /// Bytes of its data that the capture has cut off.
+    pub fn missing(&self) -> usize {
+        self.missing as usize
+    }
+
     /// What is remarkable about it.
     pub fn marks(&self) -> Marks {
         self.news.marks
@@ -107,6 +114,8 @@ pub struct Analysis {
     pub tcp: Option<TcpNote>,
     /// Frames that became whole with this packet.
     pub frames: Vec<Frame>,
+    /// Frames of smux that began with this packet, [`MAX_SMUX_TOLD`](crate::stream::MAX_SMUX_TOLD) at most.
+    pub smux: Vec<SmuxFrame>,
 }
 
 impl Analysis {
@@ -115,6 +124,7 @@ impl Analysis {
         self.layers.clear();
         self.segments.clear();
         self.frames.clear();
+        self.smux.clear();
         self.top = Top::Arp;
         (self.ip, self.fragment, self.participant, self.role) = (None, None, None, None);
         (self.opened, self.shard, self.trouble, self.tcp) = (None, None, None, None);
@@ -142,9 +152,9 @@ impl<'a> Dissected<'a> {
         })
     }
 
-    /// A segment of KCP.
+    /// A segment of KCP: what is there of it, if the capture has cut it off.
     pub fn segment(&self, note: &SegmentNote) -> Option<SegmentView<'a>> {
-        SegmentView::parse(self.bytes(note.span)).ok().map(|(segment, _)| segment)
+        SegmentView::parse_cut(self.bytes(note.span)).ok().map(|(segment, _)| segment)
     }
 
     /// The payload of UDP or TCP.

@@ -1,6 +1,6 @@
 //! A datagram of UDP: taken out of its seal and its shard, and told segment by segment.
 
-use super::{Analysis, Dissector, Participant, analysis::SegmentNote};
+use super::{Analysis, Dissector, Participant, Top, analysis::SegmentNote};
 use crate::{
     above::{Keys, MAX_TRIES, Seal, Shard, ShardKind, Trouble, is_surely_kcp_or_shard},
     conversation::{Conversation, Detail, Fec, Kcp, SegmentNews, Side},
@@ -10,7 +10,7 @@ use crate::{
 };
 use sendoff_proto::{
     Cipher,
-    wire::{SegmentError, SegmentView, segments},
+    wire::{SegmentError, SegmentView},
 };
 use std::net::SocketAddr;
 
@@ -48,7 +48,8 @@ impl Dissector {
         let content = if udp.missing > 0 {
             let (there, wanted) = (payload.len(), payload.len() + udp.missing);
             analysis.trouble = Some(Trouble::CutOff { there, wanted });
-            None
+            // What is sealed can't be opened without its end.
+            is_clear_though_cut(flow, payload, udp.missing).then_some(udp.payload)
         } else if payload.is_empty() {
             analysis.trouble = Some(Trouble::Empty);
             None
@@ -60,19 +61,20 @@ impl Dissector {
                 Source::Opened => &buffers.opened[..],
                 _ => raw,
             };
-            self.content(key, way, bytes, content, &mut buffers.recovered)
+            self.content(key, way, (bytes, udp.missing), content, &mut buffers.recovered)
         });
         let at = told.unwrap_or_else(|| self.unexplained(key, way));
         self.count(key, at, way, payload);
         self.buffers = buffers;
     }
 
-    /// The content of a datagram, without its seal. Returns the place of its conversation in the flow.
+    /// The content of a datagram, without its seal, of which so many bytes may be missing. Returns the place of its
+    /// conversation in the flow.
     fn content(
         &mut self,
         key: FlowKey,
         way: Way,
-        bytes: &[u8],
+        (bytes, missing): (&[u8], usize),
         content: Span,
         recovered: &mut Vec<u8>,
     ) -> Option<usize> {
@@ -85,8 +87,8 @@ impl Dissector {
         let mut at = None;
         match shard.kind {
             ShardKind::Data { size } => {
-                if usize::from(size) != inner.len() + 2 {
-                    let wanted = inner.len() + 2;
+                let wanted = inner.len() + missing + 2;
+                if usize::from(size) != wanted {
                     self.analysis.trouble = Some(Trouble::ShardSize { size, wanted });
                 }
                 at = self.segments(key, way, bytes, inner, false);
@@ -94,7 +96,9 @@ impl Dissector {
             ShardKind::OutOfBand { conv, .. } => at = self.find_conversation(key, Some(conv)),
             ShardKind::Parity => {}
         }
-        let again = self.recover(key, way, shard, content.of(bytes), recovered);
+        // A decoder takes whole shards only.
+        let whole = (missing == 0).then_some(content.of(bytes));
+        let again = whole.and_then(|whole| self.recover(key, way, shard, whole, recovered));
         let at = at.or(again).or_else(|| self.find_conversation(key, None))?;
         self.count_shard(key, at, way, shard);
         Some(at)
@@ -169,12 +173,13 @@ impl Dissector {
     ) -> Option<usize> {
         let from = self.analysis.segments.len();
         let inner = span.of(bytes);
-        let trouble = gather(inner, span, &mut self.analysis.segments);
+        let missing = if recovered { 0 } else { self.missing_of_datagram() };
+        let trouble = gather(inner, span, missing, &mut self.analysis.segments);
         let count = self.analysis.segments.len() - from;
         if !recovered && self.analysis.trouble.is_none() {
             self.analysis.trouble = trouble;
         }
-        let first = SegmentView::parse(inner).ok().filter(|_| count > 0)?.0;
+        let first = SegmentView::parse_cut(inner).ok().filter(|_| count > 0)?.0;
         let at = match self.find_conversation(key, Some(first.conv())) {
             Some(at) => at,
             None => self.new_conversation(key, way, Some(&first)),
@@ -186,8 +191,11 @@ impl Dissector {
         let news = &mut self.scratch.news;
         news.clear();
         news.resize(count, SegmentNews::default());
-        let all = || segments(inner).take(count).filter_map(Result::ok);
+        let all = || views(inner).take(count);
+        let before = kcp.tracked();
         let role = kcp.datagram(now, side, all, news, recovered, self.tracked);
+        // At once: a few datagrams can make a conversation watch very many numbers.
+        self.tracked = (self.tracked + kcp.tracked()).saturating_sub(before);
         for (note, news) in self.analysis.segments[from..].iter_mut().zip(news) {
             note.news = *news;
         }
@@ -195,6 +203,14 @@ impl Dissector {
             self.analysis.role = role;
         }
         Some(at)
+    }
+
+    /// Bytes that the capture has cut off this datagram.
+    fn missing_of_datagram(&self) -> usize {
+        match self.analysis.top {
+            Top::Udp(udp) => udp.missing,
+            _ => 0,
+        }
     }
 
     /// The place of a conversation in its flow: that of this conv, or the latest.
@@ -215,7 +231,9 @@ impl Dissector {
             Some(first) => {
                 let mut kcp = Kcp::new(first, cipher);
                 for side in [Side::Client, Side::Server] {
-                    kcp.put_together(side, self.options.framing, followed == Some(side));
+                    if let Some(consumer) = self.options.consumer(followed == Some(side)) {
+                        kcp.put_together(side, consumer);
+                    }
                 }
                 Detail::Kcp(Box::new(kcp))
             }
@@ -262,20 +280,53 @@ impl Dissector {
         conversation.count(self.analysis.after, side, payload.len());
         let number = conversation.number;
         self.analysis.participant = Some(Participant { conversation: number, side });
+        let cut_off = matches!(self.analysis.trouble, Some(Trouble::CutOff { .. }));
+        let is_followed = follow.and_then(|follow| follow.side_in(number)) == Some(side);
+        self.followed.cut_off |= cut_off && is_followed;
         match &mut conversation.detail {
             Detail::Kcp(kcp) => {
                 if let Some(consumer) = kcp.consumer(side) {
                     self.analysis.frames.append(&mut consumer.frames);
+                    self.analysis.smux.append(&mut consumer.smux_frames);
                     self.followed_bytes.append(&mut consumer.kept);
                 }
             }
-            Detail::Udp if follow.and_then(|follow| follow.side_in(number)) == Some(side) => {
-                self.followed_bytes.extend_from_slice(payload);
-                self.followed.cut_off |= matches!(self.analysis.trouble, Some(Trouble::CutOff { .. }));
-            }
+            Detail::Udp if is_followed => self.followed_bytes.extend_from_slice(payload),
             _ => {}
         }
     }
+}
+
+/// Whether a datagram, of which so many bytes are missing, can only be KCP that isn't sealed, as far as it goes.
+fn is_clear_though_cut(flow: &mut Flow, payload: &[u8], missing: usize) -> bool {
+    let begins =
+        |segments: &[u8]| SegmentView::parse_cut(segments).is_ok_and(|(first, _)| first.missing() <= missing);
+    let is_clear = match (flow.seal, Shard::parse(payload)) {
+        (Seal::Clear, _) => true,
+        (Seal::With(_), _) => false,
+        (Seal::Unknown(_), None) => begins(payload),
+        (Seal::Unknown(_), Some(shard)) => match shard.kind {
+            ShardKind::Data { size } => {
+                let segments = &payload[shard.header_len()..];
+                usize::from(size) == segments.len() + missing + 2 && begins(segments)
+            }
+            ShardKind::Parity | ShardKind::OutOfBand { .. } => false,
+        },
+    };
+    if is_clear {
+        flow.seal = Seal::Clear;
+    }
+    is_clear
+}
+
+/// The segments in a piece of a datagram; the last may be cut off.
+fn views(inner: &[u8]) -> impl Iterator<Item = SegmentView<'_>> {
+    let mut rest = inner;
+    std::iter::from_fn(move || {
+        let (segment, behind) = SegmentView::parse_cut(rest).ok()?;
+        rest = behind;
+        Some(segment)
+    })
 }
 
 /// Takes a datagram out of its seal, if it has one. Returns where its content lies.
@@ -339,8 +390,9 @@ fn unseal(
     None
 }
 
-/// Notes where the segments lie that lead a datagram, all of one conversation; and what is wrong behind them.
-fn gather(inner: &[u8], span: Span, notes: &mut Vec<SegmentNote>) -> Option<Trouble> {
+/// Notes where the segments lie that lead a datagram, all of one conversation; and what is wrong behind them. Of a
+/// datagram that lacks its last bytes, what is there of the segment that they belong to is noted too.
+fn gather(inner: &[u8], span: Span, missing: usize, notes: &mut Vec<SegmentNote>) -> Option<Trouble> {
     let mut rest = inner;
     let mut conv = None;
     while !rest.is_empty() {
@@ -352,8 +404,19 @@ fn gather(inner: &[u8], span: Span, notes: &mut Vec<SegmentNote>) -> Option<Trou
             Ok((segment, behind)) => {
                 conv = Some(segment.conv());
                 let len = rest.len() - behind.len();
-                notes.push(SegmentNote { span: span.from(at).first(len), news: SegmentNews::default() });
+                let span = span.from(at).first(len);
+                notes.push(SegmentNote { span, missing: 0, news: SegmentNews::default() });
                 rest = behind;
+            }
+            Err(SegmentError::LengthPastEnd { claimed, available })
+                if claimed as usize - available <= missing
+                    && conv.is_none_or(|conv| {
+                        SegmentView::parse_cut(rest).is_ok_and(|s| s.0.conv() == conv)
+                    }) =>
+            {
+                let missing = claimed - available as u32;
+                notes.push(SegmentNote { span: span.from(at), missing, news: SegmentNews::default() });
+                return None;
             }
             Err(error) if at == 0 => {
                 return Some(Trouble::NotKcp { len: inner.len(), error, tried: 0, secret: false });
@@ -363,4 +426,54 @@ fn gather(inner: &[u8], span: Span, notes: &mut Vec<SegmentNote>) -> Option<Trou
         }
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LinkType, Options, PacketReader, PcapngWriter, udp_packet};
+    use sendoff_proto::{
+        SeqNumber, Timestamp,
+        wire::{Command, Segment},
+    };
+
+    /// A datagram whose two PUSHes lie as far apart as a window may be.
+    fn far_apart(conv: u32) -> Vec<u8> {
+        let mut datagram = Vec::new();
+        for sn in [0, 32_767] {
+            let segment = Segment {
+                conv,
+                command: Command::Push,
+                fragment: 0,
+                window: 32,
+                timestamp: Timestamp(0),
+                sn: SeqNumber(sn),
+                una: SeqNumber(0),
+            };
+            segment.encode(b"x", &mut datagram);
+        }
+        datagram
+    }
+
+    #[test]
+    fn what_all_conversations_watch_is_bounded_however_few_packets_make_them() {
+        let mut writer = PcapngWriter::new(Vec::new(), "test").unwrap();
+        let interface = writer.interface(LinkType::RAW, "any").unwrap();
+        let mut packet = Vec::new();
+        for n in 0..2_000 {
+            let source = SocketAddr::from(([10, 0, 0, 1], n + 1));
+            udp_packet(source, ([10, 0, 0, 2], 9).into(), &far_apart(7), &mut packet).unwrap();
+            writer.packet(interface, std::time::Duration::ZERO, &packet, &[]).unwrap();
+        }
+        let file = writer.into_inner();
+        let (mut reader, mut dissector) =
+            (PacketReader::new(&file[..]).unwrap(), Dissector::new(Options::default()));
+        while let Some(packet) = reader.next_packet().unwrap() {
+            dissector.packet(&packet);
+        }
+        let watched = dissector.flows.tracked();
+        assert!(watched < 1 << 20, "{watched} numbers are watched");
+        assert_eq!(watched, dissector.tracked);
+        assert_eq!(dissector.totals().conversations, 2_000);
+    }
 }

@@ -3,7 +3,7 @@
 use super::Dissector;
 use crate::{
     conversation::{Conversation, Detail, Side},
-    stream::{FrameError, Gap},
+    stream::{FrameError, Gap, SmuxError},
 };
 
 /// Whom to follow.
@@ -25,7 +25,7 @@ impl Follow {
 /// How complete the bytes are, once the capture is over.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FollowReport {
-    /// Whether the conversation was there at all.
+    /// Whether the conversation was there at all, and the stream in it if one was asked for.
     pub found: bool,
     /// Bytes of the stream: with frames, their headers too.
     pub bytes: u64,
@@ -33,6 +33,8 @@ pub struct FollowReport {
     pub gaps: Vec<Gap>,
     /// What is wrong with the frames that were asked for.
     pub frame_error: Option<FrameError>,
+    /// Why not all of a stream of smux can be told.
+    pub smux_error: Option<SmuxError>,
     /// Datagrams of plain UDP that the capture has cut off.
     pub cut_off: bool,
 }
@@ -40,7 +42,8 @@ pub struct FollowReport {
 impl FollowReport {
     /// Whether nothing is missing.
     pub fn is_complete(&self) -> bool {
-        self.found && self.gaps.is_empty() && self.frame_error.is_none() && !self.cut_off
+        let errors = self.frame_error.is_some() || self.smux_error.is_some();
+        self.found && self.gaps.is_empty() && !errors && !self.cut_off
     }
 }
 
@@ -84,6 +87,12 @@ impl Dissector {
         self.followed_bytes.append(&mut consumer.kept);
         self.followed.found = true;
         self.followed.bytes = consumer.position();
+        if let (Some(smux), Some(stream)) = (consumer.smux(), self.options.stream) {
+            let stream = smux.streams.get(&stream);
+            self.followed.found = stream.is_some();
+            self.followed.bytes = stream.map_or(0, |stream| stream.bytes);
+            self.followed.smux_error = smux.error;
+        }
         self.followed.gaps = std::mem::take(&mut consumer.gaps);
         self.followed.frame_error = consumer.frame_error();
     }

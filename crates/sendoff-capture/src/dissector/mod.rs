@@ -25,7 +25,7 @@ use crate::{
         FragmentNews, Fragments, Icmp, Ip, Network, Problem, Source, Span, walk_icmp, walk_ip, walk_link,
         walk_tcp, walk_udp,
     },
-    stream::Framing,
+    stream::{Consumer, Framing},
 };
 use analysis::Buffers;
 use std::time::Duration;
@@ -39,6 +39,20 @@ pub struct Options {
     pub framing: Option<Framing>,
     /// Put together what one side of a conversation has sent.
     pub follow: Option<Follow>,
+    /// Tell the frames of smux in the streams of KCP, under snappy if it is there.
+    pub smux: bool,
+    /// Of what is followed only this stream of smux.
+    pub stream: Option<u32>,
+}
+
+impl Options {
+    /// What becomes of one side's stream of KCP, which may be followed; `None` if it isn't put together.
+    fn consumer(&self, followed: bool) -> Option<Consumer> {
+        if self.smux || self.stream.is_some() {
+            return Some(Consumer::of_smux(self.stream.filter(|_| followed)));
+        }
+        (followed || self.framing.is_some()).then(|| Consumer::new(self.framing, false, followed))
+    }
 }
 
 /// What a whole capture came to.
@@ -54,6 +68,9 @@ pub struct CaptureTotals {
     pub conversations: u64,
     /// IP packets of which pieces were missing.
     pub incomplete_fragments: u64,
+    /// Packets that passed and that the capture hasn't, as it says itself
+    /// ([`PacketReader::dropped`](crate::PacketReader::dropped)): for the caller to set.
+    pub dropped: u64,
 }
 
 /// Explains the packets of a capture, one after the other.
@@ -70,7 +87,8 @@ pub struct Dissector {
     totals: CaptureTotals,
     /// Conversations that had to be forgotten, and weren't told yet.
     forgotten: Vec<Conversation>,
-    /// Refreshed now and then: what all conversations watch, and how many decoders there are.
+    /// What all conversations watch, and how many decoders there are; counted anew now and then, because of those
+    /// that are forgotten.
     tracked: usize,
     decoders: usize,
     /// Bytes of the side that is followed; whoever wants them takes them away.
@@ -128,6 +146,7 @@ impl Dissector {
         self.totals.duration = self.totals.duration.max(now);
         self.analysis.begin(packet.number, now);
         if packet.number.is_multiple_of(SUMS_EVERY) {
+            self.flows.forget_if_too_many(&mut self.forgotten);
             (self.tracked, self.decoders) = (self.flows.tracked(), self.flows.decoders());
         }
     }

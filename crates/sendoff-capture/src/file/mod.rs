@@ -14,7 +14,7 @@ mod writer;
 
 pub use error::{ReadError, ReadProblem};
 pub use pcapng::Comments;
-pub use writer::{InterfaceId, PcapngWriter, WriteError};
+pub use writer::{InterfaceId, InterfaceStatistics, PacketNotes, PacketWay, PcapngWriter, WriteError};
 
 use input::Input;
 use std::{fmt, io::Read, time::Duration};
@@ -169,6 +169,14 @@ impl<R: Read> PacketReader<R> {
         self.input.offset()
     }
 
+    /// Packets that whoever captured has seen and couldn't keep, as the file says so far; pcap has no place for that.
+    pub fn dropped(&self) -> u64 {
+        match &self.format {
+            Format::Pcapng(section) => section.dropped(),
+            Format::Pcap(_) => 0,
+        }
+    }
+
     /// The next packet; `None` at the end of the file. After an error there is nothing more.
     ///
     /// # Errors
@@ -219,5 +227,12 @@ impl Order {
             Self::Little => u32::from_le_bytes(bytes),
             Self::Big => u32::from_be_bytes(bytes),
         }
+    }
+
+    /// The caller has checked that the bytes are there.
+    fn u64(self, bytes: &[u8], at: usize) -> u64 {
+        let (a, b) = (u64::from(self.u32(bytes, at)), u64::from(self.u32(bytes, at + 4)));
+        let (high, low) = if self == Self::Big { (a, b) } else { (b, a) };
+        high << 32 | low
     }
 }

@@ -11,6 +11,7 @@ pub(super) const INTERFACE: u32 = 1;
 /// Obsolete, but written by old tools.
 const PACKET: u32 = 2;
 const SIMPLE_PACKET: u32 = 3;
+pub(super) const STATISTICS: u32 = 5;
 pub(super) const ENHANCED_PACKET: u32 = 6;
 
 /// Type and both lengths.
@@ -20,12 +21,17 @@ const SECTION_HEADER_SIZE: usize = 28;
 pub(super) const COMMENT: u16 = 1;
 pub(super) const IF_TSRESOL: u16 = 9;
 const IF_TSOFFSET: u16 = 14;
+pub(super) const ISB_IFRECV: u16 = 4;
+pub(super) const ISB_IFDROP: u16 = 5;
+const ISB_OSDROP: u16 = 7;
 
 /// What holds until the next section header.
 #[derive(Debug)]
 pub(super) struct Section {
     order: Order,
     interfaces: Vec<Interface>,
+    /// Packets that the sections before this one lack.
+    dropped_before: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +40,8 @@ struct Interface {
     /// Bytes of a packet that were kept; 0 is no limit.
     snap_len: u32,
     clock: Clock,
+    /// Packets that it has lost, as its latest statistics say.
+    dropped: u64,
 }
 
 /// Turns an interface's ticks into time.
@@ -141,7 +149,7 @@ impl Section {
         if (len as usize) < SECTION_HEADER_SIZE {
             return Err(input.error(ReadProblem::BlockLength { kind: SECTION_HEADER, len }));
         }
-        let section = Self { order, interfaces: Vec::new() };
+        let section = Self { order, interfaces: Vec::new(), dropped_before: 0 };
         section.block(input, SECTION_HEADER, len)?;
         Ok(section)
     }
@@ -186,7 +194,14 @@ impl Section {
             }
             let (kind, len) = (self.order.u32(there, 0), self.order.u32(there, 4));
             match kind {
-                SECTION_HEADER => *self = Self::read(input)?,
+                SECTION_HEADER => {
+                    let dropped_before = self.dropped();
+                    *self = Self { dropped_before, ..Self::read(input)? };
+                }
+                STATISTICS if len as usize <= MAX_BLOCK => {
+                    let block = self.block(input, kind, len)?;
+                    note_statistics(&mut self.interfaces, self.order, block);
+                }
                 INTERFACE => {
                     let offset = input.offset();
                     let interface = self.interface(self.block(input, kind, len)?);
@@ -204,6 +219,12 @@ impl Section {
                 _ => self.skip(input, kind, len)?,
             }
         }
+    }
+
+    /// Packets that were seen and not kept.
+    pub(super) fn dropped(&self) -> u64 {
+        let sum = |sum: u64, interface: &Interface| sum.saturating_add(interface.dropped);
+        self.interfaces.iter().fold(self.dropped_before, sum)
     }
 
     /// Goes past a block that says nothing about packets, of any size.
@@ -230,11 +251,7 @@ impl Section {
         for (code, value) in (Options { bytes: &body[8..], order }) {
             match (code, value) {
                 (IF_TSRESOL, [value, ..]) => resolution = *value,
-                (IF_TSOFFSET, value) if value.len() == 8 => {
-                    let (a, b) = (u64::from(order.u32(value, 0)), u64::from(order.u32(value, 4)));
-                    let (high, low) = if order == Order::Big { (a, b) } else { (b, a) };
-                    offset = (high << 32 | low) as i64;
-                }
+                (IF_TSOFFSET, value) if value.len() == 8 => offset = order.u64(value, 0) as i64,
                 _ => {}
             }
         }
@@ -242,6 +259,7 @@ impl Section {
             link: LinkType(order.u16(body, 0)),
             snap_len: order.u32(body, 4),
             clock: Clock::new(resolution, offset),
+            dropped: 0,
         })
     }
 
@@ -298,6 +316,17 @@ impl Section {
             comments: Comments(options.map(|bytes| Options { bytes, order })),
         })
     }
+}
+
+/// What the statistics of an interface say of packets that were lost: by it, and by the system. Anything broken in them
+/// is passed over.
+fn note_statistics(interfaces: &mut [Interface], order: Order, block: &[u8]) {
+    let body = &block[8..block.len() - 4];
+    let Some((header, options)) = body.split_at_checked(12) else { return };
+    let Some(interface) = interfaces.get_mut(order.u32(header, 0) as usize) else { return };
+    let lost = Options { bytes: options, order }
+        .filter(|(code, value)| matches!(*code, ISB_IFDROP | ISB_OSDROP) && value.len() == 8);
+    interface.dropped = lost.fold(0_u64, |sum, (_, value)| sum.saturating_add(order.u64(value, 0)));
 }
 
 #[cfg(test)]

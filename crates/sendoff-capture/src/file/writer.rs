@@ -6,6 +6,58 @@ use std::{
     time::Duration,
 };
 
+/// Which way a packet went, as seen from who captured it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum PacketWay {
+    /// It came.
+    Inbound,
+    /// It left.
+    Outbound,
+}
+
+/// What is told beside a packet.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PacketNotes<'a> {
+    /// In words; each of 65,535 bytes at most, the rest is cut off.
+    pub comments: &'a [&'a str],
+    /// Which way it went, if that is known.
+    pub way: Option<PacketWay>,
+    /// Bytes that it had, if the capture has cut it off.
+    pub original_len: Option<u32>,
+    /// Packets that were lost to the capture between the one before and this one.
+    pub lost_before: u64,
+}
+
+impl PacketNotes<'_> {
+    /// Bytes of the block of a packet of `len` bytes.
+    fn block_len(&self, len: usize) -> usize {
+        let comments: usize = self.comments.iter().map(|c| 4 + comment(c).len().next_multiple_of(4)).sum();
+        let way = if self.way.is_some() { 8 } else { 0 };
+        let lost = if self.lost_before > 0 { 12 } else { 0 };
+        // The block's own fields, and the end of the options.
+        36 + len.next_multiple_of(4) + comments + way + lost
+    }
+
+    fn is_empty(&self) -> bool {
+        self.comments.is_empty() && self.way.is_none() && self.lost_before == 0
+    }
+}
+
+/// What became of the packets of an interface.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct InterfaceStatistics<'a> {
+    /// When the capture began, since 1970.
+    pub start: Duration,
+    /// When it ended, since 1970.
+    pub end: Duration,
+    /// Packets that were seen.
+    pub received: u64,
+    /// Packets that were seen, and aren't in the file.
+    pub dropped: u64,
+    /// Why, in words.
+    pub comments: &'a [&'a str],
+}
+
 /// An interface that a [`PcapngWriter`] has described.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct InterfaceId(u32);
@@ -88,26 +140,81 @@ impl<W: Write> PcapngWriter<W> {
         data: &[u8],
         comments: &[&str],
     ) -> Result<(), WriteError> {
-        let comment_bytes: usize = comments.iter().map(|c| 4 + comment(c).len().next_multiple_of(4)).sum();
-        let len = 36 + data.len().next_multiple_of(4) + comment_bytes;
+        self.packet_with(interface, time, data, &PacketNotes { comments, ..PacketNotes::default() })
+    }
+
+    /// The same with all that can be told beside a packet.
+    ///
+    /// # Errors
+    /// It is too large, or `out` can't be written.
+    pub fn packet_with(
+        &mut self,
+        interface: InterfaceId,
+        time: Duration,
+        data: &[u8],
+        notes: &PacketNotes<'_>,
+    ) -> Result<(), WriteError> {
+        /// Options of a packet (section 4.3 of the format's draft).
+        const FLAGS: u16 = 2;
+        const DROP_COUNT: u16 = 4;
+        let len = notes.block_len(data.len());
         if len > MAX_BLOCK {
             return Err(WriteError::TooLarge { len, limit: MAX_BLOCK });
         }
-        // Fits until the year 2554.
-        let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         self.begin(pcapng::ENHANCED_PACKET);
+        self.block.extend_from_slice(&interface.0.to_le_bytes());
+        self.time(time);
         let captured = data.len() as u32;
-        for field in [interface.0, (nanos >> 32) as u32, nanos as u32, captured, captured] {
+        for field in [captured, notes.original_len.unwrap_or(captured)] {
             self.block.extend_from_slice(&field.to_le_bytes());
         }
         self.padded(data);
-        for text in comments {
-            self.option(pcapng::COMMENT, comment(text));
+        notes.comments.iter().for_each(|text| self.option(pcapng::COMMENT, comment(text)));
+        if let Some(way) = notes.way {
+            let bits = match way {
+                PacketWay::Inbound => 1_u32,
+                PacketWay::Outbound => 2,
+            };
+            self.option(FLAGS, &bits.to_le_bytes());
         }
-        if !comments.is_empty() {
+        if notes.lost_before > 0 {
+            self.option(DROP_COUNT, &notes.lost_before.to_le_bytes());
+        }
+        if !notes.is_empty() {
             self.end_options();
         }
         Ok(self.finish()?)
+    }
+
+    /// Bytes that the file would have with that packet.
+    pub fn written_with(&self, data: &[u8], notes: &PacketNotes<'_>) -> u64 {
+        self.written + notes.block_len(data.len()) as u64
+    }
+
+    /// Writes what became of the packets of an interface; a later one replaces it.
+    ///
+    /// # Errors
+    /// `out` can't be written.
+    pub fn statistics(
+        &mut self,
+        interface: InterfaceId,
+        statistics: &InterfaceStatistics<'_>,
+    ) -> io::Result<()> {
+        /// Options of the block (section 4.6 of the format's draft).
+        const START: u16 = 2;
+        const END: u16 = 3;
+        self.begin(pcapng::STATISTICS);
+        self.block.extend_from_slice(&interface.0.to_le_bytes());
+        self.time(statistics.end);
+        statistics.comments.iter().for_each(|text| self.option(pcapng::COMMENT, comment(text)));
+        for (code, time) in [(START, statistics.start), (END, statistics.end)] {
+            let (high, low) = ticks(time);
+            self.option(code, &[high.to_le_bytes(), low.to_le_bytes()].concat());
+        }
+        self.option(pcapng::ISB_IFRECV, &statistics.received.to_le_bytes());
+        self.option(pcapng::ISB_IFDROP, &statistics.dropped.to_le_bytes());
+        self.end_options();
+        self.finish()
     }
 
     /// Bytes written so far.
@@ -124,6 +231,11 @@ impl<W: Write> PcapngWriter<W> {
     }
 
     /// What it writes to.
+    pub fn output(&mut self) -> &mut W {
+        &mut self.out
+    }
+
+    /// The same, of a file that is complete.
     pub fn into_inner(self) -> W {
         self.out
     }
@@ -133,6 +245,12 @@ impl<W: Write> PcapngWriter<W> {
         self.block.extend_from_slice(&kind.to_le_bytes());
         // The length is known in the end.
         self.block.extend_from_slice(&[0; 4]);
+    }
+
+    fn time(&mut self, time: Duration) {
+        let (high, low) = ticks(time);
+        self.block.extend_from_slice(&high.to_le_bytes());
+        self.block.extend_from_slice(&low.to_le_bytes());
     }
 
     fn padded(&mut self, bytes: &[u8]) {
@@ -159,6 +277,13 @@ impl<W: Write> PcapngWriter<W> {
         self.written += self.block.len() as u64;
         Ok(())
     }
+}
+
+/// A time in nanoseconds, in two halves.
+fn ticks(time: Duration) -> (u32, u32) {
+    // Fits until the year 2554.
+    let nanos = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    ((nanos >> 32) as u32, nanos as u32)
 }
 
 /// As much of a comment as an option holds, cut at a character.

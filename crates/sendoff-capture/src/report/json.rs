@@ -2,6 +2,7 @@
 
 use super::{
     fields::{Field, FieldSink, LayerGroup, all_fields},
+    pen, smux,
     verbose::LayerChoice,
 };
 use crate::{
@@ -18,7 +19,7 @@ use std::{
 };
 
 /// Writes members of one object or array, with the commas between them.
-struct Json<'a> {
+pub(super) struct Json<'a> {
     out: &'a mut String,
     first: bool,
     close: char,
@@ -43,15 +44,19 @@ impl<'a> Json<'a> {
         self.out.push(':');
     }
 
-    fn text(&mut self, key: &str, value: impl Display) {
+    pub(super) fn text(&mut self, key: &str, value: impl Display) {
         self.key(key);
-        let mut text = String::new();
-        _ = write!(text, "{value}");
-        string(self.out, &text);
+        displayed(self.out, value);
+    }
+
+    /// A whole number: the most of what there is, and so without the machinery of formatting.
+    pub(super) fn number(&mut self, key: &str, value: u64) {
+        self.key(key);
+        pen::number(self.out, value);
     }
 
     /// A number or a truth value: what stands without quotation marks.
-    fn plain(&mut self, key: &str, value: impl Display) {
+    pub(super) fn plain(&mut self, key: &str, value: impl Display) {
         self.key(key);
         _ = write!(self.out, "{value}");
     }
@@ -63,55 +68,80 @@ impl<'a> Json<'a> {
         self.out.push_str(text.trim_end_matches('0').trim_end_matches('.'));
     }
 
-    fn nested(&mut self, key: &str) -> Json<'_> {
+    pub(super) fn nested(&mut self, key: &str) -> Json<'_> {
         self.key(key);
         Json::object(self.out)
     }
 
-    fn list(&mut self, key: &str) -> Json<'_> {
+    pub(super) fn list(&mut self, key: &str) -> Json<'_> {
         self.key(key);
         self.out.push('[');
         Json { out: self.out, first: true, close: ']' }
     }
 
-    fn item(&mut self) -> Json<'_> {
+    pub(super) fn item(&mut self) -> Json<'_> {
         self.comma();
         Json::object(self.out)
     }
 
     fn text_item(&mut self, value: impl Display) {
         self.comma();
-        string(self.out, &value.to_string());
+        displayed(self.out, value);
     }
 
-    fn end(self) {
+    pub(super) fn end(self) {
         self.out.push(self.close);
     }
 }
 
 /// A string of JSON (RFC 8259, section 7).
-fn string(out: &mut String, text: &str) {
+pub(super) fn string(out: &mut String, text: &str) {
     out.push('"');
-    for c in text.chars() {
+    escape(out, text);
+    out.push('"');
+}
+
+/// The same of what prints itself.
+fn displayed(out: &mut String, value: impl Display) {
+    struct Escaping<'a>(&'a mut String);
+    impl Write for Escaping<'_> {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            escape(self.0, text);
+            Ok(())
+        }
+    }
+    out.push('"');
+    _ = write!(Escaping(out), "{value}");
+    out.push('"');
+}
+
+fn escape(out: &mut String, text: &str) {
+    // Plain stretches are appended at once.
+    let mut rest = text;
+    while let Some(at) = rest.find(|c: char| c == '"' || c == '\\' || c.is_control()) {
+        let (plain, special) = rest.split_at(at);
+        out.push_str(plain);
+        let Some(c) = special.chars().next() else { return };
         match c {
             '"' => out.push_str("\\\""),
             '\\' => out.push_str("\\\\"),
             '\n' => out.push_str("\\n"),
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
-            c if c.is_control() => _ = write!(out, "\\u{:04x}", u32::from(c)),
-            c => out.push(c),
+            c => _ = write!(out, "\\u{:04x}", u32::from(c)),
         }
+        rest = &special[c.len_utf8()..];
     }
-    out.push('"');
+    out.push_str(rest);
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let mut out = String::with_capacity(bytes.len() * 2);
-    for byte in bytes {
-        _ = write!(out, "{byte:02x}");
+/// Bytes in hexadecimal; prints itself.
+struct Hex<'a>(&'a [u8]);
+
+impl Display for Hex<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| f.write_str(pen::hex_digits(*byte)))
     }
-    out
 }
 
 /// `text`, and `hex` as well where it isn't UTF-8.
@@ -119,7 +149,7 @@ fn data(json: &mut Json<'_>, key: &str, bytes: &[u8]) {
     let mut object = json.nested(key);
     object.text("text", String::from_utf8_lossy(bytes));
     if std::str::from_utf8(bytes).is_err() {
-        object.text("hex", hex(bytes));
+        object.text("hex", Hex(bytes));
     }
     object.end();
 }
@@ -226,7 +256,7 @@ fn top(dissected: &Dissected<'_>, json: &mut Json<'_>) {
                 let mut list = json.list("segments");
                 for note in &analysis.segments {
                     if let Some(segment) = dissected.segment(note) {
-                        segment_object(&segment, note, &mut list);
+                        dissected_segment(&segment, note, &mut list);
                     }
                 }
                 list.end();
@@ -246,6 +276,7 @@ fn top(dissected: &Dissected<'_>, json: &mut Json<'_>) {
         object.plain("count", analysis.frames.len());
         object.end();
     }
+    smux::frames(&analysis.smux, json);
 }
 
 fn shard_object(shard: Shard, json: &mut Json<'_>) {
@@ -262,16 +293,43 @@ fn shard_object(shard: Shard, json: &mut Json<'_>) {
     object.end();
 }
 
-fn segment_object(segment: &SegmentView<'_>, note: &SegmentNote, list: &mut Json<'_>) {
-    let mut object = list.item();
+/// Appends the object of a segment, without what only a dissection knows of it.
+pub fn segment_object(segment: &SegmentView<'_>, out: &mut String) {
+    let mut object = Json::object(out);
+    segment_header(segment, &mut object);
+    segment_content(segment, &mut object);
+    object.end();
+}
+
+fn segment_header(segment: &SegmentView<'_>, object: &mut Json<'_>) {
     object.text("command", segment.command());
-    object.plain("conv", segment.conv());
-    object.plain("fragment", segment.fragment());
-    object.plain("window", segment.window());
-    object.plain("timestamp", segment.timestamp());
-    object.plain("sn", segment.sn());
-    object.plain("una", segment.una());
-    object.plain("bytes", segment.data().len());
+    for (key, value) in [
+        ("conv", segment.conv()),
+        ("fragment", segment.fragment().into()),
+        ("window", segment.window().into()),
+        ("timestamp", segment.timestamp().0),
+        ("sn", segment.sn().0),
+        ("una", segment.una().0),
+        ("bytes", segment.data_len() as u32),
+    ] {
+        object.number(key, value.into());
+    }
+    if segment.missing() > 0 {
+        object.number("cut_off", segment.missing() as u64);
+    }
+}
+
+fn segment_content(segment: &SegmentView<'_>, object: &mut Json<'_>) {
+    match Block::parse(segment) {
+        Some(block) => object.text("block", block),
+        None if !segment.data().is_empty() => data(object, "data", segment.data()),
+        None => {}
+    }
+}
+
+fn dissected_segment(segment: &SegmentView<'_>, note: &SegmentNote, list: &mut Json<'_>) {
+    let mut object = list.item();
+    segment_header(segment, &mut object);
     object.plain("recovered", note.span.source == Source::Recovered);
     let mut marks = object.list("marks");
     note.marks().words().for_each(|word| marks.text_item(word));
@@ -282,11 +340,7 @@ fn segment_object(segment: &SegmentView<'_>, note: &SegmentNote, list: &mut Json
     if let Some(round_trip) = note.round_trip() {
         object.milliseconds("rtt_ms", round_trip);
     }
-    match Block::parse(segment) {
-        Some(block) => object.text("block", block),
-        None if !segment.data().is_empty() => data(&mut object, "data", segment.data()),
-        None => {}
-    }
+    segment_content(segment, &mut object);
     object.end();
 }
 
@@ -317,7 +371,7 @@ impl FieldSink for FieldList<'_> {
             },
         );
         object.plain("offset", field.span.start);
-        object.text("hex", hex(field.bytes));
+        object.text("hex", Hex(field.bytes));
         object.text("value", field.value);
         object.end();
     }
@@ -411,6 +465,7 @@ fn kcp_side(side: &KcpSide, json: &mut Json<'_>) {
         ("duplicates", side.duplicates),
         ("late", side.late),
         ("recovered", side.recovered),
+        ("recovered_known", side.recovered_known),
         ("missing", side.missing()),
         ("acks", side.acks),
         ("window_asks", side.asks),
@@ -432,6 +487,9 @@ fn kcp_side(side: &KcpSide, json: &mut Json<'_>) {
         object.text("reason", &fin.reason);
         object.plain("acknowledged", fin.acknowledged);
         object.end();
+    }
+    if let Some(totals) = side.smux() {
+        smux::side(totals, json);
     }
     if let Some(fec) = &side.fec {
         let mut object = json.nested("fec");
@@ -482,6 +540,7 @@ pub fn totals_object(totals: &CaptureTotals, out: &mut String) {
     json.milliseconds("duration_ms", totals.duration);
     json.plain("conversations", totals.conversations);
     json.plain("incomplete_fragments", totals.incomplete_fragments);
+    json.plain("dropped", totals.dropped);
     json.end();
     out.push('\n');
 }

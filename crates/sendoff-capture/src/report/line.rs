@@ -1,17 +1,17 @@
 //! A line for each packet, in words.
 
-use super::pen::{self, Addresses, Signs};
+use super::{
+    pen::{self, Addresses, Signs},
+    segment::SegmentWords,
+};
 use crate::{
     above::ShardKind,
     conversation::Side,
     dissector::{Dissected, SegmentNote, Top},
     layers::{FragmentNews, Icmp, LayerKind, MacAddress, Source, Span, Tcp, TcpFlags, Udp},
-    stream::Frame,
+    stream::{Frame, SmuxFrame},
 };
-use sendoff_proto::{
-    Cipher,
-    wire::{Block, Command, SegmentView},
-};
+use sendoff_proto::{Cipher, wire::SegmentView};
 use std::{
     fmt::Write,
     net::{Ipv4Addr, SocketAddr},
@@ -56,20 +56,41 @@ impl Lines {
             }
         }
         out.push_str("  ");
-        self.what(dissected, out);
-        if let Some(role) = analysis.role {
-            _ = write!(out, "  ({role})");
-        }
-        for comment in dissected.packet.comments {
-            out.push_str("  # ");
-            pen::escape(out, comment);
+        let from = out.len();
+        self.words(dissected, out);
+        let to = out.len();
+        for comment in dissected.packet.comments.filter(|comment| !comment.is_empty()) {
+            // A recording says in its comments what we say.
+            let said = out.as_bytes()[from..to].trim_ascii() == comment.trim_ascii();
+            if !said && !self.says(dissected, comment) {
+                out.push_str("  # ");
+                pen::escape(out, comment);
+            }
         }
         // What ends with nothing to say leaves blanks.
         out.truncate(out.trim_end_matches(' ').len());
         out.push('\n');
     }
 
-    fn endpoints(&mut self, dissected: &Dissected<'_>, out: &mut String) {
+    /// Appends what a packet says, without number, time, layers and addresses.
+    pub fn words(&self, dissected: &Dissected<'_>, out: &mut String) {
+        self.what(dissected, out);
+        if let Some(role) = dissected.analysis.role {
+            _ = write!(out, "  ({role})");
+        }
+    }
+
+    /// Whether a comment has our words, with signs that this terminal can't show.
+    fn says(&self, dissected: &Dissected<'_>, comment: &[u8]) -> bool {
+        if self.signs == Signs::UNICODE || comment.is_ascii() {
+            return false;
+        }
+        let mut words = String::new();
+        Self::new(Signs::UNICODE).words(dissected, &mut words);
+        words.as_bytes() == comment
+    }
+
+    pub(super) fn endpoints(&mut self, dissected: &Dissected<'_>, out: &mut String) {
         let Some(ip) = dissected.analysis.ip else { return };
         let ports = match dissected.analysis.top {
             Top::Udp(Udp { source_port, destination_port, .. })
@@ -86,7 +107,7 @@ impl Lines {
         }
     }
 
-    fn what(&self, dissected: &Dissected<'_>, out: &mut String) {
+    pub(super) fn what(&self, dissected: &Dissected<'_>, out: &mut String) {
         let analysis = dissected.analysis;
         if let Some(news) = analysis.fragment {
             fragment(news, out);
@@ -100,6 +121,7 @@ impl Lines {
             Top::Udp(udp) => self.udp(dissected, udp, out),
         }
         frames(&analysis.frames, out);
+        smux(&analysis.smux, out);
     }
 
     fn icmp(&self, icmp: &Icmp, out: &mut String) {
@@ -193,55 +215,32 @@ impl Lines {
         if note.span.source == Source::Recovered {
             out.push_str("recovered ");
         }
-        let block = if segment.data().is_empty() { None } else { Block::parse(segment) };
-        match &block {
-            Some(block) => _ = write!(out, "{}", block.body.kind()),
-            None => out.push_str(match segment.command() {
-                Command::Push => "PUSH",
-                Command::Ack => "ACK",
-                Command::WindowAsk => "WASK",
-                Command::WindowTell => "WINS",
-            }),
-        }
-        if matches!(segment.command(), Command::Push | Command::Ack) {
-            out.push_str(" sn=");
-            pen::number(out, segment.sn().0.into());
-        }
-        out.push_str(" una=");
-        pen::number(out, segment.una().0.into());
+        let words = SegmentWords::new(*segment);
+        words.name(out);
+        out.push(' ');
+        words.numbers(out);
         out.push_str(" wnd=");
         pen::number(out, segment.window().into());
-        match &block {
-            Some(block) => words_of_block(block, out),
-            None => {
-                if segment.fragment() != 0 {
-                    out.push_str(" frg=");
-                    pen::number(out, segment.fragment().into());
-                }
-                let data = segment.data();
-                if !data.is_empty() || segment.command() == Command::Push {
-                    out.push(' ');
-                    pen::count(out, data.len() as u64, "byte");
-                }
-                if !data.is_empty() {
-                    out.push(' ');
-                    pen::quote(out, data, self.signs);
-                }
-            }
+        if segment.fragment() != 0 && words.block().is_none() {
+            out.push_str(" frg=");
+            pen::number(out, segment.fragment().into());
         }
+        part(out, |out| words.size(out));
+        part(out, |out| words.content(out, self.signs));
         if marks.is_remarkable() {
             remarks(note, out);
         }
     }
 }
 
-/// What a block says, without its name.
-fn words_of_block(block: &Block<'_>, out: &mut String) {
-    let words = block.to_string();
-    if let Some((_, rest)) = words.split_once(' ') {
-        out.push(' ');
-        // A reason is quoted and escaped there.
-        out.push_str(rest);
+/// Appends a blank and what is written, if anything is.
+#[inline]
+fn part(out: &mut String, write: impl FnOnce(&mut String)) {
+    out.push(' ');
+    let from = out.len();
+    write(out);
+    if out.len() == from {
+        out.pop();
     }
 }
 
@@ -268,7 +267,7 @@ fn seal(cipher: Cipher, out: &mut String) {
     _ = write!(out, "{cipher}: ");
 }
 
-fn fragment(news: FragmentNews, out: &mut String) {
+pub(super) fn fragment(news: FragmentNews, out: &mut String) {
     _ = match news {
         FragmentNews::Waiting { offset, id } => {
             write!(out, "fragment of packet {id:#x} at byte {offset}: others are missing")
@@ -283,11 +282,20 @@ fn fragment(news: FragmentNews, out: &mut String) {
     };
 }
 
-fn frames(frames: &[Frame], out: &mut String) {
+pub(super) fn frames(frames: &[Frame], out: &mut String) {
     match frames {
         [] => {}
         [frame] => _ = write!(out, "  frame {} ({} bytes)", frame.number, frame.len),
         [first, .., last] => _ = write!(out, "  frames {} to {}", first.number, last.number),
+    }
+}
+
+fn smux(frames: &[SmuxFrame], out: &mut String) {
+    for (n, frame) in frames.iter().take(TOLD_SEGMENTS).enumerate() {
+        _ = write!(out, "{}{frame}", if n == 0 { "  smux " } else { " | " });
+    }
+    if let Some(more @ 1..) = frames.len().checked_sub(TOLD_SEGMENTS) {
+        _ = write!(out, " | {more} more frames");
     }
 }
 

@@ -1,5 +1,6 @@
-//! Writes numbers, times, addresses and payloads quickly, and payloads so that they steer no terminal.
+//! Writes numbers, times, addresses and payloads quickly.
 
+use super::escape::{self, Within};
 use std::{fmt::Write, net::SocketAddr, time::Duration};
 
 /// Signs that not every terminal can show.
@@ -31,14 +32,23 @@ pub(crate) fn number(out: &mut String, mut number: u64) {
             break;
         }
     }
-    out.extend(digits[at..].iter().map(|digit| char::from(*digit)));
+    // Digits are always text; to check it costs less than to append them one by one.
+    out.push_str(std::str::from_utf8(&digits[at..]).unwrap_or_default());
 }
 
 /// Appends a number, with blanks in front to `width`.
 pub(crate) fn right(out: &mut String, value: u64, width: usize) {
     let len = value.checked_ilog10().map_or(1, |log| log as usize + 1);
-    out.extend(std::iter::repeat_n(' ', width.saturating_sub(len)));
+    blanks(out, width.saturating_sub(len));
     number(out, value);
+}
+
+fn blanks(out: &mut String, count: usize) {
+    const BLANKS: &str = "                ";
+    match BLANKS.get(..count) {
+        Some(blanks) => out.push_str(blanks),
+        None => out.extend(std::iter::repeat_n(' ', count)),
+    }
 }
 
 /// Appends seconds with six digits behind the point, `width` wide.
@@ -47,7 +57,7 @@ pub(crate) fn seconds(out: &mut String, time: Duration, width: usize) {
     out.push('.');
     let micros = u64::from(time.subsec_micros());
     let len = micros.checked_ilog10().map_or(1, |log| log as usize + 1);
-    out.extend(std::iter::repeat_n('0', 6 - len));
+    out.push_str(&"00000"[..6 - len]);
     number(out, micros);
 }
 
@@ -82,42 +92,42 @@ pub(crate) fn thousands(out: &mut String, value: u64) {
     }
 }
 
+/// Digits of each byte, one behind the other.
+const HEX: &str = {
+    const DIGITS: [u8; 512] = {
+        let (digits, mut table, mut byte) = (b"0123456789abcdef", [0; 512], 0);
+        while byte < 256 {
+            table[byte * 2] = digits[byte >> 4];
+            table[byte * 2 + 1] = digits[byte & 15];
+            byte += 1;
+        }
+        table
+    };
+    match std::str::from_utf8(&DIGITS) {
+        Ok(digits) => digits,
+        Err(_) => unreachable!(),
+    }
+};
+
+/// The two digits of a byte.
+#[inline]
+pub(crate) fn hex_digits(byte: u8) -> &'static str {
+    &HEX[usize::from(byte) * 2..][..2]
+}
+
 /// Appends bytes in hexadecimal, with a blank between two.
 pub(crate) fn hex(out: &mut String, bytes: &[u8]) {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for (n, byte) in bytes.iter().enumerate() {
         if n > 0 {
             out.push(' ');
         }
-        out.push(DIGITS[usize::from(byte >> 4)].into());
-        out.push(DIGITS[usize::from(byte & 15)].into());
+        out.push_str(hex_digits(*byte));
     }
 }
 
-/// Appends text with everything escaped that could steer a terminal, pretend to be another line, or end a quotation.
+/// Appends text so that it steers no terminal and ends no quotation.
 pub(crate) fn escape(out: &mut String, bytes: &[u8]) {
-    if bytes.iter().all(|byte| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\')) {
-        // Plain text, by far the most.
-        out.push_str(std::str::from_utf8(bytes).unwrap_or_default());
-        return;
-    }
-    for chunk in bytes.utf8_chunks() {
-        for c in chunk.valid().chars() {
-            match c {
-                '"' | '\\' => out.extend(['\\', c]),
-                c if c.is_control() || turns_text_around(c) => out.extend(c.escape_default()),
-                c => out.push(c),
-            }
-        }
-        for byte in chunk.invalid() {
-            _ = write!(out, "\\x{byte:02x}");
-        }
-    }
-}
-
-/// Line and paragraph separators, and marks that change the direction of what follows.
-fn turns_text_around(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    escape::escape(out, bytes, Within::Quotation);
 }
 
 /// Bytes of a payload that are quoted.
@@ -125,10 +135,15 @@ const QUOTED: usize = 23;
 
 /// Appends the beginning of a payload, in quotation marks.
 pub(crate) fn quote(out: &mut String, bytes: &[u8], signs: Signs) {
+    quote_of(out, bytes, bytes.len(), signs);
+}
+
+/// The same for a payload of `len` bytes, of which not all may be there.
+pub(crate) fn quote_of(out: &mut String, bytes: &[u8], len: usize, signs: Signs) {
     let shown = &bytes[..bytes.len().min(QUOTED)];
     out.push('"');
     escape(out, shown);
-    if shown.len() < bytes.len() {
+    if shown.len() < len {
         out.push(' ');
         out.push_str(signs.ellipsis);
     }
@@ -161,7 +176,8 @@ impl Addresses {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::escape::turns_text_around, *};
+    use proptest::prelude::*;
 
     fn written(write: impl Fn(&mut String)) -> String {
         let mut out = String::new();
@@ -181,6 +197,18 @@ mod tests {
     }
 
     #[test]
+    fn every_character_below_256_is_escaped_as_the_standard_library_would() {
+        for c in ('\0'..='\u{ff}').filter(|c| !matches!(c, '"' | '\\')) {
+            let told = written(|out| escape(out, c.to_string().as_bytes()));
+            let expected = if c.is_control() { c.escape_default().to_string() } else { c.to_string() };
+            assert_eq!(told, expected, "{c:?}");
+        }
+        for byte in 0x80..=0xff {
+            assert_eq!(written(|out| escape(out, &[byte])), format!("\\x{byte:02x}"));
+        }
+    }
+
+    #[test]
     fn nothing_in_a_payload_steers_a_terminal_or_ends_its_quotation() {
         let quoted = |bytes: &[u8]| written(|out| quote(out, bytes, Signs::UNICODE));
         assert_eq!(quoted(b"plain text"), r#""plain text""#);
@@ -189,5 +217,27 @@ mod tests {
         assert_eq!(quoted("ü\u{202e}\u{9b}".as_bytes()), r#""ü\u{202e}\u{9b}""#);
         assert_eq!(quoted(b"\xff\xfe"), r#""\xff\xfe""#);
         assert_eq!(quoted(&[b'x'; 24]), format!("\"{} …\"", "x".repeat(23)));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_utf_8_stays_and_of_the_rest_each_byte_is_told(
+            bytes in proptest::collection::vec(prop_oneof![any::<u8>(), 0xc0..=0xf7_u8, 0x80..=0xbf_u8], 0..40),
+        ) {
+            let mut expected = String::new();
+            for chunk in bytes.utf8_chunks() {
+                for c in chunk.valid().chars() {
+                    match c {
+                        '"' | '\\' => expected.extend(['\\', c]),
+                        c if c.is_control() || turns_text_around(c) => expected.extend(c.escape_default()),
+                        c => expected.push(c),
+                    }
+                }
+                for byte in chunk.invalid() {
+                    _ = write!(expected, "\\x{byte:02x}");
+                }
+            }
+            prop_assert_eq!(written(|out| escape(out, &bytes)), expected);
+        }
     }
 }

@@ -1,6 +1,9 @@
 //! What a conversation came to, and a capture.
 
-use super::pen::{self, Signs};
+use super::{
+    pen::{self, Signs},
+    smux,
+};
 use crate::{
     conversation::{Began, Conversation, Detail, Ended, Fec, Fin, Kcp, KcpSide, Side, TcpConversation},
     dissector::CaptureTotals,
@@ -46,7 +49,7 @@ fn totals(conversation: &Conversation, side: Side, thing: &str, out: &mut String
 }
 
 /// `1 byte`, `1,048,576 bytes`.
-fn plural(out: &mut String, value: u64, thing: &str) {
+pub(super) fn plural(out: &mut String, value: u64, thing: &str) {
     pen::thousands(out, value);
     _ = write!(out, " {thing}{}", if value == 1 { "" } else { "s" });
 }
@@ -64,16 +67,32 @@ fn summary_of_kcp(conversation: &Conversation, kcp: &Kcp, out: &mut String) {
         totals(conversation, side, "datagram", out);
         side_of_kcp(&kcp.sides[side.index()], out);
     }
+    smux::session(kcp, out);
     _ = writeln!(out, "   ended: {}", ended(kcp));
 }
 
-fn began(kcp: &Kcp) -> &'static str {
+pub(super) fn began(kcp: &Kcp) -> &'static str {
     match kcp.began {
         Began::Hello => "with HELLO",
         Began::FirstPush => "with PUSH sn=0, as plain KCP does",
         Began::Unseen => "not seen, the capture begins in the middle",
     }
 }
+
+/// What is told of a side only if there is any: of one, of many.
+const RARE: [[&str; 2]; 5] = [
+    ["copy of a segment", "copies of segments"],
+    [
+        "segment that came late: lost before the capture, or overtaken",
+        "segments that came late: lost before the capture, or overtaken",
+    ],
+    [
+        "segment that the other side has, and the capture hasn't",
+        "segments that the other side has, and the capture hasn't",
+    ],
+    ["segment that came only by recovery", "segments that came only by recovery"],
+    ["segment that came by recovery too, known already", "segments that came by recovery too, known already"],
+];
 
 fn side_of_kcp(side: &KcpSide, out: &mut String) {
     out.push_str("; data ");
@@ -98,17 +117,14 @@ fn side_of_kcp(side: &KcpSide, out: &mut String) {
         }
         out.push('\n');
     }
-    let rare = [
-        (side.duplicates, "copies of segments"),
-        (side.late, "segments that came late: lost before the capture, or overtaken"),
-        (side.missing(), "segments that the other side has, and the capture hasn't"),
-        (side.recovered, "segments that came only by recovery"),
-    ];
-    for (count, words) in rare.into_iter().filter(|(count, _)| *count > 0) {
-        _ = writeln!(out, "      {count} {words}");
+    let counts = [side.duplicates, side.late, side.missing(), side.recovered, side.recovered_known];
+    for (count, [one, many]) in counts.into_iter().zip(RARE).filter(|(count, _)| *count > 0) {
+        _ = writeln!(out, "      {count} {}", if count == 1 { one } else { many });
     }
     if side.stalls > 0 {
-        _ = write!(out, "      the window of the other side was full {} times, for ", side.stalls);
+        out.push_str("      the window of the other side was full ");
+        pen::count(out, side.stalls, "time");
+        out.push_str(", for ");
         pen::duration(out, side.stalled);
         out.push('\n');
     }
@@ -176,7 +192,7 @@ fn forward_error_correction(fec: &Fec, out: &mut String) {
     out.push('\n');
 }
 
-fn ended(kcp: &Kcp) -> String {
+pub(super) fn ended(kcp: &Kcp) -> String {
     let fin = |side: Side| kcp.sides[side.index()].fin.as_ref();
     match kcp.ended() {
         Ended::Finished => {
@@ -237,14 +253,17 @@ fn summary_of_tcp(conversation: &Conversation, tcp: &TcpConversation, out: &mut 
             frames_line(framing, frames, of.frame_error(), out);
         }
     }
-    let ended = match (tcp.reset, tcp.sides[0].fin, tcp.sides[1].fin) {
+    _ = writeln!(out, "   ended: {}", ended_of_tcp(tcp));
+}
+
+pub(super) fn ended_of_tcp(tcp: &TcpConversation) -> String {
+    match (tcp.reset, tcp.sides[0].fin, tcp.sides[1].fin) {
         (_, true, true) => "both finished".to_owned(),
         (Some(by), ..) => format!("reset by the {by}"),
         (None, true, false) => "the client finished, the server was not seen to".to_owned(),
         (None, false, true) => "the server finished, the client was not seen to".to_owned(),
         (None, false, false) => "no end was seen".to_owned(),
-    };
-    _ = writeln!(out, "   ended: {ended}");
+    }
 }
 
 /// Appends the last line: what all of it came to.
@@ -260,6 +279,13 @@ pub fn closing(totals: &CaptureTotals, out: &mut String) {
         out.push_str("; ");
         plural(out, totals.incomplete_fragments, "fragmented packet");
         out.push_str(" not whole");
+    }
+    if totals.dropped > 0 {
+        out.push_str("; ");
+        plural(out, totals.dropped, "packet");
+        out.push_str(
+            " more passed and are not in it: they came too fast for the capture, or after it had stopped",
+        );
     }
     out.push('\n');
 }

@@ -96,6 +96,7 @@ impl KcpReassembly {
 
     pub(crate) fn finish(&mut self, una: Option<u32>) {
         self.stream.finish(una, &mut |piece| self.consumer.take(piece));
+        self.consumer.finish();
     }
 }
 

@@ -2,12 +2,16 @@
 
 mod framing;
 mod kcp;
+mod smux;
+mod snappy;
 mod tcp;
 
 pub use framing::{Frame, FrameError, Framing, MAX_FRAME, UnknownFraming};
+pub use smux::{MAX_SMUX_STREAMS, MAX_SMUX_TOLD, SmuxCommand, SmuxError, SmuxFrame, SmuxStream, SmuxTotals};
 
 pub(crate) use framing::{Deframer, Guess};
 pub(crate) use kcp::KcpReassembly;
+pub(crate) use smux::Smux;
 pub(crate) use tcp::{Arrived, TcpStream};
 
 use std::fmt;
@@ -68,6 +72,8 @@ pub(crate) struct Consumer {
     deframer: Option<Deframer>,
     /// Which kind of frames fit.
     guess: Option<Guess>,
+    /// The streams in it, if they are asked for.
+    smux: Option<Box<Smux>>,
     /// Whether the bytes are wanted.
     keep: bool,
     /// Wanted bytes; whoever wants them takes them away.
@@ -75,6 +81,8 @@ pub(crate) struct Consumer {
     pub(crate) gaps: Vec<Gap>,
     /// Frames that have become whole; whoever tells of them takes them away.
     pub(crate) frames: Vec<Frame>,
+    /// The same of smux.
+    pub(crate) smux_frames: Vec<SmuxFrame>,
     error: Option<FrameError>,
 }
 
@@ -91,6 +99,11 @@ impl Consumer {
         }
     }
 
+    /// For a session of smux; the data of the stream `wanted` is kept.
+    pub(crate) fn of_smux(wanted: Option<u32>) -> Self {
+        Self { smux: Some(Box::new(Smux::new(wanted))), ..Self::default() }
+    }
+
     pub(crate) fn take(&mut self, piece: Piece<'_>) {
         match piece {
             Piece::Data(data) => self.data(data),
@@ -100,6 +113,9 @@ impl Consumer {
                     deframer.gap();
                 }
                 self.guess = None;
+                if let Some(smux) = &mut self.smux {
+                    smux.gap();
+                }
                 if self.gaps.len() < MAX_GAPS {
                     self.gaps.push(Gap { position: self.position, missing });
                 }
@@ -111,6 +127,11 @@ impl Consumer {
         self.position += data.len() as u64;
         if let Some(guess) = &mut self.guess {
             guess.feed(data);
+        }
+        if let Some(smux) = &mut self.smux {
+            smux.feed(data);
+            smux.take(&mut self.smux_frames, &mut self.kept);
+            return;
         }
         let Self { deframer, kept, keep, frames, error, .. } = self;
         match deframer {
@@ -127,6 +148,18 @@ impl Consumer {
             None if *keep => kept.extend_from_slice(data),
             None => {}
         }
+    }
+
+    /// Nothing more comes.
+    pub(crate) fn finish(&mut self) {
+        if let Some(smux) = &mut self.smux {
+            smux.finish();
+        }
+    }
+
+    /// What smux came to, if it was asked for.
+    pub(crate) fn smux(&self) -> Option<&SmuxTotals> {
+        self.smux.as_ref().map(|smux| smux.totals())
     }
 
     /// Bytes so far.

@@ -1,7 +1,7 @@
 //! `connect`: stdin to the peer, the peer to stdout.
 
 use super::{
-    conversation,
+    capture, conversation,
     netcat::{self, Failure, Leave, Over, Pipes, Source},
     open,
     printer::Printer,
@@ -14,8 +14,8 @@ use crate::{
     report::{Event, Report, after_failure},
     signals::Interrupts,
 };
-use sendoff::{Address, AnyStream};
-use std::time::Duration;
+use sendoff::{Address, AnyStream, ConnectionStats, Options, TransportStats};
+use std::{pin::pin, time::Duration};
 
 /// How long a peer that can't say that it has finished may be silent.
 const QUIT_AFTER: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ const QUIT_AFTER: Duration = Duration::from_secs(2);
 pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) -> anyhow::Result<Outcome> {
     let address: Address = args.address.parse().map_err(Usage::from)?;
     let (host, _) = address.destination().map_err(Usage::from)?;
-    let options = args.settings.options(&address)?;
+    let mut options = args.settings.options(&address)?;
     only_of_kcp(&address, "--early", args.early)?;
     check_farewell(&address, &args.farewell)?;
     let cut = Cut::new(&args.messages, &address, &options)?;
@@ -35,8 +35,29 @@ pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) 
     if args.settings.shows_secret() {
         report.event(&Event::SecretShown);
     }
+    let captured = args.capture.start(&address, &mut options, &report, &mut interrupts).await?;
+    let what = Exchange { address: &address, host, options, cut, format };
+    capture::finished(captured, exchange(what, args, report, interrupts).await).await
+}
+
+/// Whom to call, and what is exchanged.
+struct Exchange<'a> {
+    address: &'a Address,
+    host: &'a str,
+    options: Options,
+    cut: Cut,
+    format: Option<Format>,
+}
+
+async fn exchange(
+    what: Exchange<'_>,
+    args: ConnectArgs,
+    report: Report,
+    mut interrupts: Interrupts,
+) -> anyhow::Result<Outcome> {
+    let Exchange { address, host, options, cut, format } = what;
     let stream = tokio::select! {
-        stream = open::connect(&address, options, args.early) => stream?,
+        stream = open::connect(address, options, args.early) => stream?,
         () = interrupts.first() => return Ok(Outcome::Interrupted),
     };
     let name = describe(host, &stream);
@@ -55,9 +76,23 @@ pub async fn run(args: ConnectArgs, report: Report, mut interrupts: Interrupts) 
         None => Leave::SilentMutePeer(QUIT_AFTER),
     };
     let pipes = Pipes { source, cut, printer };
-    let over = netcat::run(pipes, &mut incoming, &mut outgoing, leave, &report, interrupts).await;
+    let going_away = outgoing.going_away();
+    let over = {
+        let mut carrying = pin!(netcat::run(pipes, &mut incoming, &mut outgoing, leave, &report, interrupts));
+        tokio::select! {
+            biased;
+            true = going_away => {
+                report.event(&Event::PeerGoesAway);
+                carrying.await
+            }
+            over = &mut carrying => over,
+        }
+    };
     let (stats, goodbye, kcp) = (outgoing.stats(), outgoing.says_goodbye(), outgoing.kcp());
     drop((incoming, outgoing));
+    if let TransportStats::Kcp(ConnectionStats { mtu, mtu_steps: steps @ 1.., .. }) = stats.transport {
+        report.event(&Event::SmallPath { mtu, steps });
+    }
     match over {
         Ok(over) => {
             if let (Over::Silence, Leave::SilentAfterDelivery(silence) | Leave::SilentMutePeer(silence)) =

@@ -205,6 +205,11 @@ impl Outgoing {
         self.half.closed()
     }
 
+    /// Waits until the peer says that it goes away: see [`AnyWriteHalf::going_away`].
+    pub fn going_away(&self) -> impl Future<Output = bool> + Send + 'static + use<> {
+        self.half.going_away()
+    }
+
     /// When something last happened, in either direction.
     pub fn activity(&self) -> Arc<Activity> {
         self.activity.clone()

@@ -2,6 +2,7 @@
 
 mod activity;
 mod bench;
+pub mod capture;
 mod connect;
 mod conversation;
 mod demo;

@@ -21,6 +21,7 @@ pub fn how_it_ended(ending: &Ending, coded: bool) -> (String, Vec<String>) {
         (Cause::TimedOut(Silence::KeepAlive), _) => {
             ("gone", Some(format!("3 probes unanswered, {}", silent())))
         }
+        (Cause::TimedOut(Silence::TooLarge), _) => ("given up", Some(TOO_LARGE.into())),
         (Cause::TimedOut(Silence::Linger), _) => ("closed here", Some("not all was acknowledged".into())),
         (Cause::TimedOut(_), _) => ("gone", Some(silent())),
         (Cause::EndpointLost, _) => ("lost", Some("the socket failed".into())),
@@ -36,6 +37,9 @@ pub fn how_it_ended(ending: &Ending, coded: bool) -> (String, Vec<String>) {
     }
     (format!("{what} after {lasted}"), details)
 }
+
+/// Said of a path that takes less than the MTU.
+const TOO_LARGE: &str = "large datagrams don't get through, smaller ones do (--mtu 1200)";
 
 /// `code 0`, `code 5 (closed with data unread)`, `code 17 "out of coffee"`.
 fn said(number: u32, reason: &str) -> String {
@@ -94,6 +98,7 @@ pub fn failure(peer: &str, ending: &Ending) -> anyhow::Error {
         Cause::TimedOut(Silence::Linger) => {
             format!("{peer} acknowledged nothing more, given up after {lasted}")
         }
+        Cause::TimedOut(Silence::TooLarge) => format!("{peer}: {TOO_LARGE}: given up after {lasted}"),
         Cause::TimedOut(_) => format!("{peer} is gone after {lasted}: silent for {silent}"),
         Cause::EndpointLost => format!("the socket towards {peer} failed after {lasted}"),
         _ => format!("{peer}: {ending}"),

@@ -5,7 +5,8 @@ use crate::{
     commands::Kcp,
     units::{bytes, count, duration, plural, setting_duration},
 };
-use sendoff::{Cipher, Ending, Peer, PeerKind, Wire};
+use sendoff::{Cipher, Departure, Ending, Peer, PeerKind, Wire};
+use sendoff_capture::record::RecordTotals;
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -37,6 +38,15 @@ pub enum Event {
         /// Since the start.
         total: u64,
     },
+    /// So many have opened that have shown nothing that everybody is asked to come again with a cookie.
+    UnderPressure {
+        /// Openings that were asked, since the last such event.
+        retries: u64,
+        /// Since the start.
+        total: u64,
+        /// Those who came again, since the start.
+        accepted: u64,
+    },
     /// Fewer connections have room than a user may want.
     FewFiles {
         /// Open files that the system allows.
@@ -52,6 +62,15 @@ pub enum Event {
         peer: Peer,
         /// What KCP knows, if it is KCP.
         kcp: Option<Kcp>,
+    },
+    /// A peer has gone to another address, and was followed.
+    Moved {
+        /// Number of the connection.
+        number: u64,
+        /// Where it was.
+        from: Peer,
+        /// Where it is.
+        to: Peer,
     },
     /// A peer was turned away, the first since there was room.
     Full {
@@ -89,8 +108,55 @@ pub enum Event {
         /// How many connections are still to be ended.
         connections: usize,
     },
+    /// A listener takes nobody any more, and its peers have some time.
+    GoingAway {
+        /// How many connections are open.
+        connections: usize,
+        /// How long they may take.
+        limit: Duration,
+    },
+    /// It has gone.
+    Gone(Departure),
+    /// Another process has the port now.
+    HandedOver,
+    /// The port was another process's.
+    TookOver,
+    /// The peer of `connect` has said that it goes away.
+    PeerGoesAway,
+    /// `dissect --live` has begun.
+    Watching {
+        /// What it watches.
+        interface: String,
+        /// What its packets begin with.
+        link: String,
+        /// Only of this port.
+        port: Option<u16>,
+    },
+    /// A capture has stopped before its end.
+    CaptureStopped {
+        /// Its name.
+        file: String,
+        /// Why.
+        why: String,
+    },
+    /// A capture is complete.
+    Captured {
+        /// Its name.
+        file: String,
+        /// What is in it.
+        totals: RecordTotals,
+        /// Whether what was sealed can be read in it.
+        opened: bool,
+    },
     /// `ping` keeps to one conversation from now on.
     OneConversation,
+    /// The path took no datagrams as large as they were to be.
+    SmallPath {
+        /// Bytes that it takes.
+        mtu: usize,
+        /// How often they were made smaller.
+        steps: u32,
+    },
 }
 
 /// How a connection of a listener has ended.
@@ -108,6 +174,8 @@ pub struct Ended {
     pub rtt: Option<Duration>,
     /// Lost datagrams that forward error correction made good here.
     pub recovered: u64,
+    /// Bytes of its largest datagrams in the end, and how often they were made smaller, if it was KCP.
+    pub mtu: Option<(usize, u32)>,
     /// Why we have ended it, if we have and not at the user's wish.
     pub why: Option<Why>,
 }
@@ -184,6 +252,15 @@ impl Event {
                 let words = format!("{what} could not be opened (another key or cipher, or forged){total}");
                 format!("{} {words}", paint.yellow("sendoff:"))
             }
+            Self::UnderPressure { retries, total, accepted } => {
+                let again = if total > retries { ", again" } else { "" };
+                let words = format!(
+                    "under pressure{again}: {} openings were asked to come again with a cookie, and {} have",
+                    count(*total),
+                    count(*accepted)
+                );
+                format!("{} {words}", paint.yellow("sendoff:"))
+            }
             Self::Opened { number, peer, kcp } => {
                 let (number, opened) = (number_of(*number, paint), paint.green("opened"));
                 match kcp {
@@ -192,6 +269,9 @@ impl Event {
                     }
                     None => format!("{number} {peer} {opened}"),
                 }
+            }
+            Self::Moved { number, from, to } => {
+                format!("{} {from} moved to {to}", number_of(*number, paint))
             }
             Self::Full { peer, connections } => {
                 let open = plural(*connections as u64, "connection");
@@ -223,10 +303,67 @@ impl Event {
                 };
                 format!("{} interrupted: {what} (again: at once)", paint.yellow("sendoff:"))
             }
+            Self::GoingAway { connections, limit } => {
+                let limit = setting_duration(*limit);
+                let what = match connections {
+                    0 => "no connection is open".into(),
+                    1 => format!("1 connection has {limit} to end"),
+                    n => format!("{} connections have {limit} to end", count(*n as u64)),
+                };
+                format!("{} going away: {what} (again: at once)", paint.yellow("sendoff:"))
+            }
+            Self::Gone(departure) => {
+                let lasted = duration(departure.lasted);
+                let Departure { told, confirmed, .. } = departure;
+                let told = match told {
+                    0 => String::new(),
+                    _ => format!("; {} of {} confirmed it", count(*confirmed), count(*told)),
+                };
+                format!("{} gone after {lasted}: {departure}{told}", paint.dim("sendoff:"))
+            }
+            Self::HandedOver => {
+                format!(
+                    "{} another process has the port now: what is new goes there",
+                    paint.yellow("sendoff:")
+                )
+            }
+            Self::TookOver => {
+                format!("{} taken over: the old process keeps its connections", paint.dim("sendoff:"))
+            }
+            Self::PeerGoesAway => format!(
+                "{} the peer goes away: this connection has some time to end, new ones are refused",
+                paint.yellow("sendoff:")
+            ),
+            Self::Watching { interface, link, port } => {
+                let port = port.map(|port| format!(", port {port}")).unwrap_or_default();
+                let interface = escape(interface.as_bytes());
+                format!("{} watching {interface} ({link}){port}; Ctrl-C ends it", paint.dim("sendoff:"))
+            }
+            Self::CaptureStopped { file, why } => {
+                let words = format!("{}: {why}: the capture stops here", escape(file.as_bytes()));
+                format!("{} {words}", paint.yellow("sendoff:"))
+            }
+            Self::Captured { file, totals, opened } => {
+                let mut words = format!("{} in {}", plural(totals.recorded, "datagram"), bytes(totals.bytes));
+                words += if *opened { ", readable by anybody" } else { "" };
+                for (number, why) in
+                    [(totals.lost, "the disk was too slow"), (totals.after_stop, "it had stopped")]
+                {
+                    if number > 0 {
+                        words += &format!("; {} not: {why}", count(number));
+                    }
+                }
+                format!("{} captured {words}: {}", paint.dim("sendoff:"), escape(file.as_bytes()))
+            }
             Self::OneConversation => format!(
                 "{} the server ignores a second conversation from one port: all probes are of one now, \
                  and each time may include its flush interval",
                 paint.yellow("sendoff:")
+            ),
+            Self::SmallPath { mtu, .. } => format!(
+                "{} large datagrams didn't get through: {} at most since then (--mtu {mtu})",
+                paint.yellow("sendoff:"),
+                bytes(*mtu as u64)
             ),
         }
     }
@@ -245,12 +382,19 @@ impl Event {
             Self::CannotOpen { datagrams, total } => {
                 json!({"event": "cannot_open", "datagrams": datagrams, "total": total})
             }
+            Self::UnderPressure { retries, total, accepted } => json!({
+                "event": "under_pressure", "retries": retries, "total": total, "accepted": accepted,
+            }),
             Self::FewFiles { limit, connections } => json!({
                 "event": "warning", "warning": "few files", "limit": limit, "connections": connections,
             }),
             Self::Opened { number, peer, kcp } => json!({
                 "event": "opened", "connection": number, "transport": peer.transport(), "peer": peer.to_string(),
                 "conv": kcp.map(|kcp| kcp.conv.value()), "kind": kcp.map(|kcp| kind_in_words(kcp.kind)),
+            }),
+            Self::Moved { number, from, to } => json!({
+                "event": "moved", "connection": number, "transport": to.transport(), "from": from.to_string(),
+                "peer": to.to_string(),
             }),
             Self::Full { peer, connections } => json!({
                 "event": "full", "transport": peer.transport(), "peer": peer.to_string(), "connections": connections,
@@ -265,7 +409,30 @@ impl Event {
                 "kind": kcp.map(|kcp| kind_in_words(kcp.kind)),
             }),
             Self::Interrupted { connections } => json!({"event": "interrupted", "connections": connections}),
+            Self::GoingAway { connections, limit } => json!({
+                "event": "going_away", "connections": connections, "limit_ms": milliseconds(*limit),
+            }),
+            Self::Gone(departure) => json!({
+                "event": "gone", "served": departure.served, "open": departure.open(),
+                "finished": departure.finished, "failed": departure.failed, "reset": departure.reset,
+                "told": departure.told, "confirmed": departure.confirmed,
+                "turned_away": departure.turned_away, "lasted_ms": milliseconds(departure.lasted),
+            }),
+            Self::HandedOver => json!({"event": "handed_over"}),
+            Self::TookOver => json!({"event": "took_over"}),
+            Self::PeerGoesAway => json!({"event": "peer_going_away"}),
+            Self::Watching { interface, link, port } => {
+                json!({"event": "watching", "interface": interface, "link": link, "port": port})
+            }
+            Self::CaptureStopped { file, why } => {
+                json!({"event": "capture_stopped", "file": file, "why": why})
+            }
+            Self::Captured { file, totals, opened } => json!({
+                "event": "captured", "file": file, "datagrams": totals.recorded, "bytes": totals.bytes,
+                "lost": totals.lost, "after_stop": totals.after_stop, "opened": opened,
+            }),
             Self::OneConversation => json!({"event": "one_conversation"}),
+            Self::SmallPath { mtu, steps } => json!({"event": "small_path", "mtu": mtu, "mtu_steps": steps}),
         }
     }
 }
@@ -287,6 +454,9 @@ impl Ended {
         }
         if self.recovered > 0 {
             details.push(format!("{} recovered", plural(self.recovered, "datagram")));
+        }
+        if let Some((mtu, 1..)) = self.mtu {
+            details.push(format!("datagrams stepped down to {}", bytes(mtu as u64)));
         }
         let what = if self.ending.is_clean() { what } else { paint.red(&what) };
         format!("{} {} {what}: {}", number_of(self.number, paint), self.peer, details.join(", "))
@@ -315,6 +485,8 @@ impl Ended {
             "lasted_ms": milliseconds(ending.lasted),
             "rtt_ms": self.rtt.map(milliseconds),
             "datagrams_recovered": self.kcp.map(|_| self.recovered),
+            "mtu": self.mtu.map(|(mtu, _)| mtu),
+            "mtu_steps": self.mtu.map(|(_, steps)| steps),
         });
         match why {
             Some(Why::Silent(silence)) => object["read_timeout_ms"] = time(silence).into(),
@@ -423,11 +595,15 @@ mod tests {
                 ending: ending.clone(),
                 rtt: None,
                 recovered: 0,
+                mtu: None,
                 why,
             })
         };
         let expected = "#1 127.0.0.1:52114 finished by the peer after 12 ms: 0 bytes in, 0 bytes out";
         assert_eq!(line(ended(None)), expected);
+        let Event::Ended(stepped) = ended(None) else { unreachable!() };
+        let stepped = Event::Ended(Ended { mtu: Some((1_200, 2)), ..stepped });
+        assert_eq!(line(stepped), format!("{expected}, datagrams stepped down to 1,200 bytes"));
         let bad = Why::BadFrame("a negative length: -1".into());
         assert!(line(ended(Some(bad))).contains("after 12 ms: a negative length: -1, 0 bytes in"));
     }

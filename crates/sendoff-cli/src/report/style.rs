@@ -1,5 +1,6 @@
 //! Colours, and signs beyond ASCII, where they can be shown.
 
+use sendoff_capture::report::Signs;
 use std::{env, ffi::OsString};
 
 /// When to use colours.
@@ -89,6 +90,11 @@ impl Arrows {
     pub const UNICODE: Arrows = Arrows { right: "──▶", left: "◀──", dot: "·", ellipsis: "…" };
     /// For all others.
     pub const ASCII: Arrows = Arrows { right: "-->", left: "<--", dot: "|", ellipsis: "..." };
+
+    /// The same, as the library that explains captures has them.
+    pub fn signs(self) -> Signs {
+        if self == Self::UNICODE { Signs::UNICODE } else { Signs::ASCII }
+    }
 
     /// By the locale's environment variables.
     pub fn of_locale() -> Self {

@@ -43,8 +43,14 @@ impl Connection {
             Body::Pong { challenge } => {
                 if self.peering.believes(block) {
                     self.believe(now, segment, arrival);
+                    if self.going_away.note_pong(challenge) {
+                        self.timers.stop(Timer::GoingAway);
+                    }
                     if let Some(took) = self.liveness.take_pong(challenge, now) {
                         self.rtt.estimate(took);
+                        if let Some(sent_at) = now.checked_sub(took) {
+                            self.loss.path.on_answer(sent_at);
+                        }
                     }
                 } else {
                     self.stats.unbelieved_blocks += 1;
@@ -58,6 +64,7 @@ impl Connection {
                 }
                 self.handle_reset(now, code, reason);
             }
+            Body::Retry { cookie } if block.to == Some(self.peering.own) => self.handle_retry(now, &cookie),
             Body::Reset { .. } | Body::Retry { .. } => self.stats.unbelieved_blocks += 1,
         }
         GO_ON
@@ -132,6 +139,7 @@ impl Connection {
         }
         self.believe(now, segment, arrival);
         self.answers.pong = Some(challenge);
+        self.going_away.peer |= block.flags & Block::GOING_AWAY != 0;
         if block.flags & Block::READS_NO_MORE != 0 && self.reading_stopped {
             // Nobody reads any more, on either side.
             let doubt = self.stats.bytes_sent > self.stats.bytes_acknowledged || self.ring.queued_bytes() > 0;

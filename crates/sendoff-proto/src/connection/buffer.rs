@@ -250,6 +250,11 @@ impl OpenDatagram<'_> {
         self.limit = self.end.min(start.saturating_add(bytes));
     }
 
+    /// Whether it is the first of its batch.
+    pub(crate) fn is_first(&self) -> bool {
+        self.start == 0
+    }
+
     /// Bytes of segments so far.
     pub(crate) fn len(&self) -> usize {
         self.buffer.bytes.len() - self.start - self.buffer.front

@@ -183,7 +183,7 @@ impl Connection {
     }
 
     /// The last word is a RESET, repeated so often, if the peer can read it; says how late datagrams are met.
-    fn reset_peer(&mut self, code: u32, repeats: u8) -> Rest {
+    pub(super) fn reset_peer(&mut self, code: u32, repeats: u8) -> Rest {
         match self.peering.kind() {
             PeerKind::Extended => {
                 self.last_words = Some(Box::new(Farewell::new(code, "")));
@@ -309,7 +309,7 @@ impl Connection {
         }));
         self.unproven = None;
         self.timers.stop_all();
-        self.loss = LossDetector::new(self.ring.end);
+        self.loss = LossDetector::new(self.ring.end, self.loss.path.clone());
         self.ring.discard();
         self.receive.discard_reordering();
         self.acks = AckQueue::default();

@@ -55,6 +55,18 @@ impl Connection {
         self.peering.peer
     }
 
+    /// The newest cookie of a client; zeros without one.
+    #[doc(hidden)]
+    pub fn cookie(&self) -> [u8; 16] {
+        self.retries.cookie()
+    }
+
+    /// Whether a RETRY with that cookie was believed.
+    #[doc(hidden)]
+    pub fn has_cookie(&self, cookie: &[u8; 16]) -> bool {
+        self.retries.has(cookie)
+    }
+
     /// What an ACK with that number and timestamp would show us.
     #[doc(hidden)]
     pub fn echo_class(&self, now: Instant, sn: SeqNumber, timestamp: Timestamp) -> u8 {
@@ -96,6 +108,7 @@ impl Connection {
             (steps(Some(age(now, d.token_since))), d.stock_since.map(|at| age(now, at))).hash(h);
             (d.hellos_since > 0).hash(h);
         }
+        (self.retries.count(), self.retries.answered, self.peering.vouched).hash(h);
         if let Some(u) = self.unproven.as_deref() {
             (u.credit().min(CREDIT) / 100, u.segments > 15, u.may_probe, u.repeated).hash(h);
             (steps(Some(age(now, u.began))), self.stats.bytes_received > 0).hash(h);
@@ -104,6 +117,7 @@ impl Connection {
     }
 
     fn hash_asking(&self, now: Instant, h: &mut impl Hasher) {
+        self.loss.path.fingerprint().hash(h);
         let again = |at: Option<Instant>| at.map(|at| left(now, Some(at + self.rtt.rto)).unwrap_or_default());
         let a = &self.answers;
         (a.welcome, a.pong.is_some(), a.reset).hash(h);
@@ -111,6 +125,8 @@ impl Connection {
         let l = &self.liveness;
         let gap = self.timers.is_set(Timer::Greeting).then_some(l.greeting_gap);
         (l.ask, l.reads_no_more, gap, l.keep_alives).hash(h);
+        let path = self.path.as_deref();
+        (self.is_moving(), path.map(super::path::Path::is_asking)).hash(h);
         l.round.map(|round| (age(now, round.began), round.asked)).hash(h);
         for probe in l.probes.iter().flatten() {
             (probe.sn, probe.unacked).hash(h);
@@ -118,6 +134,7 @@ impl Connection {
         let p = &self.probing;
         (p.ask, p.tell, p.answer, p.wait, p.unanswered).hash(h);
         again(self.unread_told).unwrap_or_default().hash(h);
+        self.going_away.state().hash(h);
     }
 
     fn hash_sending(&self, now: Instant, h: &mut impl Hasher) {
@@ -181,7 +198,7 @@ impl Connection {
 
     fn hash_timers(&self, now: Instant, h: &mut impl Hasher) {
         use Timer::*;
-        for timer in [Resend, Early, Marks, Probe, Ack, Hello, Greeting, Hint] {
+        for timer in [Resend, Early, Marks, Probe, Ack, Hello, Greeting, Hint, GoingAway] {
             left(now, self.timers.get(timer)).hash(h);
         }
         for timer in [Opening, Proof, Linger] {

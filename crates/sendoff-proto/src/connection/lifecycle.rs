@@ -104,6 +104,8 @@ pub enum Silence {
     KeepAlive,
     /// Nothing more was acknowledged for the linger time after `close`.
     Linger,
+    /// A segment was sent 20 times in 20 s or more, in datagrams that are larger than the path takes: smaller ones arrive.
+    TooLarge,
     /// Nothing came and nothing went for the idle time of a transport that has no end of its own, such as UDP.
     Idle,
 }
@@ -253,6 +255,9 @@ impl fmt::Display for Ending {
                     Silence::Retransmissions => write!(f, "no answer for {silent}")?,
                     Silence::KeepAlive => write!(f, "3 probes unanswered, silent for {silent}")?,
                     Silence::Linger => write!(f, "nothing more acknowledged while closing")?,
+                    Silence::TooLarge => {
+                        write!(f, "datagrams of the mtu that was set don't get through, smaller ones do")?;
+                    }
                     Silence::Idle => write!(f, "idle for {silent}")?,
                 }
             }

@@ -268,6 +268,7 @@ impl Connection {
             self.end_forgotten(now);
             return Some(Life::Forgotten);
         }
+        self.loss.path.on_answer(probe.sent_at);
         self.liveness.probes = Default::default();
         Some(Life::There)
     }

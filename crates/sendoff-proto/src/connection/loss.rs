@@ -10,6 +10,7 @@
 //! kcp-go's `parse_fastack`: what was sent before can't show that something sent later is lost.
 
 use super::{
+    path_mtu::PathMtu,
     rtt::Rtt,
     send::{SendRing, SlotState},
 };
@@ -17,6 +18,7 @@ use crate::{
     fec::LossMeter,
     profile::{Backoff, NoDelay},
     seq::{SeqNumber, Timestamp},
+    wire::HEADER_SIZE,
 };
 use std::{
     cmp::Reverse,
@@ -48,6 +50,8 @@ pub(crate) struct LossDetector {
     pub(super) meter: LossMeter,
     /// What was sent later than that can't have been answered by what is handled now.
     latest_answered: Option<Instant>,
+    /// How large a datagram gets through.
+    pub(super) path: PathMtu,
 }
 
 /// What an acknowledgement of one segment has shown.
@@ -66,8 +70,9 @@ fn is_later(sent_at: Instant, latest_answered: Option<Instant>) -> bool {
 }
 
 impl LossDetector {
-    pub(crate) fn new(first: SeqNumber) -> Self {
+    pub(crate) fn new(first: SeqNumber, path: PathMtu) -> Self {
         Self {
+            path,
             next_transmission: 0,
             first_sendings: first,
             resent: VecDeque::new(),
@@ -109,6 +114,7 @@ impl LossDetector {
         slot.transmission = transmission;
         slot.state = SlotState::InFlight;
         slot.transmissions += 1;
+        self.path.on_sent(sn, slot.datagram());
         if slot.transmissions == 1 {
             slot.first_timestamp = ts;
             slot.rto = rto;
@@ -137,6 +143,7 @@ impl LossDetector {
             slot.state = SlotState::Marked;
             slot.in_vain = !latest || is_later(sent_at, self.latest_answered);
             self.marked += 1;
+            self.path.on_arrived(slot.datagram(), latest.then_some(sent_at));
             // A duplicate of an ACK tells nothing new: only the first counts.
             if latest {
                 self.note_acked(transmission, resend);
@@ -158,6 +165,7 @@ impl LossDetector {
     /// `una` has moved: frees what it covers; returns the bytes.
     pub(crate) fn on_una(&mut self, ring: &mut SendRing, una: SeqNumber) -> u64 {
         let (marked, meter, latest) = (&mut self.marked, &mut self.meter, self.latest_answered);
+        let path = &mut self.path;
         let bytes = ring.release_below(una, |slot| {
             let in_vain = match slot.state {
                 SlotState::Marked => slot.in_vain,
@@ -166,6 +174,8 @@ impl LossDetector {
             meter.record(slot.transmissions > 1 && !in_vain);
             if slot.state == SlotState::Marked {
                 *marked -= 1;
+            } else {
+                path.on_arrived(slot.datagram(), None);
             }
         });
         if self.first_sendings.is_before(una) {
@@ -195,7 +205,7 @@ impl LossDetector {
             if ring.slot(sn).transmission >= edge {
                 break;
             }
-            self.mark_lost(ring, sn);
+            self.believe_lost(ring, sn);
             found += 1;
         }
         while let Some(&(transmission, sn)) = self.resent.front() {
@@ -205,12 +215,26 @@ impl LossDetector {
                 }
                 // Sent again by evidence, not by time: its back-off starts over (kcp-go does so).
                 ring.slot_mut(sn).rto = rto;
-                self.mark_lost(ring, sn);
+                self.believe_lost(ring, sn);
                 found += 1;
             }
             self.resent.pop_front();
         }
+        self.resize(ring);
         found
+    }
+
+    /// That transmission has not arrived.
+    fn believe_lost(&mut self, ring: &mut SendRing, sn: SeqNumber) {
+        self.path.on_lost(sn, ring.slot(sn));
+        self.mark_lost(ring, sn);
+    }
+
+    /// What is made from now on fits the path.
+    pub(super) fn resize(&mut self, ring: &mut SendRing) {
+        if self.path.take_resized() {
+            ring.set_segment_size(self.path.kcp_mtu() - HEADER_SIZE);
+        }
     }
 
     fn mark_lost(&mut self, ring: &mut SendRing, sn: SeqNumber) {
@@ -253,7 +277,7 @@ impl LossDetector {
                 break;
             }
             timeout.back_off(&mut ring.slot_mut(sn).rto);
-            self.mark_lost(ring, sn);
+            self.believe_lost(ring, sn);
             found += 1;
         }
         while let Some(&Reverse((deadline, transmission, sn))) = self.deadlines.peek() {
@@ -263,11 +287,12 @@ impl LossDetector {
                     break;
                 }
                 timeout.back_off(&mut ring.slot_mut(sn).rto);
-                self.mark_lost(ring, sn);
+                self.believe_lost(ring, sn);
                 found += 1;
             }
             self.deadlines.pop();
         }
+        self.resize(ring);
         found
     }
 

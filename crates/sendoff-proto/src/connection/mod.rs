@@ -10,6 +10,7 @@ mod buffer;
 mod byte_ring;
 mod closing;
 mod fingerprint;
+mod going_away;
 mod incoming;
 mod lifecycle;
 mod liveness;
@@ -17,9 +18,11 @@ mod loss;
 mod opening;
 mod pacer;
 mod path;
+mod path_mtu;
 mod peering;
 mod receive;
 mod recovered;
+mod retry;
 mod rtt;
 mod send;
 mod stats;
@@ -51,13 +54,16 @@ use crate::{
 };
 use blocks::Answers;
 use closing::Finish;
+use going_away::GoingAway;
 use liveness::Liveness;
 use loss::{LossDetector, Timeout};
 use opening::{Dial, FRONT_RESERVE, Unproven};
 use pacer::Pacer;
 use path::Path;
+use path_mtu::PathMtu;
 use peering::Peering;
 use receive::ReceiveQueue;
+use retry::Retries;
 use rtt::Rtt;
 use send::SendRing;
 use std::{
@@ -104,10 +110,12 @@ pub struct Connection {
     peering: Peering,
     /// A client that waits for an answer to its HELLO.
     dial: Option<Box<Dial>>,
+    retries: Retries,
     /// A server whose peer has not proven its address.
     unproven: Option<Box<Unproven>>,
     answers: Answers,
     liveness: Box<Liveness>,
+    going_away: Box<GoingAway>,
     /// Once the way has changed, or may have.
     path: Option<Box<Path>>,
     clock: Clock,
@@ -251,15 +259,18 @@ impl Connection {
             peering: Peering::new(blocks, random.token(), opening),
             random,
             dial: dials.then(|| Box::new(Dial::new(now, early))),
-            unproven: (blocks && role == Role::Server).then(|| Box::new(Unproven::new(now))),
+            retries: Retries::default(),
+            unproven: (blocks && role == Role::Server && !opening.has_cookie())
+                .then(|| Box::new(Unproven::new(now))),
             answers: Answers::default(),
             liveness: Box::default(),
+            going_away: Box::default(),
             path: None,
             clock: Clock::new(now, timestamp_base),
             profile,
             send_window: config.send_window_segments(),
             ring,
-            loss: LossDetector::new(first),
+            loss: LossDetector::new(first, PathMtu::new(config.mtu_bytes(), config.overhead())),
             reported_loss: LossReport::default(),
             rtt: Rtt::new(&profile),
             congestion: controller(&profile, mss),
@@ -356,6 +367,8 @@ impl Connection {
             recv_window: self.receive.limit(),
             remote_window: self.remote_edge.ahead_of(self.ring.unacked).max(0) as u32,
             congestion_window: (cwnd != u32::MAX).then_some(cwnd),
+            mtu: self.mtu(),
+            mtu_steps: self.loss.path.steps(),
             in_flight: self.ring.in_flight(),
             queued: self.ring.queued(),
             empty_segments: self.receive.empty,
@@ -423,6 +436,26 @@ impl Connection {
             return 0;
         }
         self.ring.queued().min(self.send_allowance())
+    }
+
+    /// Bytes of UDP payload that a datagram made now has at most: [`Config::mtu`], or less where the path was found not
+    /// to take that. Segments that were made before may still need larger ones.
+    pub fn mtu(&self) -> usize {
+        self.loss.path.size()
+    }
+
+    /// A path to that host is known to take no more than so many bytes of UDP payload: from an earlier connection, or
+    /// by an ICMP message. Segments made from now on keep to the step that fits: 1,400, 1,350 or 1,200 bytes, never
+    /// less, as anybody can forge such a message; never more than before.
+    pub fn limit_mtu(&mut self, bytes: usize) {
+        if self.loss.path.limit(bytes) {
+            self.loss.resize(&mut self.ring);
+        }
+    }
+
+    /// What [`mtu`](Self::mtu) is, if it has changed since the last call.
+    pub fn take_new_mtu(&mut self) -> Option<usize> {
+        self.loss.path.take_news()
     }
 
     /// The next time at which [`handle_timeout`](Self::handle_timeout) has something to do.

@@ -1,6 +1,9 @@
 //! The beginning, on both sides: HELLO until there is an answer, and what a peer may cost before it has proven itself.
 
-use super::{Cause, Connection, Party, PeerKind, Phase, Remains, Rest, Silence, Timer};
+use super::{
+    Cause, Connection, Party, PeerKind, Phase, Remains, Rest, Silence, Timer, closing::Farewell,
+    retry::Retries,
+};
 use crate::{endpoint::Lease, seq::Conv, wire::BlockKind};
 use std::time::{Duration, Instant};
 
@@ -121,6 +124,22 @@ impl Connection {
         self.unproven.is_none()
     }
 
+    /// Whether it has shown what [`Config::prove`](crate::Config::prove) asks for: its address, and, where a cookie
+    /// alone has shown that, our token too.
+    pub fn is_proven(&self) -> bool {
+        self.unproven.is_none() && !self.peering.is_only_vouched()
+    }
+
+    /// Ends what a peer has opened and nobody has answered yet. An extended peer is told the code, once; what it says
+    /// again meets the tombstone. A stock peer can't be told.
+    pub fn turn_away(&mut self, now: Instant, code: u32) {
+        if self.phase == Phase::Ended {
+            return;
+        }
+        let rest = self.reset_peer(code, 0);
+        self.end_with(now, Party::Local, Cause::Aborted, Farewell::new(code, ""), rest);
+    }
+
     /// What kind of peer it is.
     pub fn peer_kind(&self) -> PeerKind {
         self.peering.kind()
@@ -132,6 +151,9 @@ impl Connection {
             let limit = self.config.connect_timeout_duration();
             self.timers.set(Timer::Opening, Some(now + limit));
             self.timers.set(Timer::Hello, Some(now + RIDE_WAIT));
+        }
+        if self.peering.is_only_vouched() {
+            self.timers.set(Timer::Proof, Some(now + PROOF_TIME));
         }
         if self.unproven.is_some() {
             self.receive.set_cap(Some(UNPROVEN_WINDOW));
@@ -181,6 +203,16 @@ impl Connection {
         }
     }
 
+    /// HELLO at once, and as if it were the first.
+    pub(super) fn hello_at_once(&mut self, now: Instant) {
+        if let Some(dial) = &mut self.dial {
+            dial.gap = HELLO_GAP;
+            dial.stock_since = None;
+        }
+        self.timers.set(Timer::Hello, Some(now + HELLO_GAP));
+        self.say_hello();
+    }
+
     /// HELLO again, and all that rides with it.
     fn say_hello(&mut self) {
         if let Some(dial) = &mut self.dial {
@@ -212,13 +244,12 @@ impl Connection {
             self.conv = self.random.conv();
         }
         self.peering.redial(self.random.token());
+        // A cookie is for one name.
+        self.retries = Retries::default();
         if let Some(dial) = &mut self.dial {
             dial.token_since = now;
-            dial.gap = HELLO_GAP;
-            dial.stock_since = None;
         }
-        self.timers.set(Timer::Hello, Some(now + HELLO_GAP));
-        self.say_hello();
+        self.hello_at_once(now);
     }
 
     /// The id that it had before it took another one, for its driver to [`rename`](crate::Endpoint::rename) it.
@@ -289,7 +320,7 @@ impl Connection {
 
     /// The time to prove an address is over.
     pub(super) fn on_proof(&mut self, now: Instant) {
-        if self.unproven.is_none() {
+        if self.is_proven() {
             return;
         }
         if self.stats.bytes_received == 0 && !self.receive.is_finished() {
@@ -304,7 +335,7 @@ impl Connection {
 
     /// The peer gets what we send.
     pub(super) fn prove_address(&mut self) {
-        if self.unproven.take().is_none() {
+        if self.unproven.take().is_none() && !self.timers.is_set(Timer::Proof) {
             return;
         }
         self.timers.stop(Timer::Proof);

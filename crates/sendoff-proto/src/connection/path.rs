@@ -54,6 +54,13 @@ pub(super) struct Path {
     pub(super) doubt: bool,
 }
 
+impl Path {
+    /// Whether somebody has asked from elsewhere since the last move.
+    pub(super) fn is_asking(&self) -> bool {
+        self.attempt.is_some()
+    }
+}
+
 /// One attempt of the peer's to move, from whatever addresses.
 #[derive(Clone, Copy, Debug)]
 struct Attempt {
@@ -85,7 +92,6 @@ impl Connection {
 
     /// A datagram has come from another address than the peer's, in which a block names our token.
     pub fn handle_elsewhere(&mut self, now: Instant, from: SocketAddr, datagram: &[u8]) -> Elsewhere {
-        self.stats.datagrams_elsewhere += 1;
         if self.followed_as().is_none() {
             return Elsewhere::Ignored;
         }
@@ -134,11 +140,20 @@ impl Connection {
         Answer::new(header, &data)
     }
 
-    /// The answer to a question that went to that address, and nowhere else.
+    /// What was asked when, if that is the answer to a question that went to that address, and nowhere else.
+    fn proven_attempt(&self, now: Instant, from: SocketAddr, challenge: u64) -> Option<Attempt> {
+        let attempt = self.path.as_ref()?.attempt.filter(|attempt| !attempt.is_over(now))?;
+        (attempt.challenge(from) == challenge).then_some(attempt)
+    }
+
+    /// Whether a PONG with that challenge from there would move the peer: for tests that explore all states.
+    #[doc(hidden)]
+    pub fn expects_proof(&self, now: Instant, from: SocketAddr, challenge: u64) -> bool {
+        self.proven_attempt(now, from, challenge).is_some()
+    }
+
     fn take_proof(&mut self, now: Instant, from: SocketAddr, challenge: u64) -> Elsewhere {
-        let attempt =
-            self.path.as_ref().and_then(|path| path.attempt).filter(|attempt| !attempt.is_over(now));
-        let Some(attempt) = attempt.filter(|attempt| attempt.challenge(from) == challenge) else {
+        let Some(attempt) = self.proven_attempt(now, from, challenge) else {
             self.stats.unbelieved_blocks += 1;
             return Elsewhere::Ignored;
         };

@@ -14,6 +14,8 @@ pub enum Opening {
     Stock,
     /// The peer opened it with a HELLO, from this token.
     Hello(Token),
+    /// The same with a valid cookie: its address is proven.
+    HelloWithCookie(Token),
 }
 
 impl Opening {
@@ -21,8 +23,20 @@ impl Opening {
     pub fn role(self) -> Role {
         match self {
             Self::Waiting | Self::Early => Role::Client,
-            Self::Stock | Self::Hello(_) => Role::Server,
+            Self::Stock | Self::Hello(_) | Self::HelloWithCookie(_) => Role::Server,
         }
+    }
+
+    /// The token of a peer that opened it with a HELLO.
+    pub fn peer_token(self) -> Option<Token> {
+        match self {
+            Self::Hello(token) | Self::HelloWithCookie(token) => Some(token),
+            Self::Waiting | Self::Early | Self::Stock => None,
+        }
+    }
+
+    pub(super) fn has_cookie(self) -> bool {
+        matches!(self, Self::HelloWithCookie(_))
     }
 }
 
@@ -59,14 +73,13 @@ pub(super) struct Peering {
     pub(super) learned: bool,
     /// A server's: a block that names our token has come.
     pub(super) proven: bool,
+    /// A server's: the HELLO had a valid cookie, so it is no stock peer's, and from where it says.
+    pub(super) vouched: bool,
 }
 
 impl Peering {
     pub(super) fn new(blocks: bool, own: Token, opening: Opening) -> Self {
-        let peer = match opening {
-            Opening::Hello(token) if blocks => Some(token),
-            _ => None,
-        };
+        let peer = opening.peer_token().filter(|_| blocks);
         Self {
             blocks,
             own,
@@ -75,6 +88,7 @@ impl Peering {
             settled_stock: !blocks,
             learned: false,
             proven: false,
+            vouched: blocks && opening.has_cookie(),
         }
     }
 
@@ -87,14 +101,24 @@ impl Peering {
         }
     }
 
-    /// Whether it knows our token, so that it may be told what a stock peer would misread.
+    /// Whether it is sure to read blocks, so that it may be told what a stock peer would misread: it knows our token,
+    /// or has come again with a cookie.
     pub(super) fn knows_us(&self) -> bool {
-        self.peer.is_some() && (self.role == Role::Client || self.proven)
+        self.peer.is_some() && (self.role == Role::Client || self.proven || self.vouched)
+    }
+
+    /// A server whose peer's address is shown by a cookie, and nothing else yet.
+    pub(super) fn is_only_vouched(&self) -> bool {
+        self.vouched && !self.proven
     }
 
     /// A server whose peer has said HELLO, but shown no proof yet.
     pub(super) fn is_unproven(&self) -> bool {
         self.role == Role::Server && self.peer.is_some() && !self.proven
+    }
+
+    pub(super) fn is_server(&self) -> bool {
+        self.role == Role::Server
     }
 
     pub(super) fn take_learned(&mut self) -> bool {

@@ -53,12 +53,31 @@ pub(crate) struct Slot {
     pub(crate) transmissions: u32,
     /// Acknowledged by a sending before the latest, as far as that can be told.
     pub(crate) in_vain: bool,
+    /// Bytes of segments of the datagram that it last left in.
+    datagram: u16,
     len: u32,
     pub(crate) fragment: u8,
     pub(crate) state: SlotState,
 }
 
 impl Slot {
+    /// Bytes of segments of the datagram that it last left in.
+    #[inline]
+    pub(crate) fn datagram(&self) -> usize {
+        usize::from(self.datagram)
+    }
+
+    /// See [`datagram`](Self::datagram): 65,507 at most.
+    #[inline]
+    pub(crate) fn set_datagram(&mut self, bytes: usize) {
+        self.datagram = u16::try_from(bytes).unwrap_or(u16::MAX);
+    }
+
+    /// Bytes of data in it.
+    pub(crate) fn data_len(&self) -> usize {
+        self.len as usize
+    }
+
     /// Bytes of the application in it.
     pub(crate) fn payload_len(&self) -> u64 {
         if self.fragment == FIN_FRAGMENT { 0 } else { u64::from(self.len) }
@@ -81,7 +100,12 @@ pub(crate) struct SendRing {
     slots: Vec<Slot>,
     /// One stride a slot: header room, then data.
     bytes: Vec<u8>,
+    /// Bytes of data that new segments take.
     segment_size: usize,
+    /// The same at first, before the path was found to be smaller.
+    full_size: usize,
+    /// Segments before it may be larger than new ones.
+    oversize_before: Option<SeqNumber>,
     /// Bytes that certain segments leave free, for a block in front of them.
     pub(super) reserve: Reserve,
     /// Data that a slot has room for: small at first, then a whole segment.
@@ -103,6 +127,8 @@ impl SendRing {
             slots: Vec::new(),
             bytes: Vec::new(),
             segment_size,
+            full_size: segment_size,
+            oversize_before: None,
             reserve: Reserve { bytes: 0, first, all: false },
             slot_size: segment_size.min(SMALL_SLOT),
             unacked: first,
@@ -160,7 +186,7 @@ impl SendRing {
 
     #[inline]
     pub(crate) fn data_len(&self, sn: SeqNumber) -> usize {
-        self.slot(sn).len as usize
+        self.slot(sn).data_len()
     }
 
     #[inline]
@@ -222,7 +248,7 @@ impl SendRing {
                 self.push_slot(0);
                 self.open = true;
             }
-            let taken = self.fill_last(data);
+            let taken = self.fill_last(data, self.capacity(self.end.plus(u32::MAX)));
             data = &data[taken..];
         }
         offered - data.len()
@@ -230,16 +256,20 @@ impl SendRing {
 
     /// Queues a whole message, cut into fragments. The caller has checked that it may be sent.
     pub(crate) fn push_message(&mut self, message: &[u8]) {
-        let first = self.capacity(self.end).min(message.len());
-        let (first, rest) = message.split_at(first);
+        // Where the path has become smaller, the longest messages need larger fragments than others.
+        let first = self.capacity(self.end).max(message.len().div_ceil(MAX_FRAGMENTS));
+        let (first, rest) = message.split_at(first.min(message.len()));
         // The others are alike.
-        let size = self.capacity(self.end.plus(1));
+        let size = self.capacity(self.end.plus(1)).max(rest.len().div_ceil(MAX_FRAGMENTS - 1));
         let mut left = 1 + rest.len().div_ceil(size);
         for fragment in std::iter::once(first).chain(rest.chunks(size)) {
             left -= 1;
             self.push_slot(left as u8);
-            self.fill_last(fragment);
+            self.fill_last(fragment, fragment.len());
             self.open = false;
+        }
+        if first.len().max(size) > self.segment_size {
+            self.oversize_before = Some(self.end);
         }
     }
 
@@ -247,23 +277,24 @@ impl SendRing {
     pub(crate) fn push_fin(&mut self, block: &[u8]) -> SeqNumber {
         let sn = self.end;
         self.push_slot(FIN_FRAGMENT);
-        self.fill_last(block);
+        self.fill_last(block, block.len());
         self.open = false;
         sn
     }
 
-    /// Bytes of the longest message, wherever it stands in the conversation.
+    /// Bytes of the longest message, wherever it stands in the conversation, and whatever the path.
     pub(crate) fn max_message(&self) -> usize {
-        MAX_FRAGMENTS * (self.segment_size - self.reserve.bytes)
+        MAX_FRAGMENTS * (self.full_size - self.reserve.bytes)
     }
 
-    fn fill_last(&mut self, data: &[u8]) -> usize {
-        let last = self.end.plus(u32::MAX);
-        let (index, capacity) = (self.index(last), self.capacity(last));
+    /// Fills the last segment up to `capacity`; returns how many bytes were taken.
+    fn fill_last(&mut self, data: &[u8], capacity: usize) -> usize {
+        let index = self.index(self.end.plus(u32::MAX));
         let stored = self.slots[index].len as usize;
         let taken = data.len().min(capacity.saturating_sub(stored));
         if stored + taken > self.slot_size {
-            self.resize(self.slots.len(), self.segment_size);
+            let fits = stored + taken <= self.segment_size;
+            self.resize(self.slots.len(), if fits { self.segment_size } else { self.full_size });
         }
         let start = index * self.stride() + HEADER_SIZE + stored;
         self.bytes[start..start + taken].copy_from_slice(&data[..taken]);
@@ -291,6 +322,7 @@ impl SendRing {
             unacked: self.unacked,
             transmissions: 0,
             in_vain: false,
+            datagram: 0,
             len: 0,
             fragment: 0,
             state: SlotState::Queued,
@@ -319,7 +351,7 @@ impl SendRing {
 
     /// How many full segments from `next` on lie one behind the other in memory, at most `most`.
     pub(crate) fn full_run(&self, most: usize) -> usize {
-        if self.slots.is_empty() {
+        if self.slots.is_empty() || self.slot_size != self.segment_size {
             return 0;
         }
         let first = self.index(self.next);
@@ -359,7 +391,29 @@ impl SendRing {
             each(slot);
             self.unacked = self.unacked.plus(1);
         }
+        if self.oversize_before.is_some() {
+            self.fit_slots();
+        }
         bytes
+    }
+
+    /// New segments take so many bytes; those that there are stay as they are: their numbers are given.
+    pub(crate) fn set_segment_size(&mut self, size: usize) {
+        self.segment_size = size;
+        self.slot_size = if self.slots.is_empty() { size.min(SMALL_SLOT) } else { self.slot_size };
+        self.oversize_before = Some(self.end);
+        self.fit_slots();
+    }
+
+    /// Slots lie close together again, once none needs more.
+    fn fit_slots(&mut self) {
+        if self.oversize_before.is_some_and(|end| self.unacked.is_before(end)) {
+            return;
+        }
+        self.oversize_before = None;
+        if self.slot_size > self.segment_size {
+            self.resize(self.slots.len(), self.segment_size);
+        }
     }
 
     /// Gives the memory back if nothing is stored.

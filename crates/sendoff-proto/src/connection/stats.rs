@@ -32,6 +32,8 @@ pub struct ConnectionStats {
     pub dropped_unfronted: u64,
     /// Blocks that name another token, or of another version or kind: ignored.
     pub unbelieved_blocks: u64,
+    /// Times that the server, under pressure, has asked us to open again with a cookie.
+    pub retries: u32,
     /// Hints that the peer may not know this conversation any more.
     pub hints: u64,
     /// PUSH segments with `frg` 255 that are no FIN: dropped.
@@ -47,9 +49,7 @@ pub struct ConnectionStats {
     /// Datagrams from the peer's address that could not be opened: of another key or cipher, or forged.
     pub failed_to_open: u64,
     /// Times that the way has changed: at a listener the peer has moved, at a client our own address has.
-    pub moves: u64,
-    /// Datagrams that named this connection and came from another address than the peer's.
-    pub datagrams_elsewhere: u64,
+    pub moves: u32,
     /// Datagrams sent.
     pub datagrams_sent: u64,
     /// Lost datagrams that forward error correction made good.
@@ -74,6 +74,10 @@ pub struct ConnectionStats {
     pub remote_window: u32,
     /// Segments that congestion control allows; `None` without one.
     pub congestion_window: Option<u32>,
+    /// Bytes of UDP payload that a datagram made now has at most: the setting, or less where the path doesn't take that.
+    pub mtu: usize,
+    /// How often full datagrams were found not to get through, and new ones made smaller.
+    pub mtu_steps: u32,
     /// Segments in flight.
     pub in_flight: u32,
     /// Segments queued, never sent.

@@ -2,6 +2,7 @@
 
 use super::{
     loss::{Acked, LossDetector, Timeout},
+    path_mtu::PathMtu,
     send::{SendRing, SlotState},
 };
 use crate::{
@@ -128,7 +129,8 @@ fn random_run(seed: u64) -> u64 {
     let mut now = start;
     let resend = rng.below(4) as u32;
     let timeout = Timeout { rto: Duration::from_millis(50), nodelay: NoDelay::On, backoff: Backoff::Linear };
-    let (ring, loss) = (SendRing::new(10, SeqNumber(first), now), LossDetector::new(SeqNumber(first)));
+    let (ring, loss) =
+        (SendRing::new(10, SeqNumber(first), now), LossDetector::new(SeqNumber(first), PathMtu::new(34, 0)));
     let mut both = Both { first, ring, loss, naive: Naive::default(), una: 0, next: 0 };
     let mut losses = 0;
     for _ in 0..400 {
@@ -208,7 +210,7 @@ fn the_loss_detector_finds_what_a_walk_over_the_window_finds() {
 fn an_echo_that_was_never_sent_acknowledges_nothing() {
     let now = Instant::now();
     let first = SeqNumber(0);
-    let (mut ring, mut loss) = (SendRing::new(10, first, now), LossDetector::new(first));
+    let (mut ring, mut loss) = (SendRing::new(10, first, now), LossDetector::new(first, PathMtu::new(34, 0)));
     ring.write(b"x", 32);
     ring.advance_next();
     loss.on_sent(&mut ring, first, now, Timestamp(100), Duration::from_millis(10));

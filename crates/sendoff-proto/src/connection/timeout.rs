@@ -44,6 +44,7 @@ impl Connection {
                 Timer::Greeting => self.on_greeting(now),
                 Timer::Proof => self.on_proof(now),
                 Timer::Hint => self.on_hint(now),
+                Timer::GoingAway => self.on_going_away(now),
                 Timer::Pace => self.refill_pacer(now),
                 Timer::Idle => self.on_idle(now),
             }
@@ -67,11 +68,36 @@ impl Connection {
             if self.peering.kind() == PeerKind::Stock && self.peering.blocks {
                 self.liveness.ask = true;
             }
+            if self.is_path_in_doubt() && self.peering.blocks && self.unproven.is_none() {
+                self.liveness.ask = true;
+            }
             if self.is_link_dead(now) {
                 return self.time_out(now, Silence::Retransmissions);
             }
+            if self.is_stuck_in_path(now) {
+                return self.time_out(now, Silence::TooLarge);
+            }
         }
         self.rearm_resend();
+    }
+
+    /// The first segment in flight doesn't get through, though the peer is there: it is larger than the path takes,
+    /// and can't be cut again, for it may have arrived.
+    fn is_stuck_in_path(&self, now: Instant) -> bool {
+        let patience = DEAD_LINK_SILENCE.max(self.rtt.rto * 8);
+        self.is_first_oversize()
+            && self.ring.slot(self.ring.unacked).transmissions >= DEAD_LINK
+            && !self.is_remote_closed()
+            && now.saturating_duration_since(self.last_progress) >= patience
+    }
+
+    /// Whether it should be tried if something small arrives.
+    pub(super) fn is_path_in_doubt(&self) -> bool {
+        self.loss.path.wants_answer() || self.is_first_oversize()
+    }
+
+    fn is_first_oversize(&self) -> bool {
+        self.ring.in_flight() > 0 && self.loss.path.is_oversize(self.ring.slot(self.ring.unacked))
     }
 
     /// The first segment in flight is the one sent most often. A peer whose window is closed may

@@ -26,6 +26,8 @@ pub(crate) enum Timer {
     Proof,
     /// The next question of a round.
     Hint,
+    /// The peer is told again that we go away.
+    GoingAway,
     /// Nothing more is acknowledged while shutting down or closing.
     Linger,
     /// A burst may leave again.
@@ -48,6 +50,7 @@ const ALL: [Timer; COUNT] = [
     Timer::Greeting,
     Timer::Proof,
     Timer::Hint,
+    Timer::GoingAway,
     Timer::Linger,
     Timer::Pace,
     Timer::Idle,

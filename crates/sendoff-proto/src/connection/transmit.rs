@@ -12,6 +12,7 @@ use super::{
     send::SlotState,
 };
 use crate::{
+    endpoint::NO_COOKIE,
     seq::{SeqNumber, Timestamp},
     wire::{BLOCK_HEADER_SIZE, Block, BlockKind, Body, Command, HEADER_SIZE, Segment, Token, truncate},
 };
@@ -100,11 +101,16 @@ impl Connection {
         self.refill_pacer(now);
         let asked = self.stats.segments_sent + self.stats.probes_sent;
         let mut stamp = self.stamp(now);
-        let mtu = self.config.kcp_mtu();
-        while let Some(mut datagram) = buffer.start(mtu) {
-            if self.unproven.is_some() {
-                datagram.limit(self.credit());
+        let mut alike = None;
+        loop {
+            let room = self.datagram_room();
+            if *alike.get_or_insert(room) != room {
+                // Where large ones are lost, a whole batch may be: a host on the way has it as one packet.
+                break;
             }
+            let credit = self.credit();
+            let Some(mut datagram) = buffer.start(room) else { break };
+            datagram.limit(room.min(credit));
             let tells = self.probing.tell;
             let front = self.front();
             if front.is_some_and(|front| datagram.room() < front_size(front)) {
@@ -129,6 +135,7 @@ impl Connection {
                 datagram.abandon();
                 break;
             }
+            self.retries.answered |= front == Some(Front::Hello);
             let full = datagram.finish();
             if !full || self.unproven.is_some() {
                 break; // one at a time, as long as it is counted
@@ -145,6 +152,19 @@ impl Connection {
         }
         self.after_transmit(now, buffer.len());
         true
+    }
+
+    /// Bytes of segments in the next datagram at most: what the path takes, or what a segment needs that was made before
+    /// that was known.
+    fn datagram_room(&mut self) -> usize {
+        let (most, usual) = (self.config.kcp_mtu(), self.loss.path.kcp_mtu());
+        if usual == most {
+            return most;
+        }
+        let new = (self.sendable_segments() > 0).then_some(self.ring.next);
+        let Some(sn) = self.next_lost().or(new) else { return usual };
+        let front = self.front().map_or(0, front_size);
+        usual.max(front + HEADER_SIZE + self.ring.data_len(sn)).min(most)
     }
 
     /// What the next datagram begins with: always, or if the first segment of all is in it.
@@ -166,7 +186,10 @@ impl Connection {
     fn put_front(&self, front: Front, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
         let opens = front == Front::Hello && self.peering.peer.is_none();
         let (command, body) = match front {
-            Front::Hello => (Command::WindowAsk, Body::Hello { features: 0, cookie: [0; 16] }),
+            Front::Hello => (
+                Command::WindowAsk,
+                Body::Hello { features: 0, cookie: if opens { self.retries.cookie() } else { NO_COOKIE } },
+            ),
             Front::Welcome => (Command::WindowTell, Body::Welcome { features: 0 }),
         };
         // A stock listener that holds another conversation for our address drops that one for any segment with sn 0.
@@ -216,7 +239,7 @@ impl Connection {
     /// With a buffer that leaves room around the segments, the batch is in `buffer` in any case.
     pub fn poll_batch<'a>(&'a mut self, now: Instant, buffer: &'a mut TransmitBuffer) -> Option<Batch<'a>> {
         if let Some((first, count)) = self.stamp_run(now, buffer) {
-            let (run, size) = (self.ring.stamped_run(first, count), self.config.kcp_mtu());
+            let (run, size) = (self.ring.stamped_run(first, count), self.loss.path.kcp_mtu());
             if !buffer.has_room_around() {
                 return Some(Batch::new(run, size));
             }
@@ -239,19 +262,20 @@ impl Connection {
             return None;
         }
         self.refill_pacer(now);
-        let most = buffer.datagrams_of(self.config.kcp_mtu()).min(self.sendable_segments() as usize);
+        let size = self.loss.path.kcp_mtu();
+        let most = buffer.datagrams_of(size).min(self.sendable_segments() as usize);
         let count = self.ring.full_run(most);
         if count < 2 || self.next_lost().is_some() {
             return None;
         }
         let first = self.ring.next;
         let mut stamp = self.stamp(now);
-        let len = self.config.segment_size();
+        let len = size - HEADER_SIZE;
         for _ in 0..count {
             let sn = self.ring.next;
             (stamp.sn, stamp.fragment) = (sn, self.ring.slot(sn).fragment);
             self.ring.stamp(sn, &stamp.encode_header(len));
-            self.note_sent(now, &stamp);
+            self.note_sent(now, &stamp, size);
             self.ring.advance_next();
         }
         self.asking_since.get_or_insert(now);
@@ -346,14 +370,15 @@ impl Connection {
         let slot = self.ring.slot(sn);
         (stamp.sn, stamp.fragment) = (sn, slot.fragment);
         datagram.append(&stamp.encode_header(len), self.ring.data(sn));
-        self.note_sent(now, stamp);
+        self.note_sent(now, stamp, datagram.len());
         true
     }
 
-    /// A segment is on its way.
+    /// A segment is on its way, in a datagram with so many bytes of segments.
     #[inline]
-    fn note_sent(&mut self, now: Instant, stamp: &Segment) {
-        let slot = self.ring.slot(stamp.sn);
+    fn note_sent(&mut self, now: Instant, stamp: &Segment, datagram: usize) {
+        let slot = self.ring.slot_mut(stamp.sn);
+        slot.set_datagram(datagram);
         if slot.state == SlotState::Queued {
             self.stats.bytes_sent += slot.payload_len();
         }
@@ -382,13 +407,22 @@ impl Connection {
             self.probing.ask = false;
             self.stats.probes_sent += 1;
         }
-        if self.liveness.ask {
+        if self.liveness.ask && self.may_ask_in(datagram) {
             self.put_question(now, stamp, datagram);
+            if !self.liveness.ask {
+                self.loss.path.note_question(now, datagram.len());
+            }
         }
         if !self.owes_answer() {
             self.acks.deferred = false;
             self.timers.stop(Timer::Ack);
         }
+    }
+
+    /// A question that is to show whether smaller datagrams arrive goes in a small one, and not in a batch with others.
+    fn may_ask_in(&self, datagram: &OpenDatagram<'_>) -> bool {
+        !self.is_path_in_doubt()
+            || datagram.is_first() && !self.loss.path.is_large(datagram.len() + PING_SIZE)
     }
 
     fn fill_with_answers(&mut self, stamp: &Segment, datagram: &mut OpenDatagram<'_>) {
@@ -439,7 +473,11 @@ impl Connection {
             }
             let challenge = self.random.next();
             self.liveness.note_ping(challenge, now);
-            let flags = if self.liveness.reads_no_more { Block::READS_NO_MORE } else { 0 };
+            let mut flags = if self.liveness.reads_no_more { Block::READS_NO_MORE } else { 0 };
+            if self.going_away.is_to_be_said() {
+                self.going_away.note_ping(challenge);
+                flags |= Block::GOING_AWAY;
+            }
             let header = Segment { command: Command::WindowAsk, sn: PROBE_SN, fragment: 0, ..*stamp };
             let (to, own) = (self.peering.peer, Some(self.peering.own));
             self.put_block(&header, flags, to, own, Body::Ping { challenge }, datagram);

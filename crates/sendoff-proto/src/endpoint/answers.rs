@@ -1,14 +1,15 @@
 //! Datagrams that an endpoint sends without a connection: never longer than what they answer.
 
+use super::cookie::Cookie;
 use crate::{
     connection::code,
     seq::{Conv, SeqNumber, Timestamp},
-    wire::{Block, Body, Command, Segment, Token},
+    wire::{Block, BlockKind, Body, Command, Segment, Token},
 };
 use std::{fmt, ops::Deref};
 
-/// The longest, a PONG.
-const MAX_ANSWER: usize = 56;
+/// The longest, a RETRY.
+const MAX_ANSWER: usize = BlockKind::Retry.segment_size();
 
 /// What every KCP assumes of a peer that it hasn't heard.
 const INITIAL_WINDOW: u16 = 32;
@@ -69,6 +70,12 @@ impl Answer {
 
     pub(super) fn unknown(conv: Conv, to: Option<Token>) -> Self {
         Self::reset(conv, to, code::UNKNOWN)
+    }
+
+    /// "Come again with this cookie", from nobody.
+    pub(super) fn retry(conv: Conv, to: Token, cookie: Cookie) -> Self {
+        let block = Block { flags: 0, to: Some(to), from: None, body: Body::Retry { cookie } };
+        Self::block(conv, 0, SeqNumber(0), block)
     }
 
     pub(super) fn pong(

@@ -4,8 +4,10 @@ use super::{
     Endpoint,
     tombstones::{Name, Tombstone},
 };
+use crate::{seq::Conv, wire::Token};
 use std::{
     hash::{Hash, Hasher},
+    net::SocketAddr,
     time::{Duration, Instant},
 };
 
@@ -26,10 +28,20 @@ impl<H: Clone + Hash> Endpoint<H> {
         t.proven.stones.values().chain(t.unproven.stones.values()).map(|stone| stone.until).min()
     }
 
+    /// What a cookie for that name is worth: 0 is one that was never made for it, or too old.
+    #[doc(hidden)]
+    pub fn cookie_class(&self, now: Instant, name: (SocketAddr, Conv, Token), cookie: &[u8; 16]) -> u8 {
+        let age = self.cookies.as_ref().and_then(|cookies| cookies.clone().age(now, name, cookie));
+        age.map_or(0, |age| 1 + age as u8)
+    }
+
     /// Two endpoints with the same fingerprint behave alike from now on, but for the limits of memory and rate.
     #[doc(hidden)]
     pub fn fingerprint(&self, now: Instant, h: &mut impl Hasher) {
-        self.listening.hash(h);
+        (self.listening, self.going_away, self.pressure).hash(h);
+        if let Some(cookies) = &self.cookies {
+            cookies.clone().slot_left(now).as_secs().div_ceil(STEP).hash(h);
+        }
         let mut names: Vec<_> = self.remotes.iter().collect();
         names.sort_by_key(|&(address, _)| *address);
         for (address, remote) in names {

@@ -5,8 +5,11 @@
 //! here. Their datagrams are passed on, once: a block says by its token whose it is, and everything else is looked up
 //! by address and conversation id.
 
-use super::{DropReason, Endpoint, Route, addressee, limits::Budget};
-use crate::{seq::Conv, wire::SegmentView};
+use super::{
+    DropReason, Endpoint, Route, addressee,
+    limits::{Budget, Neighbours},
+};
+use crate::{config::Config, seq::Conv, wire::SegmentView};
 use std::{
     collections::{HashMap, VecDeque},
     net::SocketAddr,
@@ -33,17 +36,20 @@ pub struct Group {
     /// How many there are, so that mostly no lock is taken.
     forwarded: AtomicUsize,
     forwards: Mutex<Forwards>,
+    /// Ports of one address hash to different drivers.
+    neighbours: Mutex<Neighbours>,
 }
 
 impl Group {
-    /// Of so many endpoints, 1 at least.
-    pub fn new(drivers: u8) -> Arc<Self> {
+    /// Of so many endpoints, 1 at least, with these settings.
+    pub fn new(config: &Config, drivers: u8) -> Arc<Self> {
         Arc::new(Self {
             drivers: drivers.max(1),
             budget: Arc::default(),
             connections: AtomicUsize::new(0),
             forwarded: AtomicUsize::new(0),
             forwards: Mutex::default(),
+            neighbours: Mutex::new(Neighbours::new(config.max_connections_per_address_count())),
         })
     }
 
@@ -60,8 +66,7 @@ impl Group {
     }
 
     fn lock(&self) -> MutexGuard<'_, Forwards> {
-        // Nothing in there can panic half-way.
-        self.forwards.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.forwards)
     }
 
     /// Where the connections of a remote address are that are forwarded: one of them, or any.
@@ -71,6 +76,11 @@ impl Group {
         }
         self.lock().find(now, remote, conv)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing in there can panic half-way.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// An endpoint's place among those of its address.
@@ -104,7 +114,7 @@ impl Place {
 impl<H: Clone> Endpoint<H> {
     /// The endpoint of one of a group's drivers, which are counted from 0. Connections in it must be told
     /// [their driver](crate::Connection::name_driver).
-    pub fn in_group(config: Arc<crate::Config>, listening: bool, group: Arc<Group>, driver: u8) -> Self {
+    pub fn in_group(config: Arc<Config>, listening: bool, group: Arc<Group>, driver: u8) -> Self {
         let mut endpoint = Self::new(config, listening);
         endpoint.budget = group.budget.clone();
         endpoint.place = Some(Place { group, driver });
@@ -126,6 +136,20 @@ impl<H: Clone> Endpoint<H> {
     pub fn forward(&mut self, now: Instant, remote: SocketAddr, conv: Conv) -> bool {
         let Some(place) = &self.place else { return true };
         place.group.change(|forwards| forwards.enter(now, remote, conv, place.driver))
+    }
+
+    pub(super) fn change_neighbours(&mut self, change: impl FnOnce(&mut Neighbours)) {
+        match &self.place {
+            None => change(&mut self.neighbours),
+            Some(place) => change(&mut lock(&place.group.neighbours)),
+        }
+    }
+
+    pub(super) fn ask_neighbours(&self, ask: impl FnOnce(&Neighbours) -> bool) -> bool {
+        match &self.place {
+            None => ask(&self.neighbours),
+            Some(place) => ask(&lock(&place.group.neighbours)),
+        }
     }
 
     /// The other driver whose an unknown datagram is.

@@ -1,25 +1,30 @@
 //! Which connection a datagram belongs to, and who may open one.
 
+mod admission;
 mod answers;
+mod cookie;
 mod fingerprint;
 mod group;
 mod limits;
 mod moves;
+mod ours;
 mod tombstones;
 
 pub use answers::Answer;
+pub(crate) use cookie::{Cookie, NO_COOKIE};
 pub use group::Group;
 pub use limits::Lease;
 pub use moves::addressee;
 
 use crate::{
     config::{Config, Wire},
-    connection::{Opening, Remains, code},
+    connection::{Opening, Remains},
     seq::{Conv, SeqNumber},
     wire::{Block, Body, Command, FIN_FRAGMENT, SegmentView, Token, segments},
 };
+use cookie::Cookies;
 use group::Place;
-use limits::Budget;
+use limits::{Budget, Neighbours};
 use std::{
     collections::{HashMap, hash_map::Entry},
     net::SocketAddr,
@@ -68,6 +73,8 @@ pub enum DropReason {
     Stock,
     /// Nothing is accepted here.
     NotListening,
+    /// Its address has as many connections as one address may have.
+    PerAddress,
 }
 
 /// What an endpoint has counted, in datagrams.
@@ -88,8 +95,16 @@ pub struct RouteStats {
     pub dropped_stock: u64,
     /// See [`DropReason::NotListening`].
     pub dropped_not_listening: u64,
-    /// Datagrams of no connection that were answered.
+    /// Openings refused, by RESET or by silence: see [`DropReason::PerAddress`].
+    pub refused_per_address: u64,
+    /// Datagrams of no connection that were answered, RETRYs not counted.
     pub answered: u64,
+    /// HELLOs that were told to come again with a cookie: nothing was stored for them.
+    pub retries_sent: u64,
+    /// HELLOs with a valid cookie that opened a connection.
+    pub cookies_accepted: u64,
+    /// HELLOs with a cookie that is forged, too old or another's, where one was needed: told to come again.
+    pub cookies_refused: u64,
 }
 
 /// The connections of one remote address: nearly always one.
@@ -136,8 +151,14 @@ pub struct Endpoint<H> {
     /// Those that are followed, by their own token.
     tokens: HashMap<Token, H>,
     budget: Arc<Budget>,
+    neighbours: Neighbours,
+    cookies: Option<Cookies>,
+    /// Unproven connections from which on a HELLO needs a cookie.
+    pressure: usize,
     tombstones: Tombstones,
     listening: bool,
+    /// It has listened, and will no more.
+    going_away: bool,
     answers: (Option<Instant>, u32),
     stats: RouteStats,
     /// Among several of one address.
@@ -148,22 +169,44 @@ impl<H: Clone> Endpoint<H> {
     /// An endpoint without connections. One that isn't `listening` takes no connection that a peer opens.
     pub fn new(config: Arc<Config>, listening: bool) -> Self {
         Self {
+            neighbours: Neighbours::new(config.max_connections_per_address_count()),
             config,
             remotes: HashMap::new(),
             connections: 0,
             tokens: HashMap::new(),
             budget: Arc::default(),
+            cookies: None,
+            pressure: limits::PRESSURE,
             tombstones: Tombstones::default(),
             listening,
+            going_away: false,
             answers: (None, 0),
             stats: RouteStats::default(),
             place: None,
         }
     }
 
+    /// From 256 connections with unproven peers on, HELLO is told to come again with a cookie (RETRY), and nothing is
+    /// stored until then. Without this no RETRY is sent, and a flood of HELLOs can take all 1,024 places.
+    ///
+    /// The key of the cookies comes from `seed`, which must be from a secure source: who can guess it can open
+    /// connections from addresses that aren't his.
+    #[must_use]
+    pub fn with_cookies(mut self, seed: u128) -> Self {
+        self.cookies = Some(Cookies::new(seed));
+        self
+    }
+
     /// From now on, connections that peers open are taken or not.
     pub fn set_listening(&mut self, listening: bool) {
         self.listening = listening;
+    }
+
+    /// From now on nothing opens here any more, and who tries to by HELLO is told so: RESET 4. Connections live on, and
+    /// a repeated HELLO of theirs is answered as ever. An endpoint that doesn't listen stays silent.
+    pub fn go_away(&mut self) {
+        self.going_away |= self.listening;
+        self.listening = false;
     }
 
     /// Connections in the table.
@@ -227,7 +270,7 @@ impl<H: Clone> Endpoint<H> {
         }
         let own = || segments(datagram).map_while(Result::ok).take_while(|s| s.conv() == conv.value());
         if !self.config.speaks_blocks() {
-            return self.route_classic(now, conv, own());
+            return self.route_classic(now, (remote, conv), own());
         }
         let mut welcomed = false;
         for segment in own() {
@@ -239,8 +282,10 @@ impl<H: Clone> Endpoint<H> {
                 None if is_data && welcomed => {
                     return self.answer(now, Answer::hint(conv, segment.sn()), DropReason::Unknown);
                 }
-                Some(block) => return self.route_block(now, conv, &segment, &block),
-                None if segment.command() == Command::Push => return self.route_push(now, conv, &segment),
+                Some(block) => return self.route_block(now, (remote, conv), &segment, &block),
+                None if segment.command() == Command::Push => {
+                    return self.route_push(now, (remote, conv), &segment);
+                }
                 None => {}
             }
         }
@@ -251,12 +296,14 @@ impl<H: Clone> Endpoint<H> {
     fn route_block(
         &mut self,
         now: Instant,
-        conv: Conv,
+        (remote, conv): (SocketAddr, Conv),
         segment: &SegmentView<'_>,
         block: &Block<'_>,
     ) -> Route<H> {
         match (block.body, block.to, block.from) {
-            (Body::Hello { .. }, None, Some(from)) => self.admit(now, conv, Opening::Hello(from)),
+            (Body::Hello { cookie, .. }, None, Some(from)) => {
+                self.admit_hello(now, (remote, conv, from), &cookie)
+            }
             (Body::Hello { .. } | Body::Ping { .. }, ..) => {
                 self.answer(now, Answer::unknown(conv, block.from), DropReason::Unknown)
             }
@@ -267,14 +314,19 @@ impl<H: Clone> Endpoint<H> {
 
     /// A PUSH of an unknown conversation. A server's own first PUSH has una 1 or more, so two echo servers
     /// can't be set on each other.
-    fn route_push(&mut self, now: Instant, conv: Conv, segment: &SegmentView<'_>) -> Route<H> {
+    fn route_push(
+        &mut self,
+        now: Instant,
+        (remote, conv): (SocketAddr, Conv),
+        segment: &SegmentView<'_>,
+    ) -> Route<H> {
         if !is_opening(segment) {
             return self.answer(now, Answer::hint(conv, segment.sn()), DropReason::Unknown);
         }
         if self.config.wire_value() == Wire::Required {
             return self.drop(DropReason::Stock);
         }
-        self.admit(now, conv, Opening::Stock)
+        self.admit_stock((remote, conv), segment.data().len())
     }
 
     /// As kcp-go, which knows no blocks; but an opening that is only asked for costs nothing, and is answered as a
@@ -282,13 +334,15 @@ impl<H: Clone> Endpoint<H> {
     fn route_classic<'a>(
         &mut self,
         now: Instant,
-        conv: Conv,
+        (remote, conv): (SocketAddr, Conv),
         segments: impl Iterator<Item = SegmentView<'a>>,
     ) -> Route<H> {
         let mut asked = false;
         for segment in segments {
             match segment.command() {
-                Command::Push if is_opening(&segment) => return self.admit(now, conv, Opening::Stock),
+                Command::Push if is_opening(&segment) => {
+                    return self.admit_stock((remote, conv), segment.data().len());
+                }
                 Command::Push => break,
                 Command::WindowAsk => asked |= segment.sn() == SeqNumber(0) && segment.una() == SeqNumber(0),
                 Command::Ack | Command::WindowTell => {}
@@ -299,24 +353,6 @@ impl<H: Clone> Endpoint<H> {
             true => self.drop(DropReason::NotListening),
             false => self.drop(DropReason::Unknown),
         }
-    }
-
-    fn admit(&mut self, now: Instant, conv: Conv, opening: Opening) -> Route<H> {
-        if !self.listening {
-            return self.drop(DropReason::NotListening);
-        }
-        if self.is_full() {
-            return match opening {
-                Opening::Hello(peer) => {
-                    self.answer(now, Answer::reset(conv, Some(peer), code::BUSY), DropReason::Full)
-                }
-                _ => self.drop(DropReason::Full),
-            };
-        }
-        if self.budget.connections() >= limits::MAX_UNPROVEN {
-            return self.drop(DropReason::Unproven);
-        }
-        Route::Opens(conv, opening)
     }
 
     /// Answers, if not too many were answered in this second.
@@ -386,6 +422,7 @@ impl<H: Clone> Endpoint<H> {
             DropReason::Unproven => &mut self.stats.dropped_unproven,
             DropReason::Stock => &mut self.stats.dropped_stock,
             DropReason::NotListening => &mut self.stats.dropped_not_listening,
+            DropReason::PerAddress => &mut self.stats.refused_per_address,
         } += 1;
     }
 
@@ -408,6 +445,7 @@ impl<H: Clone> Endpoint<H> {
     pub fn insert(&mut self, remote: SocketAddr, conv: Conv, handle: H) {
         self.connections += 1;
         self.place.iter().for_each(Place::count_in);
+        self.change_neighbours(|neighbours| neighbours.add(remote.ip()));
         match self.remotes.entry(remote) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Remote::One(conv, handle));
@@ -475,6 +513,7 @@ impl<H: Clone> Endpoint<H> {
         if removed.is_some() {
             self.connections -= 1;
             self.place.iter().for_each(Place::count_out);
+            self.change_neighbours(|neighbours| neighbours.remove(remote.ip()));
         }
         removed
     }
@@ -484,6 +523,7 @@ impl<H: Clone> Endpoint<H> {
         if self.remotes.capacity() > 4 * self.remotes.len().max(16) {
             self.remotes.shrink_to(2 * self.remotes.len());
         }
+        self.change_neighbours(Neighbours::shrink);
         if self.tokens.capacity() > 4 * self.tokens.len().max(16) {
             self.tokens.shrink_to(2 * self.tokens.len());
         }

@@ -149,6 +149,36 @@ impl<'a> SegmentView<'a> {
         }
     }
 
+    /// As [`parse`](Self::parse), but the end of its data may be missing. For those who explain captures that were cut
+    /// off; a receiver has no use for it.
+    #[inline]
+    pub fn parse_cut(bytes: &'a [u8]) -> Result<(Self, &'a [u8]), SegmentError> {
+        match Self::parse(bytes) {
+            Err(SegmentError::LengthPastEnd { available, .. }) => {
+                // A header that is checked, and all that is behind it.
+                let (whole, data) = bytes.split_at(bytes.len() - available);
+                let header: &[u8; HEADER_SIZE] =
+                    whole.try_into().map_err(|_| SegmentError::Truncated { len: bytes.len() })?;
+                let command = Command::from_byte(header[4])
+                    .ok_or(SegmentError::UnknownCommand { command: header[4] })?;
+                Ok((Self { header, command, data }, &[]))
+            }
+            parsed => parsed,
+        }
+    }
+
+    /// Bytes of data that its length field says it has.
+    #[inline]
+    pub fn data_len(&self) -> usize {
+        u32_at(self.header, 20) as usize
+    }
+
+    /// Bytes of its data that aren't there: 0, unless it was [cut](Self::parse_cut).
+    #[inline]
+    pub fn missing(&self) -> usize {
+        self.data_len() - self.data.len()
+    }
+
     /// Conversation id as it stands there.
     #[inline]
     pub fn conv(&self) -> u32 {

@@ -1,6 +1,7 @@
 //! What somebody off the path can do who knows both addresses and the conversation id, but no token: data and una
 //! in the window are plain KCP's, and nothing else moves, ends, or is believed.
 
+mod cookies;
 mod forgeries;
 mod opening;
 mod replays;
@@ -230,11 +231,11 @@ fn no_forged_block_harms_a_connection_with_a_stock_client() {
         let before = state(&own);
         net.inject(addr(1), 2, forgery.datagram.clone());
         assert_eq!(state(net.connection(2)), before, "{forgery:?}");
-        net.run_until(ms(5_000), |net| {
+        for _ in 0..100 {
+            net.run_for(ms(10));
             let window = net.stock_at(1).session().remote_window;
             assert!(window > 0, "{forgery:?} closes the client's window");
-            net.now > ms(2_000)
-        });
+        }
         net.stock_at(1).session().say(&[8; 3_000]);
         net.run_for(ms(1_000));
         let session = net.stock_at(1).session();

@@ -1,7 +1,7 @@
 //! What must hold in every state.
 
 use super::{
-    forge::stranger,
+    forge::{stranger, thief},
     host::{Host, Talk},
     scenario::Scenario,
     world::World,
@@ -14,21 +14,23 @@ const TOMBSTONE: Duration = Duration::from_secs(10);
 
 /// Which of the client's conversations opened that one of the server.
 fn dial_of<'a>(client: &'a Host, accepted: &Talk) -> Option<&'a Talk> {
-    match accepted.opening {
-        Opening::Hello(token) => client.talks.iter().find(|dial| dial.tokens.contains(&token)),
-        _ => client.talks.iter().find(|dial| accepted.received.first() == Some(&dial.name)),
+    match accepted.opening.peer_token() {
+        Some(token) => client.talks.iter().find(|dial| dial.tokens.contains(&token)),
+        None => client.talks.iter().find(|dial| accepted.received.first() == Some(&dial.name)),
     }
 }
 
 /// A connection was just accepted.
 pub fn accepted(client: &Host, server: &Host, n: usize) -> Result<(), String> {
     let talk = &server.talks[n];
-    let earlier = server.talks[..n]
-        .iter()
-        .find(|other| other.life == talk.life && other.opening == talk.opening && other.conv == talk.conv);
-    match talk.opening {
-        Opening::Hello(token) if token == stranger() => Ok(()),
-        Opening::Hello(_) if dial_of(client, talk).is_none() => Err("accepted what nobody opened".to_owned()),
+    // Whose address changes before it is known opens again.
+    let opening = |talk: &Talk| (talk.life, talk.opening.peer_token(), talk.conv, talk.opened_from);
+    let earlier = server.talks[..n].iter().find(|other| opening(other) == opening(talk));
+    let vouched = matches!(talk.opening, Opening::HelloWithCookie(_));
+    match talk.opening.peer_token() {
+        Some(token) if token == stranger() && vouched => Err("a cookie for who was never told it".to_owned()),
+        Some(token) if token == stranger() => Ok(()),
+        Some(_) if dial_of(client, talk).is_none() => Err("accepted what nobody opened".to_owned()),
         // Time may pass over one that proved nothing; its client may go on.
         _ if earlier.is_some_and(|other| !matches!(other.end, Some(e) if is_silence(e.cause))) => {
             Err("phantom accept: the same opening is accepted twice".to_owned())
@@ -50,7 +52,11 @@ fn said(talk: &Talk) -> Vec<u8> {
 pub fn check(world: &World, scenario: &Scenario) -> Result<(), String> {
     let client = &world.client;
     if let Some(server) = world.ours() {
+        check_departure(world, server)?;
         for talk in &server.talks {
+            if talk.remote == thief() && talk.opened_from != thief() {
+                return Err("moved by what was sent again from elsewhere".to_owned());
+            }
             check_accepted(client, talk)?;
             check_end(scenario, world, talk, &client.talks)?;
         }
@@ -67,6 +73,22 @@ pub fn check(world: &World, scenario: &Scenario) -> Result<(), String> {
                 return Err(format!("stock server has read {:x?}", session.received));
             }
         }
+    }
+    Ok(())
+}
+
+/// What is known of a server that goes away is so.
+fn check_departure(world: &World, host: &Host) -> Result<(), String> {
+    for talk in &host.talks {
+        let dial = dial_of(&world.client, talk);
+        // The tombstone of one that is over answers too.
+        if talk.confirmed && !dial.is_some_and(|dial| dial.peer_leaves || dial.is_over()) {
+            return Err("the server's going away is confirmed by a client that doesn't know".to_owned());
+        }
+    }
+    let leaves = host.leaves || host.life > 0;
+    if world.client.talks.iter().any(|dial| dial.peer_leaves) && !leaves {
+        return Err("a client has been told of a going away that isn't".to_owned());
     }
     Ok(())
 }
@@ -136,7 +158,9 @@ fn check_end(scenario: &Scenario, world: &World, talk: &Talk, others: &[Talk]) -
         || world.ours().is_some_and(|server| server.life > 0)
         || world.stock().is_some_and(|stock| stock.closed)
         || others.iter().any(|other| broken_off(other) || forgotten(other))
-        || talk.opening == Opening::Hello(stranger());
+        || talk.opening.peer_token() == Some(stranger())
+        // Nobody is at its other end.
+        || talk.opened_from == thief();
     match end.cause {
         Cause::Closed if talk.closed => Ok(()),
         // Where its last acknowledgement is missing, no byte may be in doubt.
@@ -151,6 +175,11 @@ fn check_end(scenario: &Scenario, world: &World, talk: &Talk, others: &[Talk]) -
         Cause::Aborted if talk.aborted => Ok(()),
         Cause::TimedOut(_) => Ok(()),
         Cause::Refused if end.code == code::IN_USE && scenario.faults.redials > 0 => Ok(()),
+        Cause::Refused
+            if end.code == code::GOING_AWAY && world.ours().is_some_and(|server| server.leaves) =>
+        {
+            Ok(())
+        }
         Cause::Reset | Cause::Refused if upset || talk.closed => Ok(()),
         _ => Err(format!("ended by {:?}: {:?}, code {}, without a cause", end.by, end.cause, end.code)),
     }

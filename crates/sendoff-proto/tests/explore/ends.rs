@@ -2,11 +2,12 @@
 
 use super::{
     check::{check, is_settled, is_upset},
+    host::End,
     scenario::Scenario,
     search::Plain,
     world::{Action, World},
 };
-use sendoff_proto::Cause;
+use sendoff_proto::{Cause, code};
 use std::{
     collections::HashMap,
     fmt::Write,
@@ -107,6 +108,11 @@ impl Ends {
     }
 }
 
+/// Who comes to a server that goes away is told so.
+fn is_turned_away(end: End) -> bool {
+    end.cause == Cause::Refused && end.code == code::GOING_AWAY
+}
+
 fn is_clean(scenario: &Scenario, world: &World) -> bool {
     let ours = world.ours().map_or(&[][..], |server| &server.talks);
     let all = world.client.talks.iter().chain(ours);
@@ -114,6 +120,6 @@ fn is_clean(scenario: &Scenario, world: &World) -> bool {
         Clean::Last => {
             world.client.talks.last().and_then(|talk| talk.end).is_none_or(|e| e.cause == Cause::Closed)
         }
-        _ => all.filter_map(|talk| talk.end).all(|end| end.cause == Cause::Closed),
+        _ => all.filter_map(|talk| talk.end).all(|end| end.cause == Cause::Closed || is_turned_away(end)),
     }
 }

@@ -4,6 +4,7 @@ use sendoff_proto::{
     Conv, SeqNumber, Timestamp,
     wire::{Block, BlockKind, Body, FIN_FRAGMENT, Segment, Token},
 };
+use std::net::SocketAddr;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -14,6 +15,9 @@ pub enum Kind {
     /// A bare WINS.
     Wins,
     Hello,
+    /// With a cookie that nobody has baked.
+    Cookie,
+    Retry,
     Ping,
 }
 
@@ -24,13 +28,15 @@ pub struct Forgery {
     pub kind: Kind,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 9] = [
     Kind::Fin { sn: 0 },
     Kind::Fin { sn: 1 },
     Kind::Fin { sn: 2 },
     Kind::Reset,
     Kind::Wins,
     Kind::Hello,
+    Kind::Cookie,
+    Kind::Retry,
     Kind::Ping,
 ];
 
@@ -45,6 +51,11 @@ pub fn stranger() -> Token {
     Token::new(0x6666_6666_6666_6666).unwrap()
 }
 
+/// Where somebody is who sends again what he has recorded.
+pub fn thief() -> SocketAddr {
+    ([192, 0, 2, 66], 6_000).into()
+}
+
 fn guess() -> Option<Token> {
     Token::new(0x7777_7777_7777_7777)
 }
@@ -56,6 +67,8 @@ pub fn forge(forgery: Forgery, conv: Conv) -> Vec<u8> {
         Kind::Reset => (guess(), Some(Body::Reset { code: 1, reason: "" })),
         Kind::Wins => (None, None),
         Kind::Hello => (None, Some(Body::Hello { features: 0, cookie: [0; 16] })),
+        Kind::Cookie => (None, Some(Body::Hello { features: 0, cookie: [9; 16] })),
+        Kind::Retry => (guess(), Some(Body::Retry { cookie: [9; 16] })),
         Kind::Ping => (guess(), Some(Body::Ping { challenge: 1 })),
     };
     let mut data = Vec::new();
@@ -64,7 +77,7 @@ pub fn forge(forgery: Forgery, conv: Conv) -> Vec<u8> {
     }
     let (sn, fragment) = match forgery.kind {
         Kind::Fin { sn } => (sn.into(), FIN_FRAGMENT),
-        Kind::Hello => (0, 0),
+        Kind::Hello | Kind::Cookie => (0, 0),
         _ => (1, 0),
     };
     let header = Segment {

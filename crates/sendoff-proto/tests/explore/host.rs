@@ -57,10 +57,16 @@ pub struct Talk {
     pub peer_finished: bool,
     pub delivered: bool,
     pub peer: PeerKind,
+    /// It has said that it goes away, and the peer has confirmed.
+    pub confirmed: bool,
+    /// The peer has said that it goes away.
+    pub peer_leaves: bool,
     pub end: Option<End>,
     pub ended_at: Option<Instant>,
     /// Where its peer is now.
     pub remote: SocketAddr,
+    /// Where it was when this began.
+    pub opened_from: SocketAddr,
     followed: bool,
 }
 
@@ -87,6 +93,8 @@ impl Talk {
         self.peer_finished = connection.is_peer_finished();
         self.delivered = self.finished && connection.is_delivered();
         self.peer = connection.peer_kind();
+        self.confirmed = connection.is_going_away_confirmed();
+        self.peer_leaves = connection.is_peer_going_away();
         self.end = connection.ending().map(|e| End { by: e.by, cause: e.cause, code: e.code });
     }
 
@@ -96,7 +104,7 @@ impl Talk {
         }
         (self.connection.is_some(), self.opening, self.life, self.name, self.written).hash(h);
         (self.finished, self.closed, self.aborted, &self.received, self.peer_finished).hash(h);
-        (self.delivered, self.end, self.tokens.len(), self.remote).hash(h);
+        (self.delivered, self.end, self.tokens.len(), self.confirmed, self.peer_leaves, self.remote).hash(h);
     }
 }
 
@@ -112,12 +120,17 @@ pub enum Event {
 pub struct Host {
     pub config: Arc<Config>,
     listening: bool,
-    remote: SocketAddr,
+    /// Whom it dials.
+    pub remote: SocketAddr,
     endpoint: Endpoint<usize>,
     pub talks: Vec<Talk>,
+    /// It takes no more connections.
+    pub leaves: bool,
     pub life: u8,
     /// Names of a server's connections begin here.
     first_name: u8,
+    /// Every HELLO needs a cookie.
+    under_pressure: bool,
 }
 
 impl Clone for Host {
@@ -136,7 +149,41 @@ impl Host {
     pub fn new(config: Config, listening: bool, remote: SocketAddr, first_name: u8) -> Self {
         let config = Arc::new(config);
         let endpoint = Endpoint::new(config.clone(), listening);
-        Self { config, listening, remote, endpoint, talks: Vec::new(), life: 0, first_name }
+        let talks = Vec::new();
+        let mut host = Self {
+            config,
+            listening,
+            remote,
+            endpoint,
+            talks,
+            leaves: false,
+            life: 0,
+            first_name,
+            under_pressure: false,
+        };
+        host.start();
+        host
+    }
+
+    /// A process begins: it remembers nothing, and bakes cookies of its own.
+    fn start(&mut self) {
+        let endpoint = Endpoint::new(self.config.clone(), self.listening);
+        self.endpoint = endpoint.with_cookies(u128::from(self.life) + 1);
+        self.set_pressure(self.under_pressure);
+    }
+
+    pub fn set_pressure(&mut self, under_pressure: bool) {
+        self.under_pressure = under_pressure;
+        self.endpoint.set_pressure(if under_pressure { 0 } else { usize::MAX });
+    }
+
+    pub fn is_under_pressure(&self) -> bool {
+        self.under_pressure
+    }
+
+    /// What a cookie is worth to this host, if that token shows it.
+    pub fn cookie_class(&self, now: Instant, conv: Conv, from: Token, cookie: &[u8; 16]) -> u8 {
+        self.endpoint.cookie_class(now, (self.remote, conv, from), cookie)
     }
 
     fn add(&mut self, now: Instant, remote: SocketAddr, conv: Conv, opening: Opening) -> usize {
@@ -162,9 +209,12 @@ impl Host {
             peer_finished: false,
             delivered: false,
             peer: PeerKind::Unknown,
+            confirmed: false,
+            peer_leaves: false,
             end: None,
             ended_at: None,
             remote,
+            opened_from: remote,
             followed: false,
         });
         n
@@ -236,13 +286,23 @@ impl Host {
         }
     }
 
+    /// It takes no more connections, and tells those that there are.
+    pub fn go_away(&mut self, now: Instant, sent: &mut Sent) {
+        self.leaves = true;
+        self.endpoint.go_away();
+        for n in 0..self.talks.len() {
+            self.act(now, n, sent, |_, connection| connection.go_away(now));
+        }
+    }
+
     /// The process dies and starts anew.
     pub fn restart(&mut self) {
         for talk in &mut self.talks {
             talk.connection = None;
         }
-        self.endpoint = Endpoint::new(self.config.clone(), self.listening);
         self.life += 1;
+        self.leaves = false;
+        self.start();
     }
 
     pub fn receive(&mut self, now: Instant, from: SocketAddr, datagram: &[u8], sent: &mut Sent) -> Event {
@@ -297,6 +357,12 @@ impl Host {
                 moved
             }
         }
+    }
+
+    /// Whether a PONG with that challenge, from there, would move a connection.
+    pub fn is_proof(&self, now: Instant, from: SocketAddr, challenge: u64) -> bool {
+        let living = self.talks.iter().filter_map(|talk| talk.connection.as_ref());
+        living.into_iter().any(|connection| connection.expects_proof(now, from, challenge))
     }
 
     /// Our own address is another now.
@@ -378,7 +444,7 @@ impl Host {
 
     pub fn fingerprint(&self, now: Instant, h: &mut impl Hasher) {
         self.endpoint.fingerprint(now, h);
-        self.life.hash(h);
+        (self.life, self.leaves).hash(h);
         self.talks.len().hash(h);
         for talk in &self.talks {
             talk.fingerprint(now, h);

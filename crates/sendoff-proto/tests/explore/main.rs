@@ -107,6 +107,22 @@ fn the_same_name_dialled_again_is_another_conversation() {
 }
 
 #[test]
+fn a_server_that_goes_away_takes_nobody_else_and_every_conversation_ends_as_it_would() {
+    scenario("going-away", |s| {
+        (s.first_writes, s.clean) = (&[0, 1], Clean::All);
+        s.faults = Faults { departures: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_server_that_goes_away_and_dies_is_believed_no_more_than_before() {
+    scenario("going-away-restart", |s| {
+        (s.writes, s.first_writes) = ([1, 0], &[0, 1]);
+        s.faults = Faults { departures: 1, server_restarts: 1, ..Faults::default() };
+    });
+}
+
+#[test]
 fn an_attacker_without_tokens_ends_and_opens_nothing() {
     scenario("attacker", |s| {
         s.echo = true;
@@ -138,6 +154,39 @@ fn a_stock_server_may_close_at_any_time() {
 }
 
 #[test]
+fn a_client_that_moves_at_any_time_ends_cleanly_or_says_what_is_lost() {
+    scenario("moves", |s| {
+        (s.writes, s.first_writes, s.openings) = ([2, 1], &[1], &[Opening::Waiting]);
+        s.faults = Faults { moves: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_client_that_moves_twice_while_it_opens_or_closes_is_served() {
+    scenario("moves-twice", |s| {
+        (s.writes, s.first_writes) = ([1, 1], &[1]);
+        s.faults = Faults { moves: 2, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_client_that_moves_while_both_close() {
+    scenario("moves-close", |s| {
+        (s.closes, s.finishes) = ([true; 2], Finishes::AtAnyTime);
+        (s.writes, s.first_writes, s.openings) = ([1, 1], &[1], &[Opening::Early]);
+        s.faults = Faults { moves: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn nothing_that_is_sent_again_from_elsewhere_moves_anybody() {
+    scenario("moves-replays", |s| {
+        (s.writes, s.first_writes, s.openings) = ([1, 1], &[0], &[Opening::Waiting]);
+        s.faults = Faults { moves: 1, replays: 2, ..Faults::default() };
+    });
+}
+
+#[test]
 fn a_stock_client_is_served() {
     scenario("stock-client", |s| {
         (s.client, s.finishes, s.openings) = (Wire::Classic, Finishes::AfterAll, &[Opening::Early]);
@@ -151,5 +200,52 @@ fn an_attacker_makes_no_server_send_a_stock_client_what_it_misreads() {
         (s.client, s.finishes, s.openings) = (Wire::Classic, Finishes::AtAnyTime, &[Opening::Early]);
         (s.writes, s.echo) = ([2, 1], true);
         s.faults = Faults { forgeries: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_server_under_pressure_and_its_client_end_cleanly() {
+    scenario("pressure", |s| {
+        (s.pressure, s.clean) = (true, Clean::All);
+        s.faults.pauses = 1;
+    });
+}
+
+#[test]
+fn under_pressure_two_segments_arrive_once_and_in_order() {
+    scenario("pressure-two-segments", |s| {
+        (s.pressure, s.writes, s.first_writes, s.clean) = (true, [2, 0], &[0, 2], Clean::All);
+    });
+}
+
+#[test]
+fn pressure_may_come_and_go() {
+    scenario("pressure-flips", |s| {
+        (s.writes, s.first_writes, s.clean) = ([2, 1], &[0, 1, 2], Clean::All);
+        s.faults.flips = 2;
+    });
+}
+
+#[test]
+fn a_server_that_restarts_under_pressure_splices_no_conversations() {
+    scenario("pressure-restart", |s| {
+        (s.pressure, s.writes, s.first_writes) = (true, [2, 1], &[0, 1]);
+        s.faults = Faults { server_restarts: 1, flips: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn a_client_that_restarts_under_pressure_with_the_same_name_splices_no_conversations() {
+    scenario("pressure-client-restart", |s| {
+        (s.pressure, s.first_writes, s.clean) = (true, &[0, 1], Clean::Last);
+        s.faults = Faults { client_restarts: 1, ..Faults::default() };
+    });
+}
+
+#[test]
+fn under_pressure_an_attacker_without_tokens_ends_and_opens_nothing() {
+    scenario("pressure-attacker", |s| {
+        (s.pressure, s.writes, s.first_writes, s.echo) = (true, [2, 1], &[0, 2], true);
+        s.faults = Faults { forgeries: 1, flips: 1, ..Faults::default() };
     });
 }

@@ -24,8 +24,16 @@ pub struct Faults {
     pub redials: u8,
     pub forgeries: u8,
     pub stock_closes: u8,
+    /// Not a fault: the server goes away. Its connections go on, and nobody opens another.
+    pub departures: u8,
+    /// The client's address becomes another, whether it knows that or not.
+    pub moves: u8,
+    /// Somebody sends again what the client has sent, from another address.
+    pub replays: u8,
     /// 10 s in which nobody does anything.
     pub pauses: u8,
+    /// The server comes under pressure, or out of it.
+    pub flips: u8,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +54,8 @@ pub struct Scenario {
     pub closes: [bool; 2],
     /// The conversation id is set by hand.
     pub fixed_conv: bool,
+    /// The server is under pressure from the beginning.
+    pub pressure: bool,
     pub faults: Faults,
     pub clean: Clean,
     /// Datagrams in the network each way.
@@ -67,6 +77,7 @@ impl Scenario {
             finishes: Finishes::AtEnd,
             closes: [false; 2],
             fixed_conv: false,
+            pressure: false,
             faults: Faults::default(),
             clean: Clean::None,
             room: 2,

@@ -1,6 +1,5 @@
 //! A stock server, as kcp-go's listener: one session for each address, found by the address alone.
 
-use super::host::Sent;
 use sendoff_proto::{
     SeqNumber, Timestamp,
     wire::{Command, Segment, segments},
@@ -10,6 +9,9 @@ use std::{
     hash::{Hash, Hasher},
     time::{Duration, Instant},
 };
+
+/// Datagrams that it has sent.
+pub type Out = Vec<Box<[u8]>>;
 
 const WINDOW: u32 = 32;
 const RESEND: Duration = Duration::from_millis(250);
@@ -43,7 +45,7 @@ impl Session {
     }
 
     /// `ikcp_input`, then `ikcp_flush`.
-    fn input(&mut self, datagram: &[u8], out: &mut Sent) {
+    fn input(&mut self, datagram: &[u8], out: &mut Out) {
         let mut acks = Vec::new();
         let mut asked = false;
         for segment in segments(datagram).map_while(Result::ok) {
@@ -92,14 +94,14 @@ impl Session {
         Segment { conv: self.conv, command, fragment: 0, window: WINDOW as u16, timestamp, sn, una }
     }
 
-    fn write(&mut self, now: Instant, byte: u8, out: &mut Sent) {
+    fn write(&mut self, now: Instant, byte: u8, out: &mut Out) {
         self.said.push(byte);
         self.push(self.sent, out);
         self.sent += 1;
         self.resend_at.get_or_insert(now + RESEND);
     }
 
-    fn push(&self, sn: u32, out: &mut Sent) {
+    fn push(&self, sn: u32, out: &mut Out) {
         let mut datagram = Vec::new();
         let segment = self.segment(Command::Push, SeqNumber(sn), Timestamp(sn));
         segment.encode(&self.said[sn as usize..][..1], &mut datagram);
@@ -117,7 +119,7 @@ pub struct Stock {
 
 impl Stock {
     /// `Listener.packetInput`.
-    pub fn receive(&mut self, datagram: &[u8], out: &mut Sent) {
+    pub fn receive(&mut self, datagram: &[u8], out: &mut Out) {
         let Some(Ok(first)) = segments(datagram).next() else { return };
         let n = match self.current {
             Some(n) if self.sessions[n].conv == first.conv() => n,
@@ -140,7 +142,7 @@ impl Stock {
         })
     }
 
-    pub fn write(&mut self, now: Instant, out: &mut Sent) {
+    pub fn write(&mut self, now: Instant, out: &mut Out) {
         if let Some(n) = self.current {
             let byte = 0x80 + 8 * n as u8 + self.sessions[n].said.len() as u8;
             self.sessions[n].write(now, byte, out);
@@ -161,7 +163,7 @@ impl Stock {
         self.current.and_then(|n| self.sessions[n].resend_at)
     }
 
-    pub fn tick(&mut self, now: Instant, out: &mut Sent) {
+    pub fn tick(&mut self, now: Instant, out: &mut Out) {
         let Some(n) = self.current else { return };
         let session = &mut self.sessions[n];
         if session.resend_at.is_some_and(|at| at <= now) {

@@ -1,10 +1,10 @@
 //! Two hosts, what is in the network between them, and all that can happen next.
 
 use super::{
-    forge::{Forgery, forge},
+    forge::{Forgery, forge, thief},
     host::{Event, Host, Sent},
     scenario::{Faults, Finishes, Scenario},
-    stock::Stock,
+    stock::{Out, Stock},
     words::words,
 };
 use sendoff_proto::{
@@ -41,8 +41,12 @@ pub enum Action {
     ServerFinishes(u8),
     ServerAborts(u8),
     ServerRestarts,
+    ServerGoesAway,
+    PressureFlips,
     StockWrites,
     StockCloses,
+    ClientMoves { knows: bool },
+    Replay { n: u8 },
     Forge(Forgery),
 }
 
@@ -52,13 +56,23 @@ pub enum Server {
     Stock(Rc<Stock>),
 }
 
+/// In the network: the client's address (from which it comes, or where it goes), and what is in it.
+type Datagram = (SocketAddr, Rc<[u8]>);
+
+/// The client's addresses, in turn.
+fn homes() -> [SocketAddr; 2] {
+    [([192, 0, 2, 1], 4_000).into(), ([192, 0, 2, 3], 4_000).into()]
+}
+
 #[derive(Clone)]
 pub struct World {
     pub now: Instant,
     pub client: Rc<Host>,
     pub server: Server,
     /// To the server, and to the client: what may arrive any number of times, or never.
-    net: [Vec<Rc<[u8]>>; 2],
+    net: [Vec<Datagram>; 2],
+    /// Where the client is now.
+    client_at: SocketAddr,
     left: Faults,
     pub ticks: u8,
     /// What happens to a datagram that finds the network full.
@@ -86,20 +100,26 @@ fn conv() -> Conv {
 
 impl World {
     pub fn new(scenario: &Scenario) -> Self {
-        let [here, there]: [SocketAddr; 2] = [([192, 0, 2, 1], 4_000).into(), ([192, 0, 2, 2], 5_000).into()];
+        let [here, _] = homes();
+        let there: SocketAddr = ([192, 0, 2, 2], 5_000).into();
         let mut dials = config(scenario.client);
         if scenario.fixed_conv {
             dials = dials.conv(conv());
         }
         let server = match scenario.stock_server {
             true => Server::Stock(Rc::default()),
-            false => Server::Ours(Rc::new(Host::new(config(Wire::Extended), true, here, 0x80))),
+            false => {
+                let mut host = Host::new(config(Wire::Extended), true, here, 0x80);
+                host.set_pressure(scenario.pressure);
+                Server::Ours(Rc::new(host))
+            }
         };
         Self {
             now: *START,
             client: Rc::new(Host::new(dials, false, there, 0x10)),
             server,
             net: [Vec::new(), Vec::new()],
+            client_at: here,
             left: scenario.faults,
             ticks: 0,
             loss: Loss::Newest,
@@ -209,8 +229,20 @@ impl World {
         if left.server_restarts > 0 && self.ours().is_some_and(|host| host.living().next().is_some()) {
             actions.push(Action::ServerRestarts);
         }
+        if left.departures > 0 && dialled {
+            actions.push(Action::ServerGoesAway);
+        }
+        if left.flips > 0 && self.ours().is_some() {
+            actions.push(Action::PressureFlips);
+        }
         if left.stock_closes > 0 && self.stock().is_some_and(Stock::has_session) {
             actions.push(Action::StockCloses);
+        }
+        if left.moves > 0 && dialled {
+            actions.extend([true, false].map(|knows| Action::ClientMoves { knows }));
+        }
+        if left.replays > 0 {
+            actions.extend((0..self.net[0].len() as u8).map(|n| Action::Replay { n }));
         }
         if left.forgeries > 0 && dialled {
             actions.extend(Forgery::all().map(Action::Forge));
@@ -242,7 +274,11 @@ impl World {
         Rc::make_mut(&mut self.client).tick(self.now, ours);
         match &mut self.server {
             Server::Ours(host) => Rc::make_mut(host).tick(self.now, theirs),
-            Server::Stock(stock) => Rc::make_mut(stock).tick(self.now, theirs),
+            Server::Stock(stock) => {
+                let mut out = Out::new();
+                Rc::make_mut(stock).tick(self.now, &mut out);
+                theirs.extend(out.into_iter().map(|datagram| (self.client_at, datagram)));
+            }
         }
     }
 
@@ -261,8 +297,19 @@ impl World {
                 Rc::make_mut(&mut self.client).dial(now, conv(), opening, writes, &mut ours);
             }
             Action::Deliver { way, n } => {
-                let datagram = self.net[way as usize][n as usize].clone();
-                self.receive(way, &datagram, &mut ours, &mut theirs)?;
+                let (client, datagram) = self.net[way as usize][n as usize].clone();
+                self.receive((way, client), &datagram, &mut ours, &mut theirs)?;
+            }
+            Action::ClientMoves { knows } => {
+                self.left.moves -= 1;
+                let [first, second] = homes();
+                self.client_at = if self.client_at == first { second } else { first };
+                Rc::make_mut(&mut self.client).change_address(now, knows, &mut ours);
+            }
+            Action::Replay { n } => {
+                self.left.replays -= 1;
+                let (_, datagram) = self.net[0][n as usize].clone();
+                self.receive((0, thief()), &datagram, &mut ours, &mut theirs)?;
             }
             Action::Tick => {
                 self.ticks = self.ticks.saturating_add(1);
@@ -292,7 +339,7 @@ impl World {
             Action::Forge(forgery) => {
                 self.left.forgeries -= 1;
                 let datagram = forge(forgery, conv());
-                self.receive(forgery.way, &datagram, &mut ours, &mut theirs)?;
+                self.receive((forgery.way, self.client_at), &datagram, &mut ours, &mut theirs)?;
             }
             _ => self.step_server(scenario, action, &mut theirs),
         }
@@ -303,7 +350,11 @@ impl World {
     fn step_server(&mut self, scenario: &Scenario, action: Action, sent: &mut Sent) {
         let now = self.now;
         match (&mut self.server, action) {
-            (Server::Stock(stock), Action::StockWrites) => Rc::make_mut(stock).write(now, sent),
+            (Server::Stock(stock), Action::StockWrites) => {
+                let mut out = Out::new();
+                Rc::make_mut(stock).write(now, &mut out);
+                sent.extend(out.into_iter().map(|datagram| (self.client_at, datagram)));
+            }
             (Server::Stock(stock), _) => {
                 self.left.stock_closes -= 1;
                 Rc::make_mut(stock).close();
@@ -318,6 +369,14 @@ impl World {
                         self.left.aborts -= 1;
                         host.abort(now, n.into(), sent);
                     }
+                    Action::ServerGoesAway => {
+                        self.left.departures -= 1;
+                        host.go_away(now, sent);
+                    }
+                    Action::PressureFlips => {
+                        self.left.flips -= 1;
+                        host.set_pressure(!host.is_under_pressure());
+                    }
                     _ => {
                         self.left.server_restarts -= 1;
                         host.restart();
@@ -329,25 +388,31 @@ impl World {
 
     fn receive(
         &mut self,
-        way: u8,
+        (way, client): (u8, SocketAddr),
         datagram: &[u8],
         ours: &mut Sent,
         theirs: &mut Sent,
     ) -> Result<(), String> {
         if way == 1 {
-            Rc::make_mut(&mut self.client).receive(self.now, datagram, ours);
+            // Nobody is where the client was.
+            if client == self.client_at {
+                let server = self.client.remote;
+                Rc::make_mut(&mut self.client).receive(self.now, server, datagram, ours);
+            }
             return Ok(());
         }
         match &mut self.server {
             Server::Ours(host) => {
                 let host = Rc::make_mut(host);
-                match host.receive(self.now, datagram, theirs) {
+                match host.receive(self.now, client, datagram, theirs) {
                     Event::Accepted(n) => super::check::accepted(&self.client, host, n),
                     _ => Ok(()),
                 }
             }
             Server::Stock(stock) => {
-                Rc::make_mut(stock).receive(datagram, theirs);
+                let mut out = Out::new();
+                Rc::make_mut(stock).receive(datagram, &mut out);
+                theirs.extend(out.into_iter().map(|datagram| (client, datagram)));
                 Ok(())
             }
         }
@@ -355,13 +420,18 @@ impl World {
 
     /// Puts datagrams into the network, as far as there is room.
     fn send(&mut self, scenario: &Scenario, way: usize, sent: Sent) -> Result<(), String> {
-        for datagram in sent {
+        for (to, datagram) in sent {
+            let client = if way == 0 { self.client_at } else { to };
+            if client == thief() {
+                continue;
+            }
             let fin = segments(&datagram)
                 .flatten()
                 .any(|s| s.command() == Command::Push && s.fragment() == FIN_FRAGMENT);
             if fin && scenario.has_stock_peer() {
                 return Err("a FIN is sent to a stock peer".to_owned());
             }
+            let datagram = (client, Rc::from(datagram));
             let hash = self.datagram_hash(way, &datagram);
             let is_there = self.net[way].iter().any(|other| self.datagram_hash(way, other) == hash);
             if is_there {
@@ -375,7 +445,7 @@ impl World {
                     Loss::Older(n) => drop(place.remove(n as usize)),
                 }
             }
-            place.push(datagram.into());
+            place.push(datagram);
         }
         Ok(())
     }
@@ -398,7 +468,7 @@ impl World {
         };
         let done = self.step(&fair, action);
         if let Some((way, datagram)) = delivered
-            && let Some(n) = self.net[way].iter().position(|other| Rc::ptr_eq(other, &datagram))
+            && let Some(n) = self.net[way].iter().position(|other| Rc::ptr_eq(&other.1, &datagram.1))
         {
             self.net[way].remove(n);
         }
@@ -407,8 +477,9 @@ impl World {
 
     /// Datagrams are told apart by what they would do: not by challenges, which nobody looks at but to
     /// measure the path, and by the age of timestamps.
-    fn datagram_hash(&self, way: usize, datagram: &[u8]) -> u64 {
+    fn datagram_hash(&self, way: usize, (client, datagram): &Datagram) -> u64 {
         let mut h = DefaultHasher::new();
+        client.hash(&mut h);
         for segment in segments(datagram).flatten() {
             (segment.conv(), segment.command(), segment.fragment()).hash(&mut h);
             (segment.sn(), segment.una(), segment.window()).hash(&mut h);
@@ -419,13 +490,44 @@ impl World {
                 _ => None,
             };
             clock.map(|host| host.echo_class(self.now, &segment)).hash(&mut h);
-            let challenged = Block::parse(&segment)
-                .is_some_and(|b| matches!(b.body, Body::Ping { .. } | Body::Pong { .. }));
             let data = segment.data();
-            let data = if challenged { &data[..24] } else { data };
+            let data = match Block::parse(&segment) {
+                Some(Block { body: Body::Ping { .. } | Body::Pong { .. }, .. }) => &data[..24],
+                Some(block) => match self.cookie_worth(segment.conv(), &block) {
+                    Some(worth) => {
+                        worth.hash(&mut h);
+                        &data[..24]
+                    }
+                    None => data,
+                },
+                None => data,
+            };
             data.hash(&mut h);
+            if let Some(Block { body: Body::Pong { challenge }, .. }) = Block::parse(&segment)
+                && way == 0
+            {
+                // It may move the peer.
+                self.ours().map(|host| host.is_proof(self.now, *client, challenge)).hash(&mut h);
+            }
         }
         h.finish()
+    }
+
+    /// What the cookie in a HELLO or RETRY is worth to the server, and whether the client has it already.
+    fn cookie_worth(&self, conv: u32, block: &Block<'_>) -> Option<(u8, bool)> {
+        let (cookie, token) = match block.body {
+            Body::Hello { cookie, .. } => (cookie, block.from),
+            Body::Retry { cookie } => (cookie, block.to),
+            _ => return None,
+        };
+        if cookie == [0; 16] {
+            return Some((u8::MAX, false));
+        }
+        let worth = |host: &Host| Some(host.cookie_class(self.now, Conv::new(conv)?, token?, &cookie));
+        let worth: Option<u8> = self.ours().and_then(worth);
+        let connection = |n: usize| self.client.talks[n].connection.as_deref();
+        let known = self.client.living().filter_map(connection).any(|c| c.has_cookie(&cookie));
+        Some((worth.unwrap_or(0), known))
     }
 
     /// Two worlds with the same fingerprint have the same future.
@@ -441,13 +543,24 @@ impl World {
             hashes.sort_unstable();
             hashes.hash(&mut h);
         }
-        self.left.hash(&mut h);
+        (self.left, self.client_at).hash(&mut h);
+        if let Some(host) = self.ours() {
+            for connection in self.client.living().filter_map(|n| self.client.talks[n].connection.as_deref())
+            {
+                let (token, cookie) = (connection.token(), connection.cookie());
+                host.cookie_class(self.now, connection.conv(), token, &cookie).hash(&mut h);
+            }
+        }
         h.finish()
     }
 
     /// What a step does, in words.
     pub fn describe(&self, scenario: &Scenario, action: Action) -> String {
-        let datagram = |way: u8, n: u8| words(&self.net[way as usize][n as usize]);
+        let datagram = |way: u8, n: u8| {
+            let (client, datagram) = &self.net[way as usize][n as usize];
+            let gone = if *client == self.client_at { String::new() } else { format!(" ({client})") };
+            words(datagram) + &gone
+        };
         let to = |way: u8| if way == 0 { "server" } else { "client" };
         match action {
             Action::Connect { opening, writes } => {
@@ -461,6 +574,7 @@ impl World {
             Action::Forge(forgery) => {
                 format!("attacker to {}: {}", to(forgery.way), words(&forge(forgery, conv())))
             }
+            Action::Replay { n } => format!("from elsewhere again: server gets {}", datagram(0, n)),
             other => format!("{other:?}"),
         }
     }

@@ -5,6 +5,7 @@
 //! `SENDOFF_FLOOD` is the number of datagrams of each flood.
 
 mod counting;
+mod guests;
 mod loops;
 mod server;
 #[path = "../sim/mod.rs"]
@@ -29,7 +30,7 @@ const DEFAULT: u64 = 200_000;
 const LASTS: Duration = Duration::from_secs(60);
 
 /// Addresses that a flood comes from.
-const ADDRESSES: u64 = 50_000;
+const ADDRESSES: u64 = 65_536;
 
 fn number() -> u64 {
     std::env::var("SENDOFF_FLOOD").ok().and_then(|n| n.parse().ok()).unwrap_or(DEFAULT)

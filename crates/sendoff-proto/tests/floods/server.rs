@@ -64,7 +64,10 @@ pub struct Server {
     pub most_bytes: usize,
     buffer: TransmitBuffer,
     honest: Option<Connection>,
-    inbox: Vec<Vec<u8>>,
+    /// Addresses below this number are honest ones, whose connections echo.
+    honest_until: u64,
+    /// What was sent to them.
+    mail: Vec<(u64, Vec<u8>)>,
     said: usize,
     heard: usize,
     seed: u128,
@@ -96,7 +99,8 @@ impl Server {
             most_bytes: 0,
             buffer: TransmitBuffer::new(),
             honest: None,
-            inbox: Vec::new(),
+            honest_until: 1,
+            mail: Vec::new(),
             said: 0,
             heard: 0,
             seed: 1,
@@ -162,7 +166,7 @@ impl Server {
     /// The application acts, and what is to be sent is sent; what has ended is dropped.
     fn drive(&mut self, slot: usize) {
         let Some(mut s) = self.slots[slot].take() else { return };
-        let habit = if s.who == 0 { Habit::Echoes } else { self.habit };
+        let habit = if s.who < self.honest_until { Habit::Echoes } else { self.habit };
         act(&mut s, habit, self.now);
         while s.connection.has_transmit() {
             let mut buffer = std::mem::take(&mut self.buffer);
@@ -193,8 +197,8 @@ impl Server {
         let probe = if probe.is_some() { 25 } else { 0 };
         cost.probes += probe;
         cost.sent += datagram.len() as u64 - probe;
-        if who == 0 {
-            self.inbox.push(datagram.to_vec());
+        if who < self.honest_until {
+            self.mail.push((who, datagram.to_vec()));
         }
     }
 
@@ -208,6 +212,21 @@ impl Server {
         let answered = self.endpoint.stats().answered;
         let seconds = (self.now - self.began).as_secs() + 1;
         assert!(answered <= ANSWERS * seconds, "{answered} answers in {seconds} s");
+    }
+
+    /// From now on HELLOs under pressure need a cookie, and the first so many addresses are honest ones.
+    pub fn ask_for_cookies(&mut self, honest: u64) {
+        self.endpoint = Endpoint::new(self.config.clone(), true).with_cookies(self.seed);
+        self.honest_until = honest;
+    }
+
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// What was sent to honest addresses since the last call.
+    pub fn take_mail(&mut self) -> Vec<(u64, Vec<u8>)> {
+        std::mem::take(&mut self.mail)
     }
 
     /// A client that is there before the flood.
@@ -234,7 +253,7 @@ impl Server {
                     self.receive(0, datagram);
                 }
             }
-            for datagram in std::mem::take(&mut self.inbox) {
+            for (_, datagram) in std::mem::take(&mut self.mail) {
                 client.handle_datagram(self.now, &datagram);
             }
             let mut chunk = [0; 4_096];
@@ -279,6 +298,9 @@ fn act(slot: &mut Slot, habit: Habit, now: Instant) {
         if habit == Habit::Echoes {
             connection.write(&chunk[..n]);
         }
+    }
+    if habit == Habit::Echoes && connection.is_peer_finished() {
+        connection.finish();
     }
     match habit {
         Habit::Reads | Habit::Ignores | Habit::Echoes => {}

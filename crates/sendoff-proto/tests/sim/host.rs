@@ -32,7 +32,7 @@ pub struct Host<A> {
 impl<A: App + Clone> Host<A> {
     pub fn new(config: Config, listening: bool, app: A, seed: u64) -> Self {
         let config = Arc::new(config);
-        let endpoint = Endpoint::new(config.clone(), listening);
+        let endpoint = Endpoint::new(config.clone(), listening).with_cookies(seed.into());
         Self { endpoint, config, talks: Vec::new(), app, rng: Rng::new(seed) }
     }
 
@@ -49,6 +49,14 @@ impl<A: App + Clone> Host<A> {
         self.endpoint.insert(remote, conv, at);
         self.talks.push(Talk { connection, remote, app: self.app.clone(), removed: false, followed: false });
         at
+    }
+
+    /// Takes no more connections, and tells those that there are.
+    pub fn go_away(&mut self, now: Instant) {
+        self.endpoint.go_away();
+        for talk in &mut self.talks {
+            talk.connection.go_away(now);
+        }
     }
 
     /// A datagram has come; perhaps it is answered at once.

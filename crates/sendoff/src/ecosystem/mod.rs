@@ -2,8 +2,8 @@
 
 #[cfg(feature = "axum")]
 mod axum;
-mod incoming;
+mod connections;
 #[cfg(feature = "tonic")]
 mod tonic;
 
-pub use incoming::Incoming;
+pub use connections::Connections;

@@ -1,5 +1,5 @@
 //! gRPC servers of tonic over KCP and over any transport: give
-//! [`KcpListener::incoming`](crate::KcpListener::incoming) to `serve_with_incoming`.
+//! [`KcpListener::into_stream`](crate::KcpListener::into_stream) to `serve_with_incoming`.
 
 use crate::{AnyStream, KcpStream};
 use tonic::transport::server::{Connected, TcpConnectInfo};

@@ -10,6 +10,8 @@
 //! A turn's work is bounded; when there is more, the task yields and goes on.
 
 use super::{now, shards::Decoders, shared::EndpointShared, timers::DeadlineHeap, transmit::Sent};
+#[cfg(unix)]
+use crate::udp::{PassOn, PassedOn};
 use crate::{
     stream::{ConnectionShared, ConnectionState, Wakers},
     udp::{Batch, IcmpError, IcmpKind, RecvBuffers},
@@ -25,7 +27,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 use tokio::time::{Sleep, sleep_until};
@@ -72,6 +74,12 @@ pub(super) struct Driver {
     pub(super) decoders: Decoders,
     /// What is looked at now was passed on by another driver.
     pub(super) is_passed: bool,
+    /// What isn't ours goes there.
+    #[cfg(unix)]
+    pub(super) successor: Option<Box<PassOn>>,
+    /// While it lives, it reads the socket.
+    #[cfg(unix)]
+    predecessor: Option<PassedOn>,
 }
 
 /// Whether the socket's buffer has room for larger windows.
@@ -97,14 +105,29 @@ impl Driver {
             growth,
             decoders: Decoders::default(),
             is_passed: false,
+            #[cfg(unix)]
+            successor: None,
+            #[cfg(unix)]
+            predecessor: None,
         }
+    }
+
+    /// Gets from another process what comes, until that one has gone.
+    #[cfg(unix)]
+    pub(super) fn after(mut self, predecessor: PassedOn) -> Self {
+        self.predecessor = Some(predecessor);
+        self
     }
 
     /// One turn; returns whether there is more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let now = now();
+        #[cfg(unix)]
+        self.begin_handover();
         let drained = self.receive(cx, now)?;
         self.take_passed(now);
+        #[cfg(unix)]
+        self.flush_to_successor(cx);
         self.handle_icmp(now);
         if drained && !self.looked_again && self.deadlines.next().is_some_and(|at| at + LATE <= now) {
             // After tokio has looked at the socket.
@@ -130,7 +153,7 @@ impl Driver {
         let mut last: Last = None;
         for _ in 0..RECV_CALLS {
             let received = RecvBuffers::lend(|buffers| {
-                let received = self.shared.io.poll_recv(cx, buffers, &mut self.icmp);
+                let received = self.poll_recv(cx, buffers);
                 if let Poll::Ready(Ok(1..)) = received {
                     for batch in buffers.batches() {
                         self.dispatch(now, batch, &mut last);
@@ -146,13 +169,33 @@ impl Driver {
         Ok(false)
     }
 
+    fn poll_recv(&mut self, cx: &mut Context<'_>, buffers: &mut RecvBuffers) -> Poll<io::Result<usize>> {
+        #[cfg(unix)]
+        if let Some(predecessor) = &mut self.predecessor {
+            let received = ready!(predecessor.poll_recv(cx, buffers));
+            if received.is_none() {
+                tracing::debug!("the predecessor has gone: the socket is read from now on");
+                self.predecessor = None;
+            }
+            return Poll::Ready(Ok(received.unwrap_or(0)));
+        }
+        self.shared.io.poll_recv(cx, buffers, &mut self.icmp)
+    }
+
     /// Hands the datagrams of one sender to their connections.
     fn dispatch(&mut self, now: Instant, batch: Batch<'_>, last: &mut Last) {
+        #[cfg(unix)]
+        if self.successor.is_some() {
+            return self.dispatch_or_pass_on(now, batch, last);
+        }
         let (source, local) = (batch.source, batch.local);
+        if !self.shared.admission.lets_in(source) && !self.knows_remote(now, source) {
+            return self.shared.admission.count_filtered(batch.datagrams().count());
+        }
         let (opened, failed) = (Cell::new(0), Cell::new(0));
         let shared = self.shared.clone();
         let open = |datagram| {
-            let inside = open(&shared, now, source, datagram);
+            let inside = open(&shared, now, (source, local), datagram);
             let count = if inside.is_some() { &opened } else { &failed };
             count.set(count.get() + 1);
             inside
@@ -257,7 +300,7 @@ impl Driver {
                 return None;
             }
             Route::PassOn(driver) => {
-                self.pass_on(driver, source, local, datagram);
+                self.pass_to(driver, source, local, datagram);
                 return None;
             }
             Route::Dropped(reason) => {
@@ -289,10 +332,15 @@ impl Driver {
             connection.name_driver(driver);
         }
         connection.hold(self.shared.table().lease());
+        self.shared.apply_known_path(now, source.ip(), &mut connection);
         let connection = ConnectionShared::new(connection, source, local, self.shared.clone());
         self.shared.table().insert(source, conv, connection.clone());
         if !self.shared.config.prove_value() {
-            connection.lock().announced = true;
+            let holds = self.shared.admission.holds();
+            {
+                let mut state = connection.lock();
+                (state.announced, state.held) = (true, holds);
+            }
             if !self.shared.arrive(connection.clone()) {
                 self.shared.remove(now, &connection);
                 return None;
@@ -330,8 +378,7 @@ impl Driver {
 
     /// A connection that was to prove itself first, and has, is handed to those who accept.
     fn announce(&self, now: Instant, state: &mut ConnectionState, connection: &Arc<ConnectionShared>) {
-        if state.announced || state.connection.role() == Role::Client || !state.connection.is_address_proven()
-        {
+        if state.announced || state.connection.role() == Role::Client || !state.connection.is_proven() {
             return;
         }
         state.announced = true;
@@ -348,6 +395,9 @@ impl Driver {
             }
             self.shared.count_icmp();
             tracing::debug!(peer = %error.peer, kind = ?error.kind, "ICMP error");
+            if let IcmpKind::TooBig { mtu } = error.kind {
+                self.limit_mtu(error.peer, mtu);
+            }
             if error.kind != IcmpKind::PortUnreachable {
                 continue;
             }
@@ -363,6 +413,19 @@ impl Driver {
                     self.list(&mut state, &connection);
                 }
             }
+        }
+    }
+
+    /// A router says how large an IP packet may be. On IPv6 the system fragments from then on; smaller datagrams are
+    /// better. Forged, it costs no more than the lowest step.
+    fn limit_mtu(&mut self, peer: SocketAddr, mtu: u32) {
+        let headers = if peer.is_ipv4() { 28 } else { 48 };
+        let payload = (mtu as usize).saturating_sub(headers);
+        let concerned: Vec<_> = self.shared.table().with_remote(peer).cloned().collect();
+        for connection in concerned {
+            let mut state = connection.lock();
+            state.connection.limit_mtu(payload);
+            self.list(&mut state, &connection);
         }
     }
 
@@ -447,6 +510,7 @@ impl Driver {
         if let Some((conv, remains)) = state.connection.take_former_name() {
             self.shared.rename(now, (connection, state.peer), (conv, &remains), state.connection.conv());
         }
+        self.shared.note_path(now, state.peer, &mut state.connection);
         self.announce(now, state, connection);
         self.follow(state, connection);
         self.shared.settle_doubt(now, state);
@@ -455,7 +519,7 @@ impl Driver {
             state.connection.defer_answer(now);
         }
         let mut sent = Sent::Nothing;
-        if state.connection.has_transmit() {
+        if !state.held && state.connection.has_transmit() {
             sent = self.shared.transmit_batch(now, state, &mut self.icmp);
             if state.connection.has_transmit() || sent == Sent::Blocked {
                 self.list(state, connection);
@@ -515,17 +579,22 @@ impl Driver {
 }
 
 /// What is in a datagram that came, if it can be opened; the tap sees it in any case.
-fn open<'a>(
+pub(super) fn open<'a>(
     shared: &EndpointShared,
     now: Instant,
-    peer: SocketAddr,
+    (peer, local): (SocketAddr, Option<IpAddr>),
     datagram: &'a mut [u8],
 ) -> Option<&'a mut [u8]> {
     let Some(tap) = shared.config.tap_value() else { return shared.envelope.open(datagram) };
+    let local = shared.local_towards(local);
+    if shared.envelope.is_null() {
+        tap.datagram(&TappedDatagram::new(now, Direction::Received, local, peer, datagram));
+        return Some(datagram);
+    }
     // It is opened in place.
     let payload = datagram.to_vec();
     let inside = shared.envelope.open(datagram);
-    let shown = TappedDatagram::new(now, Direction::Received, shared.local_addr, peer, &payload);
+    let shown = TappedDatagram::new(now, Direction::Received, local, peer, &payload);
     tap.datagram(&shown.with_opened(inside.as_deref()));
     inside
 }

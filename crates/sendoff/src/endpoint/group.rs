@@ -17,10 +17,11 @@ use super::{
 };
 use crate::{
     Config, EndpointStats,
+    admission::Admission,
     stream::ConnectionShared,
     udp::{DatagramIo, IcmpError},
 };
-use sendoff_proto::{Endpoint, fec::data_segments};
+use sendoff_proto::{Endpoint, SeedSource, fec::data_segments};
 use std::{
     hash::{DefaultHasher, Hash, Hasher},
     io,
@@ -37,6 +38,7 @@ use std::{
 pub(super) struct Group {
     members: OnceLock<Box<[Weak<EndpointShared>]>>,
     pub(super) lobby: Arc<Mutex<Lobby>>,
+    pub(super) admission: Arc<Admission>,
     guard: Mutex<Weak<Guard>>,
     /// There was a moment without handles: the drivers may be of no use any more.
     let_go: AtomicBool,
@@ -53,17 +55,17 @@ impl Group {
     ) -> io::Result<(Vec<Arc<EndpointShared>>, Arc<Guard>)> {
         let (group, config) = (Arc::new(Self::default()), Arc::new(config));
         let drivers = u8::try_from(sockets.len()).map_err(io::Error::other)?;
-        let common = sendoff_proto::Group::new(drivers);
-        let table = |driver| match drivers {
-            1 => Endpoint::new(config.clone(), listening),
-            _ => Endpoint::in_group(config.clone(), listening, common.clone(), driver),
+        let common = sendoff_proto::Group::new(&config, drivers);
+        let member = |(driver, io)| {
+            let mut seeds = SeedSource::new(super::random_seed()?);
+            let table = match drivers {
+                1 => Endpoint::new(config.clone(), listening),
+                _ => Endpoint::in_group(config.clone(), listening, common.clone(), driver),
+            };
+            let table = table.with_cookies(seeds.next_seed());
+            EndpointShared::new(io, config.clone(), (table, seeds), (group.clone(), driver))
         };
-        let members: Vec<_> = (0..drivers)
-            .zip(sockets)
-            .map(|(driver, io)| {
-                EndpointShared::new(io, config.clone(), table(driver), (group.clone(), driver))
-            })
-            .collect::<io::Result<_>>()?;
+        let members = (0..drivers).zip(sockets).map(member).collect::<io::Result<Vec<_>>>()?;
         _ = group.members.set(members.iter().map(Arc::downgrade).collect());
         let guard = group.guard();
         Ok((members, guard))
@@ -131,6 +133,11 @@ impl Group {
         self.members().flat_map(|member| member.own_connections()).collect()
     }
 
+    /// Connections that were handed to those who accept.
+    pub(super) fn served(&self) -> u64 {
+        self.members().map(|member| member.served.load(Ordering::Relaxed)).sum()
+    }
+
     /// What each driver has counted.
     pub(super) fn stats(&self) -> Vec<EndpointStats> {
         self.members().map(|member| member.own_stats()).collect()
@@ -139,7 +146,7 @@ impl Group {
 
 impl EndpointShared {
     /// Passes datagrams on to the driver whose they are; what its queue has no room for is dropped, and counted.
-    fn pass_on(&self, driver: u8, passed: Passed) {
+    fn pass_to(&self, driver: u8, passed: Passed) {
         let taken = self.group.member(driver).is_some_and(|member| member.inbox.pass(passed));
         let count = if taken { &self.passed_on } else { &self.passed_drops };
         count.fetch_add(1, Ordering::Relaxed);
@@ -148,8 +155,8 @@ impl EndpointShared {
 
 impl Driver {
     /// A datagram is another driver's.
-    pub(super) fn pass_on(&self, driver: u8, source: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) {
-        self.shared.pass_on(driver, Passed { source, local, datagram: datagram.into() });
+    pub(super) fn pass_to(&self, driver: u8, source: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) {
+        self.shared.pass_to(driver, Passed { source, local, datagram: datagram.into() });
     }
 
     /// The same for a shard; false if it isn't. It is passed on whole: the decoder is there too.
@@ -165,7 +172,7 @@ impl Driver {
         }
         let owner = self.shared.table().owner_of_shard(now, source, data_segments(datagram));
         if let Some(driver) = owner {
-            self.pass_on(driver, source, local, datagram);
+            self.pass_to(driver, source, local, datagram);
         }
         owner.is_some()
     }
@@ -185,6 +192,11 @@ impl Driver {
             self.take_in(now, (first.source, first.local), datagrams, &mut last);
         }
         self.is_passed = false;
+    }
+
+    /// Whether there is a connection with that address, here or with another driver.
+    pub(super) fn knows_remote(&self, now: Instant, remote: SocketAddr) -> bool {
+        self.shared.has_remote(remote) || self.owner(now, remote).is_some()
     }
 
     /// An ICMP error about a peer with which this driver has nothing to do; false if nobody has.

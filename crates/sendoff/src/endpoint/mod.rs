@@ -2,9 +2,13 @@
 
 mod driver;
 mod envelope;
+mod farewell;
 mod group;
+#[cfg(unix)]
+mod handover;
 mod inbox;
 mod moves;
+mod paths;
 mod roaming;
 mod shards;
 mod shared;
@@ -12,6 +16,7 @@ mod stats;
 mod timers;
 mod transmit;
 
+pub use farewell::Departure;
 pub use stats::EndpointStats;
 
 pub(crate) use shared::EndpointShared;
@@ -92,8 +97,7 @@ impl KcpEndpoint {
     /// Outside a tokio runtime with I/O and time enabled.
     pub fn from_socket(socket: std::net::UdpSocket, config: Config) -> io::Result<Self> {
         if config.supplied_socket().is_some() {
-            let text = "there are two sockets: this one, and that of the configuration";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            return Err(two_sockets());
         }
         one_driver(&config)?;
         let options = socket_options(&config);
@@ -221,11 +225,12 @@ impl KcpEndpoint {
             None => shared.seeds().next_conv(),
         };
         let now = now();
-        let mut connection =
-            sendoff_proto::Connection::new(config, conv, opening, now, shared.seeds().next_seed());
+        let seed = shared.seeds().next_seed();
+        let mut connection = sendoff_proto::Connection::new(config, conv, opening, now, seed);
         if let Some(driver) = shared.named_driver() {
             connection.name_driver(driver);
         }
+        shared.apply_known_path(now, remote.ip(), &mut connection);
         let connection = ConnectionShared::new(connection, remote, None, shared.clone());
         shared.enter(remote, conv, connection.clone())?;
         Ok(KcpStream::new(connection))
@@ -246,9 +251,10 @@ impl KcpEndpoint {
 
     /// What was counted so far, over all drivers.
     pub fn stats(&self) -> EndpointStats {
-        let unproven = self.shared.own_stats().unproven;
+        let common = self.shared.own_stats();
         let sum = self.driver_stats().into_iter().reduce(EndpointStats::and).unwrap_or_default();
-        EndpointStats { unproven, ..sum }
+        let EndpointStats { unproven, dropped_filtered, refused, .. } = common;
+        EndpointStats { unproven, dropped_filtered, refused, ..sum }
     }
 
     /// The same for each of its [drivers](Config::drivers): one, if no more were asked for.
@@ -257,7 +263,8 @@ impl KcpEndpoint {
     }
 
     /// Accepts no more, and closes every connection: what was written is still delivered, within the
-    /// linger time. Connections not yet accepted are dropped. Doesn't wait: see [`wait_idle`](Self::wait_idle).
+    /// linger time. Connections not yet accepted, and those that come from now on, are refused with code 4. Doesn't
+    /// wait: see [`wait_idle`](Self::wait_idle), and [`go_away`](Self::go_away) to let them end by themselves.
     pub fn close(&self) {
         self.shared.close();
     }
@@ -275,14 +282,23 @@ impl KcpEndpoint {
         wait_idle(&self.shared).await;
     }
 
+    pub(crate) fn shared(&self) -> &EndpointShared {
+        &self.shared
+    }
+
     /// Opens and accepts no more; connections that were accepted live on.
     pub(crate) fn stop_accepting(&self) {
-        self.shared.stop_accepting();
+        _ = self.shared.stop_accepting();
     }
 
     pub(crate) fn of(shared: &Arc<EndpointShared>) -> Self {
         Self { shared: shared.clone(), _guard: shared.group.guard() }
     }
+}
+
+fn two_sockets() -> io::Error {
+    let text = "there are two sockets: this one, and that of the configuration";
+    io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
 /// The socket that was supplied, or those of the system that are bound to that address, one for each driver.

@@ -23,16 +23,16 @@ impl EndpointShared {
     pub(super) fn lose_way(&self, now: Instant, state: &mut ConnectionState) {
         // The system chooses another for the next.
         state.source = None;
-        if self.io.is_connected() && !self.connect_again() {
-            return;
+        if !self.io.is_connected() || self.connect_again() {
+            state.connection.handle_new_path(now);
         }
-        state.connection.handle_new_path(now);
     }
 
     /// Where there was no way, there may be one by now. Before each batch.
     #[inline]
     pub(super) fn find_way_again(&self, now: Instant, state: &mut ConnectionState) {
         if self.roaming.adrift.load(Ordering::Relaxed) && self.connect_again() {
+            state.source = None;
             state.connection.handle_new_path(now);
         }
     }
@@ -61,6 +61,7 @@ impl EndpointShared {
         match self.io.is_rerouted() {
             // A socket that was bound to an address keeps it.
             Ok(true) if self.connect_again() && self.io.local_addr().ok() != before => {
+                state.source = None;
                 state.connection.handle_new_path(now);
             }
             Ok(_) => {}

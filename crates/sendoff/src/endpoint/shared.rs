@@ -1,11 +1,12 @@
 //! What the driver and all handles of one socket share.
 
 use super::{
-    EndpointStats, envelope::Envelope, group::Group, inbox::Inbox, roaming::Roaming, shards::Shards,
-    transmit::Blocked,
+    EndpointStats, envelope::Envelope, group::Group, inbox::Inbox, paths::Paths, roaming::Roaming,
+    shards::Shards, transmit::Blocked,
 };
 use crate::{
     Config, KcpStream,
+    admission::Admission,
     stream::{ConnectionShared, Wakers},
     udp::{DatagramIo, IcmpError},
 };
@@ -35,11 +36,13 @@ pub(crate) struct EndpointShared {
     pub(super) local_addr: SocketAddr,
     pub(super) envelope: Envelope,
     pub(super) shards: Shards,
+    pub(super) paths: Paths,
     pub(super) inbox: Inbox,
     /// Of which this is one: it has the lobby.
     pub(super) group: Arc<Group>,
     /// Its place in the group.
     driver: u8,
+    pub(crate) admission: Arc<Admission>,
     table: Mutex<Endpoint<Arc<ConnectionShared>>>,
     lobby: Arc<Mutex<Lobby>>,
     /// The table may have something to do by itself: see [`next_chore`](Self::next_chore).
@@ -52,8 +55,12 @@ pub(crate) struct EndpointShared {
     /// ICMP errors that a sending handle came upon: the driver deals with them.
     found: Mutex<Vec<IcmpError>>,
     seeds: Mutex<SeedSource>,
+    #[cfg(unix)]
+    handover: Mutex<super::handover::Handover>,
     opened: AtomicU64,
     accepted: AtomicU64,
+    /// Handed to those who accept.
+    pub(crate) served: AtomicU64,
     backlog_drops: AtomicU64,
     send_failures: AtomicU64,
     icmp_errors: AtomicU64,
@@ -86,7 +93,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         if let Some(shared) = self.0.first() {
             shared.group.let_go();
-            shared.stop_accepting();
+            _ = shared.stop_accepting();
         }
     }
 }
@@ -100,15 +107,17 @@ impl EndpointShared {
     pub(super) fn new(
         io: DatagramIo,
         config: Arc<Config>,
-        table: Endpoint<Arc<ConnectionShared>>,
+        (table, seeds): (Endpoint<Arc<ConnectionShared>>, SeedSource),
         (group, driver): (Arc<Group>, u8),
     ) -> io::Result<Arc<Self>> {
         let shared = Arc::new(Self {
             local_addr: io.local_addr()?,
             envelope: Envelope::new(&config)?,
             shards: Shards::new(&config),
+            paths: Paths::default(),
             io,
             inbox: Inbox::default(),
+            admission: group.admission.clone(),
             table: Mutex::new(table),
             config,
             lobby: group.lobby.clone(),
@@ -119,9 +128,12 @@ impl EndpointShared {
             roaming: Roaming::default(),
             refused: Mutex::default(),
             found: Mutex::default(),
-            seeds: Mutex::new(SeedSource::new(super::random_seed()?)),
+            seeds: Mutex::new(seeds),
+            #[cfg(unix)]
+            handover: Mutex::default(),
             opened: AtomicU64::new(0),
             accepted: AtomicU64::new(0),
+            served: AtomicU64::new(0),
             backlog_drops: AtomicU64::new(0),
             send_failures: AtomicU64::new(0),
             icmp_errors: AtomicU64::new(0),
@@ -142,6 +154,11 @@ impl EndpointShared {
 
     pub(super) fn seeds(&self) -> MutexGuard<'_, SeedSource> {
         lock(&self.seeds)
+    }
+
+    #[cfg(unix)]
+    pub(super) fn handover(&self) -> MutexGuard<'_, super::handover::Handover> {
+        lock(&self.handover)
     }
 
     pub(super) fn table(&self) -> MutexGuard<'_, Endpoint<Arc<ConnectionShared>>> {
@@ -189,6 +206,7 @@ impl EndpointShared {
 
     /// Another socket that was opened in this one's name.
     pub(super) fn adopt(&self, child: &Arc<EndpointShared>) {
+        self.share_paths(super::now(), child);
         let mut lobby = lock(&self.lobby);
         lobby.children.retain(|c| c.strong_count() > 0);
         lobby.children.push(Arc::downgrade(child));
@@ -269,6 +287,15 @@ impl EndpointShared {
     }
 
     pub(super) fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(KcpStream, SocketAddr)>> {
+        self.poll_arrival(cx).map_ok(|connection| {
+            connection.admit();
+            let peer = connection.peer();
+            (KcpStream::new(connection), peer)
+        })
+    }
+
+    /// The next that waits to be accepted.
+    pub(crate) fn poll_arrival(&self, cx: &mut Context<'_>) -> Poll<io::Result<Arc<ConnectionShared>>> {
         let arrival = loop {
             let mut lobby = lock(&self.lobby);
             let arrival = lobby.arrivals.pop_front();
@@ -285,13 +312,8 @@ impl EndpointShared {
                 break arrival;
             }
         };
-        Poll::Ready(match arrival {
-            Some(connection) => {
-                let peer = connection.peer();
-                Ok((KcpStream::new(connection), peer))
-            }
-            None => Err(self.check_open().err().unwrap_or_else(|| io::ErrorKind::NotConnected.into())),
-        })
+        let closed = || self.check_open().err().unwrap_or_else(|| io::ErrorKind::NotConnected.into());
+        Poll::Ready(arrival.ok_or_else(closed))
     }
 
     pub(super) fn poll_idle(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -329,29 +351,28 @@ impl EndpointShared {
         idlers.wake();
     }
 
-    /// Opens and accepts no more; connections that were accepted live on.
-    pub(super) fn stop_accepting(&self) {
-        self.group.members().for_each(|member| member.table().set_listening(false));
-        self.refuse_arrivals();
+    /// Opens and accepts no more; connections that were accepted live on. Who comes is told that nobody is taken any
+    /// more, and so are those that nobody has accepted: says how many these were.
+    pub(super) fn stop_accepting(&self) -> usize {
+        self.group.members().for_each(|member| member.table().go_away());
+        let refused = self.refuse_arrivals();
         let acceptors = lock(&self.lobby).acceptors.take();
         acceptors.wake();
         self.group.poke();
+        refused
     }
 
-    /// Those that nobody will accept are dropped.
-    fn refuse_arrivals(&self) {
+    fn refuse_arrivals(&self) -> usize {
         let arrivals = {
             let mut lobby = lock(&self.lobby);
             lobby.closed = true;
             std::mem::take(&mut lobby.arrivals)
         };
-        for connection in arrivals {
-            drop(KcpStream::new(connection));
-        }
+        arrivals.iter().filter(|connection| connection.break_off()).count()
     }
 
     pub(super) fn close(&self) {
-        self.stop_accepting();
+        _ = self.stop_accepting();
         for connection in self.connections() {
             connection.close();
         }
@@ -510,6 +531,7 @@ impl EndpointShared {
             let table = self.table();
             (table.stats(), table.connections(), table.unproven(), table.tombstones())
         };
+        let (dropped_filtered, refused) = self.admission.counts();
         let io = self.io.counters();
         let mut stats = EndpointStats {
             drivers: 1,
@@ -533,9 +555,15 @@ impl EndpointShared {
             dropped_stock: routes.dropped_stock,
             dropped_backlog: self.backlog_drops.load(Ordering::Relaxed),
             dropped_not_listening: routes.dropped_not_listening,
+            refused_per_address: routes.refused_per_address,
+            dropped_filtered,
+            refused,
             answered: routes.answered,
             passed_on: self.passed_on.load(Ordering::Relaxed),
             dropped_passed_on: self.passed_drops.load(Ordering::Relaxed),
+            retries_sent: routes.retries_sent,
+            cookies_accepted: routes.cookies_accepted,
+            cookies_refused: routes.cookies_refused,
             unproven,
             tombstones,
             socket_drops: self.io.socket_drops(),

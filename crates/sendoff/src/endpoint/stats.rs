@@ -50,7 +50,8 @@ pub struct EndpointStats {
     pub dropped_ended: u64,
     /// Openings dropped: as many connections as there may be.
     pub dropped_full: u64,
-    /// Openings dropped: 1,024 connections have peers that have proven nothing.
+    /// Openings dropped: 1,024 connections have peers that have proven nothing; or a HELLO that should come again with a
+    /// cookie, but its host has been told so 32 times in this second.
     pub dropped_unproven: u64,
     /// Openings dropped: by stock peers, which aren't wanted here.
     pub dropped_stock: u64,
@@ -58,8 +59,20 @@ pub struct EndpointStats {
     pub dropped_backlog: u64,
     /// Datagrams dropped: nothing is accepted here.
     pub dropped_not_listening: u64,
+    /// Openings refused, or dropped: as many connections with that IP address as one may have.
+    pub refused_per_address: u64,
+    /// Datagrams dropped: from addresses that the [filter](crate::KcpListener::filter) doesn't let in.
+    pub dropped_filtered: u64,
+    /// Openings that the application has [refused](crate::Incoming::refuse).
+    pub refused: u64,
     /// Datagrams of no connection that were answered: hints, and resets of conversations that ended.
     pub answered: u64,
+    /// Openings that were told to come again with a cookie, because the endpoint is under pressure.
+    pub retries_sent: u64,
+    /// Openings with a cookie: their address is proven.
+    pub cookies_accepted: u64,
+    /// Openings with a cookie that is forged, too old or another's: told to come again.
+    pub cookies_refused: u64,
     /// Datagrams that the system had brought to another driver than that of their connection, and which were passed
     /// on: of peers that have moved, and of connections that were opened from a group of drivers.
     pub passed_on: u64,
@@ -106,6 +119,10 @@ impl EndpointStats {
         self.dropped_backlog += other.dropped_backlog;
         self.dropped_not_listening += other.dropped_not_listening;
         self.answered += other.answered;
+        self.refused_per_address += other.refused_per_address;
+        self.retries_sent += other.retries_sent;
+        self.cookies_accepted += other.cookies_accepted;
+        self.cookies_refused += other.cookies_refused;
         self.passed_on += other.passed_on;
         self.dropped_passed_on += other.dropped_passed_on;
         self.tombstones += other.tombstones;

@@ -45,6 +45,9 @@ pub(super) struct Blocked {
     datagram_size: usize,
 }
 
+/// The address that is asked for to send from, and the peer.
+type Way = (Option<IpAddr>, SocketAddr);
+
 thread_local! {
     /// Belongs to the thread, not to an endpoint: it is used within one call only.
     static BUFFER: RefCell<TransmitBuffer> = RefCell::new(TransmitBuffer::new());
@@ -61,7 +64,7 @@ impl EndpointShared {
             }
             Urgency::Control | Urgency::All => connection.owes_answer() || connection.has_transmit(),
         };
-        if send {
+        if send && !state.held {
             let mut icmp = Vec::new();
             self.transmit_batch(now, state, &mut icmp);
             if !icmp.is_empty() {
@@ -115,7 +118,7 @@ impl EndpointShared {
             return self.send_prepared(now, peer, state.source, buffer, icmp);
         }
         let size = batch.datagram_size();
-        self.show_sent(now, peer, batch.contents(), size, None);
+        self.show_sent(now, (state.source, peer), batch.contents(), size, None);
         self.send(peer, state.source, batch.contents(), size, icmp)
     }
 
@@ -130,7 +133,7 @@ impl EndpointShared {
     ) -> Sent {
         let size = buffer.datagram_size();
         let contents = buffer.contents_mut();
-        self.seal(now, peer, contents, size);
+        self.seal(now, (source, peer), contents, size);
         self.send(peer, source, contents, size, icmp)
     }
 
@@ -162,7 +165,7 @@ impl EndpointShared {
         icmp: &mut Vec<IcmpError>,
     ) {
         let size = datagram.len();
-        self.seal(now, to, datagram, size);
+        self.seal(now, (source, to), datagram, size);
         self.send(to, source, datagram, size, icmp);
     }
 
@@ -171,30 +174,36 @@ impl EndpointShared {
     }
 
     /// Seals a batch in place, and shows it to the tap.
-    fn seal(&self, now: Instant, peer: SocketAddr, contents: &mut [u8], size: usize) {
+    fn seal(&self, now: Instant, way: Way, contents: &mut [u8], size: usize) {
         let written = self.config.tap_value().is_some().then(|| contents.to_vec());
         self.envelope.seal(contents, size);
         if let Some(written) = written {
-            self.show_sent(now, peer, contents, size, Some(&written));
+            self.show_sent(now, way, contents, size, Some(&written));
         }
+    }
+
+    /// Our address, as the peer that uses `own` knows it: the socket may be bound to all of them.
+    pub(super) fn local_towards(&self, own: Option<IpAddr>) -> SocketAddr {
+        own.map_or(self.local_addr, |ip| SocketAddr::new(ip, self.local_addr.port()))
     }
 
     /// Shows what leaves to the tap; `written` is the same before it was sealed, if it was.
     fn show_sent(
         &self,
         now: Instant,
-        peer: SocketAddr,
+        (source, peer): Way,
         contents: &[u8],
         size: usize,
         written: Option<&[u8]>,
     ) {
         let Some(tap) = self.config.tap_value() else { return };
+        let local = self.local_towards(source);
         let size = size.max(1);
         let mut written = written.unwrap_or(contents).chunks(size);
         for payload in contents.chunks(size) {
             let inside =
                 written.next().and_then(|w| w.get(self.envelope.front..w.len() - self.envelope.back));
-            let shown = TappedDatagram::new(now, Direction::Sent, self.local_addr, peer, payload);
+            let shown = TappedDatagram::new(now, Direction::Sent, local, peer, payload);
             tap.datagram(&shown.with_opened(inside));
         }
     }

@@ -144,7 +144,7 @@ pub(super) static TABLE: &[Setting] = &[
     Setting {
         name: "mtu",
         value: Some("BYTES"),
-        help: "Largest datagram, 50 to 65507 [1400]",
+        help: "Largest datagram, 50 to 65507; ping --size finds what the path takes [1400]",
         apply: |options, _, value| {
             let bytes = number(value, "50 to 65507 bytes")?;
             kcp(options, |config| config.mtu(bytes))
@@ -186,6 +186,17 @@ pub(super) static TABLE: &[Setting] = &[
         apply: |options, _, value| {
             let drivers = number(value, "1 to 255")?;
             kcp(options, |config| config.drivers(drivers))
+        },
+        ..ROW
+    },
+    Setting {
+        name: "max-per-address",
+        value: Some("N"),
+        side: Side::Listen,
+        help: "Connections with one IP address at a time (IPv6: one /64); further ones are refused",
+        apply: |options, _, value| {
+            let connections = positive(value)?;
+            kcp(options, |config| Ok(config.max_connections_per_address(Some(connections))))
         },
         ..ROW
     },

@@ -1,5 +1,6 @@
 //! The handles that applications read and write.
 
+mod going_away;
 mod halves;
 mod messages;
 mod moves;

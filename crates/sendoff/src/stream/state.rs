@@ -5,7 +5,7 @@ use crate::{
     ConfigError, ConnectionStats, Conv, Ending, Farewell, Fec, KcpEndpoint, Profile,
     endpoint::{EndpointShared, Urgency, now},
 };
-use sendoff_proto::{Cause, Connection, PeerKind, fec::OUT_OF_BAND_OVERHEAD};
+use sendoff_proto::{Cause, Connection, PeerKind, code, fec::OUT_OF_BAND_OVERHEAD};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
@@ -46,8 +46,12 @@ pub(crate) struct ConnectionState {
     pub(crate) out_of_band: Option<Box<OutOfBand>>,
     /// Someone waits until it is open.
     opening: bool,
+    /// Someone waits for the peer to say that it goes away.
+    pub(super) awaits_departure: bool,
     /// It has been handed to those who accept.
     pub(crate) announced: bool,
+    /// It is not answered before the application has decided on it.
+    pub(crate) held: bool,
     /// It was accepted, or opened here.
     accepted: bool,
     handles: u8,
@@ -73,12 +77,17 @@ impl ConnectionState {
             ready[1] = self.writers.take();
         }
         let opened = self.opening && self.connection.is_established();
+        let leaves = self.awaits_departure && self.connection.is_peer_going_away();
         // Who waits for the end alone isn't woken by every acknowledgement.
         let delivered = (self.lingering || self.connection.is_closing()) && self.connection.is_delivered();
-        let settled =
-            ended || opened || delivered || (self.lingering && self.connection.has_linger_elapsed());
+        let settled = ended
+            || opened
+            || leaves
+            || delivered
+            || (self.lingering && self.connection.has_linger_elapsed());
         if !self.watchers.is_empty() && settled {
             ready[2] = self.watchers.take();
+            self.awaits_departure &= !leaves;
         }
         ready
     }
@@ -145,7 +154,9 @@ impl ConnectionShared {
                 watchers: Wakers::default(),
                 out_of_band: None,
                 opening: false,
+                awaits_departure: false,
                 announced: false,
+                held: false,
                 accepted: false,
                 handles: 0,
                 lingering: false,
@@ -251,7 +262,7 @@ impl ConnectionShared {
         Ok(())
     }
 
-    fn command(self: &Arc<Self>, act: impl FnOnce(&mut ConnectionState, Instant)) {
+    pub(super) fn command(self: &Arc<Self>, act: impl FnOnce(&mut ConnectionState, Instant)) {
         let now = now();
         let mut state = self.lock();
         act(&mut state, now);
@@ -263,6 +274,25 @@ impl ConnectionShared {
     pub(crate) fn set_handles(&self, handles: u8) {
         let mut state = self.lock();
         (state.handles, state.accepted) = (handles, true);
+    }
+
+    /// The application lets it in: from now on it is answered.
+    pub(crate) fn admit(self: &Arc<Self>) {
+        self.endpoint.served.fetch_add(1, Ordering::Relaxed);
+        let held = std::mem::take(&mut self.lock().held);
+        if held {
+            self.mark_dirty();
+        }
+    }
+
+    /// The application doesn't want it.
+    pub(crate) fn turn_away(self: &Arc<Self>, code: u32) {
+        self.endpoint.admission.count_refused();
+        let code = if code == code::NONE { code::BUSY } else { code };
+        self.command(|state, now| match std::mem::take(&mut state.held) {
+            true => state.connection.turn_away(now, code),
+            false => state.connection.abort(now, code),
+        });
     }
 
     /// One handle is gone; with the last, the connection is closed in the background.
@@ -282,7 +312,10 @@ impl ConnectionShared {
     }
 
     pub(crate) fn close_with(self: &Arc<Self>, code: u32, reason: &str) {
-        self.command(|state, now| state.connection.close(now, code, reason));
+        self.command(|state, now| match std::mem::take(&mut state.held) {
+            true => state.connection.turn_away(now, code::GOING_AWAY),
+            false => state.connection.close(now, code, reason),
+        });
     }
 
     pub(crate) fn abort(self: &Arc<Self>, code: u32) {

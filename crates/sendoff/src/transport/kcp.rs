@@ -5,8 +5,8 @@ use super::{
     TransportStats, WriteSide, dial,
 };
 use crate::{
-    Address, Config, Conv, Ending, Farewell, KcpEndpoint, KcpListener, KcpStream, Moves, PeerKind, ReadHalf,
-    Wire, WriteHalf, settings, stream::ConnectionShared,
+    Address, Config, Conv, Departure, Ending, Farewell, KcpEndpoint, KcpListener, KcpStream, Moves, PeerKind,
+    ReadHalf, Wire, WriteHalf, settings, stream::ConnectionShared,
 };
 use bytes::Bytes;
 use std::{
@@ -84,6 +84,10 @@ impl Acceptor for KcpListener {
 
     fn close(&self) {
         self.endpoint().stop_accepting();
+    }
+
+    fn depart(&self, limit: Duration) -> Option<BoxFuture<'_, Departure>> {
+        Some(Box::pin(KcpListener::close(self, limit)))
     }
 }
 
@@ -209,6 +213,15 @@ impl Link for KcpLink {
 
     fn peer_farewell(&self) -> Option<Farewell> {
         self.0.peer_farewell()
+    }
+
+    fn is_peer_going_away(&self) -> bool {
+        self.0.is_peer_going_away()
+    }
+
+    fn going_away(&self) -> BoxFuture<'static, bool> {
+        let connection = self.0.clone();
+        Box::pin(async move { poll_fn(|cx| connection.poll_going_away(cx)).await })
     }
 
     fn close(&self, code: u32, reason: &str) {

@@ -90,6 +90,20 @@ pub trait Link: Any + Send + Sync {
         None
     }
 
+    /// Whether the peer has said that it goes away, where the transport can carry that.
+    fn is_peer_going_away(&self) -> bool {
+        false
+    }
+
+    /// Waits until the peer has said so, and is true then; false when the connection has ended and it never did.
+    fn going_away(&self) -> BoxFuture<'static, bool> {
+        let closed = self.closed();
+        Box::pin(async move {
+            closed.await;
+            false
+        })
+    }
+
     /// Stops reading, delivers what was written, then ends.
     fn close(&self, code: u32, reason: &str);
 

@@ -8,6 +8,7 @@
 //! ```
 
 mod deadline;
+mod departure;
 mod dial;
 mod ends;
 mod kcp;

@@ -1,7 +1,7 @@
 //! Typed options of each transport.
 
-use crate::{Config, SocketOptions};
-use std::time::Duration;
+use crate::{Config, SocketOptions, Tap};
+use std::{fmt, sync::Arc, time::Duration};
 
 /// The options of the transports of this crate: each takes its own. Settings in an address are laid over them.
 #[derive(Clone, Debug, Default)]
@@ -118,13 +118,32 @@ pub struct UdpOptions {
     socket: SocketOptions,
     idle: Duration,
     max_flows: usize,
+    tap: Option<SharedTap>,
 }
 
 impl Default for UdpOptions {
     fn default() -> Self {
-        Self { socket: SocketOptions::new(), idle: Duration::from_secs(60), max_flows: 65_536 }
+        Self { socket: SocketOptions::new(), idle: Duration::from_secs(60), max_flows: 65_536, tap: None }
     }
 }
+
+/// A tap is equal to itself only.
+#[derive(Clone)]
+struct SharedTap(Arc<dyn Tap>);
+
+impl fmt::Debug for SharedTap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Tap")
+    }
+}
+
+impl PartialEq for SharedTap {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for SharedTap {}
 
 impl UdpOptions {
     /// The defaults.
@@ -153,9 +172,21 @@ impl UdpOptions {
         self
     }
 
+    /// Shows every datagram of the socket to `tap`, those that are dropped too. Default: none.
+    #[must_use]
+    pub fn tap(mut self, tap: Arc<dyn Tap>) -> Self {
+        self.tap = Some(SharedTap(tap));
+        self
+    }
+
     /// See [`socket`](Self::socket).
     pub fn socket_options(&self) -> &SocketOptions {
         &self.socket
+    }
+
+    /// See [`tap`](Self::tap).
+    pub fn tap_value(&self) -> Option<&Arc<dyn Tap>> {
+        self.tap.as_ref().map(|tap| &tap.0)
     }
 
     /// See [`idle`](Self::idle).

@@ -33,6 +33,8 @@ impl StreamStats {
 /// What only one transport knows.
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
+// A value of the moment, made when it is asked for: a box would cost more than its size.
+#[allow(clippy::large_enum_variant)]
 pub enum TransportStats {
     /// Of KCP.
     Kcp(ConnectionStats),

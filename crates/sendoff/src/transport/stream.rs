@@ -13,7 +13,7 @@ use std::{
     future::{Future, poll_fn},
     io::{self, IoSlice},
     pin::Pin,
-    sync::Arc,
+    sync::{Arc, Weak},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -108,6 +108,16 @@ macro_rules! common {
                 self.link.closed()
             }
 
+            /// Waits until the peer says that it goes away: see [`AnyStream::going_away`]. Cancel safe.
+            pub fn going_away(&self) -> impl Future<Output = bool> + Send + 'static + use<> {
+                self.link.going_away()
+            }
+
+            /// Whether the peer has said that it goes away.
+            pub fn is_peer_going_away(&self) -> bool {
+                self.link.is_peer_going_away()
+            }
+
             /// What only its transport knows: see [`AnyStream::link`].
             pub fn link<L: Link>(&self) -> Option<&L> {
                 let link: &dyn Any = &*self.link;
@@ -195,6 +205,22 @@ impl AnyStream {
     /// Waits for the end. The future lives on without the stream. Cancel safe.
     pub fn closed(&self) -> impl Future<Output = Ending> + Send + 'static + use<> {
         self.read.closed()
+    }
+
+    /// Waits until the peer says that it goes away and this connection should end soon: true if it has, false if
+    /// the connection has ended and it never did. Only `kcp://` can say it, to a peer that is sendoff too: see
+    /// [`KcpStream::going_away`](crate::KcpStream::going_away). The future lives on without the stream. Cancel safe.
+    pub fn going_away(&self) -> impl Future<Output = bool> + Send + 'static + use<> {
+        self.read.going_away()
+    }
+
+    /// Whether the peer has said that it goes away: see [`going_away`](Self::going_away).
+    pub fn is_peer_going_away(&self) -> bool {
+        self.read.is_peer_going_away()
+    }
+
+    pub(super) fn weak_link(&self) -> Weak<dyn Link> {
+        Arc::downgrade(&self.read.link)
     }
 
     /// What only its transport knows, if the connection is of that one: `stream.link::<KcpLink>()`.

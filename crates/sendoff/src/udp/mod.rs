@@ -16,6 +16,8 @@ mod counters;
 mod datagram_io;
 mod errors;
 mod fallback;
+#[cfg(unix)]
+mod passed_on;
 mod transfer;
 
 #[cfg(target_os = "linux")]
@@ -25,6 +27,8 @@ mod marked;
 mod platform;
 #[cfg(not(target_os = "linux"))]
 mod portable;
+#[cfg(all(unix, not(target_os = "linux")))]
+mod unix;
 #[cfg(windows)]
 mod windows;
 #[cfg(not(target_os = "linux"))]
@@ -50,6 +54,8 @@ use counters::AtomicCounters;
 use fallback::GsoOff;
 use platform::Registered;
 
+#[cfg(unix)]
+pub(crate) use self::passed_on::{PassOn, PassedOn};
 pub(crate) use self::{
     address::canonical,
     buffers::{Batch, RecvBuffers},
@@ -287,6 +293,13 @@ impl UdpIo {
     /// What the socket has done so far.
     pub(crate) fn counters(&self) -> Counters {
         self.counters.snapshot()
+    }
+
+    /// Another handle of the same socket.
+    #[cfg(unix)]
+    pub(crate) fn share(&self) -> io::Result<UdpSocket> {
+        use std::os::fd::AsFd;
+        Ok(UdpSocket::from(self.socket.socket().as_fd().try_clone_to_owned()?))
     }
 
     fn socket_ref(&self) -> SockRef<'_> {

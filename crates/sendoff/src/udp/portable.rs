@@ -56,6 +56,8 @@ impl Registered {
 
 /// Sets the options that quinn-udp leaves alone or sets otherwise; to be called after it.
 pub(super) fn set_up(socket: &Socket, family: Family) -> io::Result<()> {
+    #[cfg(unix)]
+    super::unix::set_up(socket, family);
     #[cfg(windows)]
     super::windows::set_up(socket, family)?;
     let _ = (socket, family);

@@ -96,8 +96,8 @@ async fn a_farewell_reaches_the_peer(kind: Kind) {
 
 async fn a_listener_that_was_closed_accepts_no_more_and_its_streams_live_on(kind: Kind) {
     let Pair { mut client, mut server, listener } = kind.pair().await;
-    listener.close();
-    listener.close();
+    listener.stop_accepting();
+    listener.stop_accepting();
     assert!(listener.accept().await.is_err());
     carry(&mut client, &mut server, b"there").await;
     drop(listener);
@@ -111,7 +111,7 @@ async fn whoever_waits_at_a_listener_is_told_that_it_was_closed(kind: Kind) {
         tokio::spawn(async move { listener.accept().await.map(drop) })
     });
     tokio::task::yield_now().await;
-    listener.close();
+    listener.stop_accepting();
     for task in waiting {
         assert_eq!(task.await.unwrap().unwrap_err().kind(), ErrorKind::NotConnected);
     }

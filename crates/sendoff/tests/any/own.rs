@@ -155,7 +155,7 @@ async fn a_transport_of_ones_own_is_reached_by_its_scheme() {
         let mut pair = Pair { client: client.unwrap(), server: server.unwrap().0, listener };
         carry(&mut pair.client, &mut pair.server, b"there").await;
         carry(&mut pair.server, &mut pair.client, b"and back").await;
-        pair.listener.close();
+        pair.listener.stop_accepting();
         assert!(pair.listener.accept().await.is_err());
         std::fs::remove_file(&path).unwrap();
     })

@@ -2,10 +2,12 @@
 //! bare segments, a bad network, and a tap that remembers.
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+mod nat;
 mod raw;
 mod record;
 mod relay;
 
+pub use nat::Nat;
 pub use raw::{Heard, RawPeer};
 pub use record::Recorder;
 pub use relay::{Gate, Way, bad_relay, losing_relay};

@@ -1,6 +1,6 @@
 //! A peer that is a plain UDP socket and speaks segments, one by one.
 
-use sendoff::wire::{Command, Segment, segments};
+use sendoff::wire::{Block, Body, Command, Segment, Token, segments};
 use sendoff_proto::{SeqNumber, Timestamp};
 use std::{fmt, net::SocketAddr};
 use tokio::net::UdpSocket;
@@ -96,6 +96,14 @@ impl RawPeer {
     pub async fn ack(&self, push: &Heard, una: u32) {
         let Segment { sn, timestamp, .. } = push.segment;
         self.send(Segment { timestamp, ..self.segment(Command::Ack, sn.0, una) }, &[]).await;
+    }
+
+    /// Opens as an extended client does, under that token.
+    pub async fn hello(&self, token: u64) {
+        let body = Body::Hello { features: 0, cookie: [0; 16] };
+        let mut data = Vec::new();
+        Block { flags: 0, to: None, from: Token::new(token), body }.encode(&mut data);
+        self.send(self.segment(Command::WindowAsk, 0, 0), &data).await;
     }
 
     /// Asks whether anyone is there, before a conversation.

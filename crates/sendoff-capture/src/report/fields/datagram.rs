@@ -98,7 +98,10 @@ fn segment(dissected: &Dissected<'_>, note: &SegmentNote, sink: &mut dyn FieldSi
         t.field(8, 4, "ts", format_args!("{} ms{echo}", segment.timestamp()));
         t.field(12, 4, "sn", segment.sn());
         t.field(16, 4, "una", segment.una());
-        t.field(20, 4, "len", segment.data().len());
+        t.field(20, 4, "len", segment.data_len());
+        if segment.missing() > 0 {
+            t.sink.note(format_args!("{} bytes of its data were cut off by the capture", segment.missing()));
+        }
         for words in note.marks().words() {
             t.sink.note(format_args!("{words}"));
         }

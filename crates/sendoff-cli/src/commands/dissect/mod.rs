@@ -1,6 +1,9 @@
 //! `dissect`: explains a capture, from the link to the application's bytes.
 
 mod args;
+mod html;
+#[cfg(target_os = "linux")]
+mod live;
 mod output;
 
 pub use args::DissectArgs;
@@ -8,22 +11,24 @@ pub use args::DissectArgs;
 use crate::{
     args::OutputArgs,
     exit::{Outcome, Usage},
-    report::{Arrows, Report},
+    report::Report,
 };
 use anyhow::{Context, anyhow};
 use output::Output;
 use sendoff_capture::{
-    Dissected, Dissector, Follow, FollowReport, Options, PacketReader,
+    CaptureTotals, Dissected, Dissector, Follow, FollowReport, Options, PacketReader,
     above::KeyOptions,
     conversation::Conversation,
     report::{
-        LayerChoice, Lines, Signs, Verbose, closing, conversation_object, packet_object, summary,
-        totals_object,
+        LayerChoice, Lines, Signs, Verbose, WIRESHARK_PLUGIN, closing, conversation_object, packet_object,
+        summary, totals_object,
     },
 };
 use std::{
     fs::File,
     io::{self, Read},
+    path::Path,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 /// Runs `dissect`.
@@ -31,18 +36,64 @@ use std::{
 /// # Errors
 /// The file can't be read, or not to its end: what could be read has been told. With `--follow`: bytes are missing.
 pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Result<Outcome> {
-    let name = args.file.display().to_string();
+    if args.wireshark_plugin {
+        let mut out = Output::new(None);
+        out.text().push_str(WIRESHARK_PLUGIN);
+        return out.finish().map(|()| Outcome::Well);
+    }
     let options = options(&args)?;
-    let reader: Box<dyn Read> = if args.file.as_os_str() == "-" {
+    if let Some(interface) = args.live.clone() {
+        return watch(&interface, options, args, output, report);
+    }
+    let file = args.file.clone().unwrap_or_default();
+    let name = file.display().to_string();
+    let reader: Box<dyn Read> = if file.as_os_str() == "-" {
         Box::new(io::stdin().lock())
     } else {
-        Box::new(File::open(&args.file).with_context(|| name.clone())?)
+        Box::new(File::open(&file).with_context(|| name.clone())?)
     };
+    let source = Source { reader, caught_up: None, name };
+    explain_source(source, options, &args, output, report)
+}
+
+#[cfg(target_os = "linux")]
+use live::run as watch;
+
+#[cfg(not(target_os = "linux"))]
+fn watch(interface: &str, _: Options, _: DissectArgs, _: OutputArgs, _: &Report) -> anyhow::Result<Outcome> {
+    Err(Usage(format!("--live {interface}: only on Linux; elsewhere: dumpcap -w - | sendoff dissect -"))
+        .into())
+}
+
+/// Where a capture comes from.
+struct Source {
+    reader: Box<dyn Read>,
+    /// Says of one that goes on when all that there is has been read.
+    caught_up: Option<Arc<AtomicBool>>,
+    /// In errors.
+    name: String,
+}
+
+fn explain_source(
+    source: Source,
+    options: Options,
+    args: &DissectArgs,
+    output: OutputArgs,
+    report: &Report,
+) -> anyhow::Result<Outcome> {
+    let Source { reader, caught_up, name } = source;
     let reader = PacketReader::new(reader).with_context(|| name.clone())?;
     let dissector = Dissector::new(options);
+    if let Some(to) = &args.html {
+        // The page is passed on: where the capture lies here is nobody else's business.
+        let shown = Path::new(&name).file_name().map_or(name.as_str().into(), |file| file.to_string_lossy());
+        html::write(reader, dissector, &shown, to, args.conversation)?.with_context(|| name.clone())?;
+        return Ok(Outcome::Well);
+    }
+    let out = Output::new(caught_up);
     match args.follow {
-        Some(_) => follow(reader, dissector, &name, &args, report),
-        None => explain(reader, dissector, &name, Teller::new(&args, output, report)),
+        Some(_) => follow(reader, dissector, &name, args, (out, report)),
+        None => explain(reader, dissector, &name, Teller::new(args, output, out, report)),
     }
 }
 
@@ -68,7 +119,7 @@ fn options(args: &DissectArgs) -> anyhow::Result<Options> {
     }
     let follow = args.follow.map(|side| Follow { side: side.into(), conversation: args.conversation });
     let keys = KeyOptions { cipher: args.crypt, secret };
-    Ok(Options { keys, framing: args.frame, follow })
+    Ok(Options { keys, framing: args.frame, follow, smux: args.smux, stream: args.stream })
 }
 
 /// What is told of packets and conversations.
@@ -83,8 +134,8 @@ struct Teller {
 }
 
 impl Teller {
-    fn new(args: &DissectArgs, output: OutputArgs, report: &Report) -> Self {
-        let signs = if report.arrows() == Arrows::UNICODE { Signs::UNICODE } else { Signs::ASCII };
+    fn new(args: &DissectArgs, output: OutputArgs, out: Output, report: &Report) -> Self {
+        let signs = report.arrows().signs();
         let layers = args.layers.unwrap_or_default();
         let all_fields = output.verbose > 0 || args.layers.is_some();
         Self {
@@ -94,7 +145,7 @@ impl Teller {
             signs,
             lines: Lines::new(signs),
             verbose: Verbose::new(layers),
-            out: Output::new(),
+            out,
         }
     }
 
@@ -154,7 +205,7 @@ fn explain(
     };
     let rest = dissector.finish();
     teller.conversations(&rest)?;
-    let totals = dissector.totals();
+    let totals = CaptureTotals { dropped: reader.dropped(), ..dissector.totals() };
     let text = teller.out.text();
     if teller.json {
         totals_object(&totals, text);
@@ -173,9 +224,8 @@ fn follow(
     mut dissector: Dissector,
     name: &str,
     args: &DissectArgs,
-    report: &Report,
+    (mut out, report): (Output, &Report),
 ) -> anyhow::Result<Outcome> {
-    let mut out = Output::new();
     let end = loop {
         match reader.next_packet() {
             Ok(Some(packet)) => {
@@ -198,19 +248,21 @@ fn follow(
         let all = others + 1;
         eprintln!("sendoff: {name}: this is conversation 1 of {all}; --conversation N takes another");
     }
-    complete(dissector.follow_report(), args.conversation).map_err(|problem| anyhow!("{name}: {problem}"))?;
+    complete(dissector.follow_report(), args).map_err(|problem| anyhow!("{name}: {problem}"))?;
     Ok(Outcome::Well)
 }
 
 /// What is missing, if anything is.
-fn complete(report: &FollowReport, conversation: Option<u64>) -> Result<(), String> {
+fn complete(report: &FollowReport, args: &DissectArgs) -> Result<(), String> {
     if report.is_complete() {
         return Ok(());
     }
     if !report.found {
-        return Err(match conversation {
-            Some(number) => format!("there is no conversation {number}"),
-            None => "there is no conversation".into(),
+        let smux = report.smux_error.map(|error| format!(": {error}")).unwrap_or_default();
+        return Err(match (args.stream, args.conversation) {
+            (Some(stream), _) => format!("there is no such conversation, or no stream {stream} in it{smux}"),
+            (None, Some(number)) => format!("there is no conversation {number}"),
+            (None, None) => "there is no conversation".into(),
         });
     }
     let mut problems: Vec<String> = report.gaps.iter().take(8).map(ToString::to_string).collect();
@@ -218,6 +270,7 @@ fn complete(report: &FollowReport, conversation: Option<u64>) -> Result<(), Stri
         problems.push(format!("and {more} more gaps"));
     }
     problems.extend(report.frame_error.map(|error| error.to_string()));
+    problems.extend(report.smux_error.map(|error| error.to_string()));
     if report.cut_off {
         problems.push("the capture has cut off datagrams".into());
     }

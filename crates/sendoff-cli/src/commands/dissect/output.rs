@@ -2,7 +2,13 @@
 
 use crate::exit::StdoutClosed;
 use anyhow::Context;
-use std::io::{self, ErrorKind, StdoutLock, Write};
+use std::{
+    io::{self, ErrorKind, StdoutLock, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 /// Bytes that are collected before they are written.
 const PIECE: usize = 64 << 10;
@@ -12,12 +18,14 @@ pub struct Output {
     stdout: StdoutLock<'static>,
     text: String,
     bytes: Vec<u8>,
+    /// Nothing more waits to be told: what was collected should be seen.
+    caught_up: Option<Arc<AtomicBool>>,
 }
 
 impl Output {
-    /// Of this process.
-    pub fn new() -> Self {
-        Self { stdout: io::stdout().lock(), text: String::new(), bytes: Vec::new() }
+    /// Of this process. `caught_up` is set by a source that goes on, while it has nothing more.
+    pub fn new(caught_up: Option<Arc<AtomicBool>>) -> Self {
+        Self { stdout: io::stdout().lock(), text: String::new(), bytes: Vec::new(), caught_up }
     }
 
     /// To be appended to.
@@ -35,7 +43,8 @@ impl Output {
     /// # Errors
     /// As [`finish`](Self::finish).
     pub fn pass_on(&mut self) -> anyhow::Result<()> {
-        if self.text.len() + self.bytes.len() < PIECE { Ok(()) } else { self.finish() }
+        let caught_up = self.caught_up.as_ref().is_some_and(|caught_up| caught_up.load(Ordering::Relaxed));
+        if caught_up || self.text.len() + self.bytes.len() >= PIECE { self.finish() } else { Ok(()) }
     }
 
     /// Writes what there is.
@@ -43,7 +52,7 @@ impl Output {
     /// # Errors
     /// [`StdoutClosed`] when nobody reads any more; another error as it is.
     pub fn finish(&mut self) -> anyhow::Result<()> {
-        let Self { stdout, text, bytes } = self;
+        let Self { stdout, text, bytes, .. } = self;
         let written = stdout
             .write_all(text.as_bytes())
             .and_then(|()| stdout.write_all(bytes))

@@ -1,6 +1,6 @@
 //! One connection of a listener, from its opening to its end.
 
-use super::{Plan, Work, child};
+use super::{Plan, Work, child, moves};
 use crate::{
     commands::{
         activity::Activity,
@@ -64,6 +64,7 @@ impl Connection {
         mut interrupts: Interrupts,
     ) -> anyhow::Result<Ending> {
         report.event(&self.opened());
+        let _watch = moves::watch(self.number, &stream, report);
         let closed = stream.closed();
         let (mut incoming, mut outgoing) = conversation::split(stream, &plan.cut, plan.farewell.clone());
         let stop = match &plan.work {
@@ -112,6 +113,7 @@ impl Connection {
         interrupts: Interrupts,
     ) -> anyhow::Result<Outcome> {
         report.event(&self.opened());
+        let _watch = moves::watch(self.number, &stream, report);
         let closed = stream.closed();
         let (mut incoming, mut outgoing) = conversation::split(stream, &plan.cut, plan.farewell);
         let leave = match plan.read_timeout.or(plan.idle_timeout) {
@@ -154,12 +156,12 @@ impl Connection {
 
     fn ended(&self, ending: Ending, stats: &StreamStats, why: Option<Why>) -> Event {
         let Self { number, peer, kcp, .. } = self;
-        let recovered = match &stats.transport {
-            TransportStats::Kcp(stats) => stats.datagrams_recovered,
-            _ => 0,
+        let (recovered, mtu) = match &stats.transport {
+            TransportStats::Kcp(stats) => (stats.datagrams_recovered, Some((stats.mtu, stats.mtu_steps))),
+            _ => (0, None),
         };
         let (number, peer, rtt) = (*number, peer.clone(), stats.rtt);
-        Event::Ended(Ended { number, peer, kcp: *kcp, ending, rtt, recovered, why })
+        Event::Ended(Ended { number, peer, kcp: *kcp, ending, rtt, recovered, mtu, why })
     }
 }
 

@@ -2,24 +2,32 @@
 
 mod child;
 mod connection;
+mod farewell;
 mod limits;
+mod moves;
 mod strangers;
+#[cfg(unix)]
+mod takeover;
+#[cfg(not(unix))]
+#[path = "no_takeover.rs"]
+mod takeover;
 
-use super::{connect::check_farewell, conversation, open};
+use super::{capture, connect::check_farewell, conversation, open};
 use crate::{
     args::ListenArgs,
     exit::{Outcome, Usage},
     messages::{Cut, Format},
     report::{Event, Report, failure},
-    signals::Interrupts,
+    signals::{Interrupts, Request},
 };
 use anyhow::Context;
 use child::Program;
 use connection::Connection;
 use sendoff::{Address, AnyListener, AnyStream, Cipher, Farewell, KcpEndpoint, KcpListener, Options, Peer};
-use std::time::Duration;
+use std::{path::Path, pin::pin, time::Duration};
 use strangers::Strangers;
-use tokio::{task::JoinSet, time::timeout};
+use takeover::Post;
+use tokio::task::JoinSet;
 
 /// What to do with each connection.
 #[derive(Clone, Debug)]
@@ -60,11 +68,20 @@ pub fn drivers(args: &ListenArgs) -> usize {
     asked.filter(|drivers| (1..=255).contains(drivers)).unwrap_or(1)
 }
 
+/// How long the end may take.
+#[derive(Clone, Copy, Debug)]
+struct Times {
+    /// For peers to end their conversations, once they are told.
+    drain: Duration,
+    /// For what is under way to be delivered.
+    linger: Duration,
+}
+
 /// Runs the command.
 ///
 /// # Errors
 /// A usage error, an address that can't be bound, a socket that fails; with `--once` how the connection failed.
-pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> anyhow::Result<Outcome> {
+pub async fn run(args: ListenArgs, report: Report, mut interrupts: Interrupts) -> anyhow::Result<Outcome> {
     let address: Address = args.address.parse().map_err(Usage::from)?;
     let mut options = args.settings.options(&address)?;
     if args.settings.shows_secret() {
@@ -83,9 +100,7 @@ pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> an
         None if args.once && !args.echo && !args.print => Work::Netcat { format },
         None => Work::Serve { echo: args.echo, print: args.print || !args.echo, format },
     };
-    let linger = options.kcp.linger_duration();
-    let listener = Listener::bind(&address, options, &report).await?;
-    limits::check(&address, args.max_connections, matches!(work, Work::Run(_)), &report);
+    let captured = args.capture.start(&address, &mut options, &report, &mut interrupts).await?;
     let plan = Plan {
         work,
         cut,
@@ -93,13 +108,29 @@ pub async fn run(args: ListenArgs, report: Report, interrupts: Interrupts) -> an
         idle_timeout: args.idle_timeout,
         farewell: args.farewell.into(),
     };
-    match args.once {
-        false => {
-            let most = args.max_connections.filter(|_| address.scheme() == "tcp");
-            many(listener, plan, most, linger, report, interrupts).await
-        }
-        true => once(listener, plan, report, interrupts).await,
+    let most = args.max_connections;
+    let times = Times { drain: args.drain_timeout, linger: options.kcp.linger_duration() };
+    let how = (args.once, most, times, args.takeover.as_deref());
+    let served = serve(&address, options, plan, how, report, interrupts).await;
+    capture::finished(captured, served).await
+}
+
+/// Listens, and serves whoever comes: `once`, or `most` at a time.
+async fn serve(
+    address: &Address,
+    options: Options,
+    plan: Plan,
+    (once_only, most, times, takeover): (bool, Option<usize>, Times, Option<&Path>),
+    report: Report,
+    interrupts: Interrupts,
+) -> anyhow::Result<Outcome> {
+    let listener = Listener::bind(address, options, takeover, &report).await?;
+    limits::check(address, most, matches!(plan.work, Work::Run(_)), &report);
+    if once_only {
+        return once(listener, plan, report, interrupts).await;
     }
+    let most = most.filter(|_| address.scheme() == "tcp");
+    many(listener, plan, most, times, report, interrupts).await
 }
 
 /// A listener of any transport.
@@ -107,15 +138,34 @@ struct Listener {
     any: AnyListener,
     /// That of KCP: it has connections to attend to when all are closed.
     endpoint: Option<KcpEndpoint>,
+    /// Where a successor asks for the port.
+    post: Option<Post>,
 }
 
 impl Listener {
-    async fn bind(address: &Address, options: Options, report: &Report) -> anyhow::Result<Self> {
+    async fn bind(
+        address: &Address,
+        options: Options,
+        takeover: Option<&Path>,
+        report: &Report,
+    ) -> anyhow::Result<Self> {
         let is_kcp = address.scheme() == "kcp";
         let wire = is_kcp.then(|| options.kcp.wire_value());
         let idle = (address.scheme() == "udp").then(|| options.udp.idle_time());
         let cipher = if is_kcp { options.kcp.crypt_value().cipher() } else { Cipher::Null };
-        let any = open::bind(address, options).await?;
+        if takeover.is_some() && !is_kcp {
+            return Err(Usage("--takeover: only kcp:// can be taken over".into()).into());
+        }
+        let inherited = match takeover {
+            Some(path) => takeover::listen(path, address, options.kcp.clone())?,
+            None => None,
+        };
+        let taken_over = inherited.is_some();
+        let any = match inherited {
+            Some(any) => any,
+            None => open::bind(address, options).await?,
+        };
+        let post = takeover.map(Post::bind).transpose()?;
         let endpoint = any.acceptor().map(KcpListener::endpoint).cloned();
         let local = any.local();
         let exposed = local.socket_addr().is_some_and(|addr| !addr.ip().is_loopback());
@@ -124,7 +174,10 @@ impl Listener {
         if is_kcp && exposed && hides_nothing {
             report.event(&Event::NotEncrypted { cipher });
         }
-        Ok(Self { any, endpoint })
+        if taken_over {
+            report.event(&Event::TookOver);
+        }
+        Ok(Self { any, endpoint, post })
     }
 
     async fn accept(&self) -> anyhow::Result<(AnyStream, Peer)> {
@@ -135,7 +188,7 @@ impl Listener {
     fn close(&self) {
         match &self.endpoint {
             Some(endpoint) => endpoint.close(),
-            None => self.any.close(),
+            None => self.any.stop_accepting(),
         }
     }
 
@@ -150,7 +203,7 @@ async fn many(
     listener: Listener,
     plan: Plan,
     most: Option<usize>,
-    linger: Duration,
+    times: Times,
     report: Report,
     mut interrupts: Interrupts,
 ) -> anyhow::Result<Outcome> {
@@ -158,18 +211,34 @@ async fn many(
     // Passed on, so that the log says why before the connections end.
     let (stop, stopping) = Interrupts::relayed();
     let (mut accepted_so_far, mut full) = (0, false);
+    let (mut handing_over, mut handed_over) =
+        (pin!(Post::handed_over(listener.post.as_ref(), listener.endpoint.as_ref())), false);
     let mut strangers = Strangers::new(listener.endpoint.as_ref());
     loop {
         let (mut stream, peer) = loop {
             tokio::select! {
-                accepted = listener.accept() => break accepted?,
-                () = strangers.heard(&report) => {}
-                Some(served) = connections.join_next() => served??,
-                () = interrupts.first() => {
+                biased;
+                request = interrupts.request() => {
+                    if request == Request::Terminate {
+                        return farewell::go_away(&listener, connections, times.drain, &report).await;
+                    }
+                    // Who comes now is told so, and isn't left waiting.
+                    listener.any.stop_accepting();
                     report.event(&Event::Interrupted { connections: connections.len() });
-                    _ = stop.send(true);
-                    return end(&listener, connections, linger).await;
+                    _ = stop.send(Some(request));
+                    return farewell::end(&listener, connections, times.linger).await;
                 }
+                Some(served) = connections.join_next() => served??,
+                accepted = listener.accept() => break accepted?,
+                () = &mut handing_over, if !handed_over => {
+                    report.event(&Event::HandedOver);
+                    handed_over = true;
+                }
+                // All who were waiting are accepted.
+                () = std::future::ready(()), if handed_over => {
+                    return farewell::go_away(&listener, connections, times.drain, &report).await;
+                }
+                () = strangers.heard(&report) => {}
             }
         };
         while let Some(served) = connections.try_join_next() {
@@ -194,37 +263,6 @@ async fn many(
     }
 }
 
-/// Lets every connection finish what is under way, and cuts off those that take longer than `linger`.
-async fn end(
-    listener: &Listener,
-    mut connections: JoinSet<anyhow::Result<()>>,
-    linger: Duration,
-) -> anyhow::Result<Outcome> {
-    let in_time = timeout(linger, all(&mut connections)).await;
-    listener.close();
-    match in_time {
-        Ok(result) => result?,
-        Err(_late) => {
-            if listener.endpoint.is_none() {
-                connections.abort_all();
-            }
-            all(&mut connections).await?;
-        }
-    }
-    listener.wait_idle().await;
-    Ok(Outcome::Well)
-}
-
-async fn all(connections: &mut JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
-    while let Some(served) = connections.join_next().await {
-        match served {
-            Err(error) if error.is_cancelled() => {}
-            served => served??,
-        }
-    }
-    Ok(())
-}
-
 async fn once(
     listener: Listener,
     plan: Plan,
@@ -239,7 +277,7 @@ async fn once(
             () = interrupts.first() => return Ok(Outcome::Interrupted),
         }
     };
-    listener.any.close();
+    listener.any.stop_accepting();
     let connection = Connection::new(1, &stream, peer.clone());
     let outcome = if let Work::Netcat { format } = plan.work {
         connection.netcat(stream, plan, format, &report, interrupts).await?

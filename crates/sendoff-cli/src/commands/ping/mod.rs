@@ -1,9 +1,11 @@
 //! `ping`: is a KCP server there, and how far away?
 
+mod path;
 mod probes;
 mod seal;
 mod tally;
 
+use super::capture::{self, Capture};
 use crate::{
     args::PingArgs,
     exit::{Outcome, Usage},
@@ -13,13 +15,15 @@ use crate::{
     units,
 };
 use anyhow::{Context, anyhow};
+use path::PathMtu;
 use probes::{Answer, Probes, Server};
 use seal::Seal;
-use sendoff::Address;
+use sendoff::{Address, Direction, Tap, TappedDatagram};
 use serde_json::json;
 use std::{
     io,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    sync::Arc,
     time::{Duration, Instant},
 };
 use tally::Tally;
@@ -39,6 +43,7 @@ pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> 
         return Err(Usage(format!("{address}: {scheme}:// has no ping: only kcp://")).into());
     }
     let crypt = args.settings.options(&address)?.kcp.crypt_value().clone();
+    let size = path::probe_size(args.size, probes::LEAST + crypt.overhead()).map_err(Usage)?;
     if args.settings.shows_secret() {
         report.event(&Event::SecretShown);
     }
@@ -47,18 +52,28 @@ pub async fn run(args: PingArgs, report: Report, mut interrupts: Interrupts) -> 
         () = interrupts.first() => return Ok(Outcome::Interrupted),
     };
     let name = net::describe(host, peer);
+    let captured = args.capture.open(&address, crypt.cipher(), &report, &mut interrupts).await?;
     let socket = connect(peer).await.with_context(|| format!("cannot reach {name}"))?;
+    let whole = match args.size {
+        Some(_) => path::forbid_fragments(&socket, peer).context("--size")?,
+        None => true,
+    };
     let pinger = Pinger {
         seal: Seal::new(&crypt)?,
-        probes: Probes::new(args.timeout),
+        probes: Probes::new(args.timeout, size - crypt.overhead()),
+        size,
+        whole,
+        path: None,
         tally: Tally::default(),
         started: Instant::now(),
         server: None,
+        tap: captured.as_ref().map(Capture::tap).cloned(),
+        local: socket.local_addr()?,
         socket,
         peer,
         report,
     };
-    pinger.run(&args, &address.to_string(), &name, interrupts).await
+    capture::finished(captured, pinger.run(&args, &address.to_string(), &name, interrupts).await).await
 }
 
 /// A port of its own: whatever the server keeps for it is lost with it.
@@ -74,10 +89,19 @@ async fn connect(peer: SocketAddr) -> io::Result<UdpSocket> {
 
 struct Pinger {
     socket: UdpSocket,
+    local: SocketAddr,
     peer: SocketAddr,
+    /// Sees every datagram, for a capture.
+    tap: Option<Arc<dyn Tap>>,
     seal: Seal,
     probes: Probes,
     tally: Tally,
+    /// Bytes of a probe.
+    size: usize,
+    /// They are not fragmented.
+    whole: bool,
+    /// What the path takes, where a probe was too large for it.
+    path: Option<PathMtu>,
     started: Instant,
     /// The last that answered.
     server: Option<Server>,
@@ -93,10 +117,12 @@ impl Pinger {
         mut interrupts: Interrupts,
     ) -> anyhow::Result<Outcome> {
         if !self.report.json() {
-            let (bytes, cipher) = (56 + self.seal.crypt().overhead(), self.seal.crypt().cipher());
-            let sealed = if bytes > 56 { format!(", {cipher}") } else { String::new() };
+            let (overhead, cipher) = (self.seal.crypt().overhead(), self.seal.crypt().cipher());
+            let sealed = if overhead > 0 { format!(", {cipher}") } else { String::new() };
+            let pieces = if self.whole { "" } else { ", which this system may send in fragments" };
+            let (peer, bytes) = (self.peer, self.size);
             self.report
-                .line(&format!("PING {address} ({}): probes of {bytes} bytes{sealed}", self.peer))
+                .line(&format!("PING {address} ({peer}): probes of {bytes} bytes{sealed}{pieces}"))
                 .await?;
         }
         let mut next_probe = Instant::now();
@@ -116,7 +142,12 @@ impl Pinger {
                 received = self.socket.recv(&mut buffer) => match received {
                     Ok(len) => {
                         let now = Instant::now();
-                        let Some(inside) = self.seal.open(&mut buffer[..len]) else { continue };
+                        let wire = self.tap.as_ref().map(|_| buffer[..len].to_vec());
+                        let inside = self.seal.open(&mut buffer[..len]);
+                        if let Some(wire) = wire {
+                            self.show(now, Direction::Received, &wire, inside);
+                        }
+                        let Some(inside) = inside else { continue };
                         if let Some(answer) = self.probes.receive(inside, now) {
                             self.answered(answer).await?;
                         }
@@ -135,10 +166,20 @@ impl Pinger {
         if let Ok(Some(error)) = self.socket.take_error() {
             self.failed(&error).await?;
         }
-        let datagram = self.seal.seal(&self.probes.send(self.tally.sent, Instant::now()));
+        let now = Instant::now();
+        let probe = self.probes.send(self.tally.sent, now);
+        let datagram = self.seal.seal(&probe);
+        self.show(now, Direction::Sent, &datagram, Some(&probe));
         match self.socket.send(&datagram).await {
             Ok(_) => Ok(()),
             Err(error) => self.failed(&error).await,
+        }
+    }
+
+    fn show(&self, at: Instant, direction: Direction, wire: &[u8], inside: Option<&[u8]>) {
+        if let Some(tap) = &self.tap {
+            let shown = TappedDatagram::new(at, direction, self.local, self.peer, wire);
+            tap.datagram(&shown.with_opened(inside));
         }
     }
 
@@ -178,6 +219,11 @@ impl Pinger {
     /// An error of the socket: mostly that the peer's host, or a router, says that nobody is there.
     async fn failed(&mut self, error: &io::Error) -> anyhow::Result<()> {
         let Some(seq) = self.probes.unreachable() else { return Ok(()) };
+        if let Some(path) = path::refused(error, &self.socket, self.peer) {
+            self.tally.too_large += 1;
+            self.path = path.or(self.path);
+            return self.unanswered(seq, &too_large(path)).await;
+        }
         if error.kind() == io::ErrorKind::ConnectionRefused || error.kind() == io::ErrorKind::ConnectionReset
         {
             self.tally.unreachable += 1;
@@ -190,7 +236,10 @@ impl Pinger {
         if self.report.json() {
             return self
                 .report
-                .object(&json!({"report": "no_answer", "seq": seq, "from": self.peer, "why": why}))
+                .object(&json!({
+                    "report": "no_answer", "seq": seq, "from": self.peer, "why": why,
+                    "path_mtu": self.path.map(|path| path.mtu),
+                }))
                 .await;
         }
         self.report.line(&format!("no answer from {}: seq={seq} {why}", self.peer)).await
@@ -206,6 +255,8 @@ impl Pinger {
             let object = json!({
                 "report": "summary", "address": address, "sent": sent, "answered": answered,
                 "unreachable": unreachable, "ignored": ignored, "loss_percent": loss, "took_ms": milliseconds(took),
+                "size": self.size, "too_large": self.tally.too_large,
+                "path_mtu": self.path.map(|path| path.mtu), "largest": self.path.map(|path| path.largest),
                 "times_ms": times, "may_include_flush_interval": stock,
             });
             self.report.object(&object).await?;
@@ -226,6 +277,9 @@ impl Pinger {
         }
         match (sent, answered, unreachable) {
             (0, ..) => Ok(Outcome::Interrupted),
+            (_, 0, 0) if self.tally.too_large > 0 => {
+                Err(anyhow!("{name}: probes of {} bytes are {}", self.size, too_large(self.path)))
+            }
             (_, 0, 0) if self.seal.failed() > 0 => Err(anyhow!(
                 "{name}: nothing that came could be opened: {} (wrong key or cipher?)",
                 units::plural(self.seal.failed(), "datagram")
@@ -239,6 +293,14 @@ impl Pinger {
             (_, 0, _) => Err(anyhow!("{name} has not answered: port unreachable")),
             _ => Ok(Outcome::Well),
         }
+    }
+}
+
+/// Why a probe was refused.
+fn too_large(path: Option<PathMtu>) -> String {
+    match path {
+        Some(path) => format!("too large for the path ({path})"),
+        None => "too large for the path".into(),
     }
 }
 

@@ -19,6 +19,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+/// Bytes of segments in the smallest probe: a WASK with a PING.
+pub const LEAST: usize = 56;
+
 /// The window that every KCP advertises until it knows better.
 const WINDOW: u16 = 32;
 
@@ -26,6 +29,8 @@ const WINDOW: u16 = 32;
 #[derive(Debug)]
 pub struct Probes {
     timeout: Duration,
+    /// Bytes of segments of each.
+    size: usize,
     under_way: VecDeque<Probe>,
     /// Set once a second conversation had no answer.
     only_conv: Option<u32>,
@@ -71,10 +76,11 @@ pub struct Answer {
 }
 
 impl Probes {
-    /// None under way yet.
-    pub fn new(timeout: Duration) -> Self {
+    /// None under way yet; each has so many bytes of segments, [`LEAST`] or more.
+    pub fn new(timeout: Duration, size: usize) -> Self {
         Self {
             timeout,
+            size,
             under_way: VecDeque::new(),
             only_conv: None,
             ignores_new: false,
@@ -95,7 +101,8 @@ impl Probes {
         self.under_way.is_empty()
     }
 
-    /// The datagram of the next probe: a WASK with sn 0 and una 0, and a PING in it.
+    /// The datagram of the next probe: a WASK with sn 0 and una 0, and a PING in it. What follows the PING's body is
+    /// ignored by all: a stock peer skips the data of a WASK, and a block ends where its body does.
     pub fn send(&mut self, seq: u64, now: Instant) -> Vec<u8> {
         let conv = self.only_conv.unwrap_or_else(|| self.new_conv());
         let token = new_token();
@@ -104,6 +111,7 @@ impl Probes {
         let (mut data, mut datagram) = (Vec::new(), Vec::new());
         Block { flags: 0, to: None, from: Some(token), body: Body::Ping { challenge: seq } }
             .encode(&mut data);
+        data.resize(data.len() + self.size.saturating_sub(LEAST), 0);
         Segment { conv, command: Command::WindowAsk, fragment: 0, window: WINDOW, timestamp, sn, una: sn }
             .encode(&data, &mut datagram);
         datagram
@@ -205,7 +213,7 @@ mod tests {
 
     #[test]
     fn a_probe_is_a_ping_of_a_conversation_of_its_own() {
-        let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
+        let (mut probes, now) = (Probes::new(TIMEOUT, LEAST), Instant::now());
         let (first, second) = (probes.send(1, now), probes.send(2, now));
         assert_ne!(conv_of(&first), conv_of(&second));
         let (view, rest) = SegmentView::parse(&first).unwrap();
@@ -217,8 +225,18 @@ mod tests {
     }
 
     #[test]
+    fn a_probe_of_any_size_is_one_segment_with_the_same_ping() {
+        for size in [LEAST, LEAST + 1, 1_400, 65_507] {
+            let probe = Probes::new(TIMEOUT, size).send(7, Instant::now());
+            let (view, rest) = SegmentView::parse(&probe).unwrap();
+            assert_eq!((probe.len(), rest.len(), view.command()), (size, 0, Command::WindowAsk));
+            assert_eq!(Block::parse(&view).unwrap().body, Body::Ping { challenge: 7 });
+        }
+    }
+
+    #[test]
     fn answers_find_their_probe_in_any_order() {
-        let (mut probes, start) = (Probes::new(TIMEOUT), Instant::now());
+        let (mut probes, start) = (Probes::new(TIMEOUT, LEAST), Instant::now());
         let first = conv_of(&probes.send(1, start));
         let second = conv_of(&probes.send(2, start));
         let at = start + Duration::from_millis(30);
@@ -241,7 +259,7 @@ mod tests {
 
     #[test]
     fn nothing_but_a_tell_of_the_conversation_is_an_answer() {
-        let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
+        let (mut probes, now) = (Probes::new(TIMEOUT, LEAST), Instant::now());
         let conv = conv_of(&probes.send(1, now));
         for command in [Command::Push, Command::Ack, Command::WindowAsk] {
             assert_eq!(probes.receive(&segment(conv, command), now), None);
@@ -256,7 +274,7 @@ mod tests {
 
     #[test]
     fn a_reset_that_names_the_token_of_the_probe_is_the_answer_of_an_extended_server() {
-        let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
+        let (mut probes, now) = (Probes::new(TIMEOUT, LEAST), Instant::now());
         let probe = probes.send(1, now);
         let token = Block::parse(&SegmentView::parse(&probe).unwrap().0).unwrap().from;
         let reset = |to, code| {
@@ -276,7 +294,7 @@ mod tests {
 
     #[test]
     fn probes_expire_in_order_and_icmp_belongs_to_the_latest() {
-        let (mut probes, start) = (Probes::new(TIMEOUT), Instant::now());
+        let (mut probes, start) = (Probes::new(TIMEOUT, LEAST), Instant::now());
         for seq in 1..=3 {
             probes.send(seq, start + Duration::from_secs(seq - 1));
         }
@@ -289,7 +307,7 @@ mod tests {
 
     #[test]
     fn a_server_that_ignores_a_second_conversation_is_asked_in_the_first() {
-        let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
+        let (mut probes, now) = (Probes::new(TIMEOUT, LEAST), Instant::now());
         probes.keep_to_one();
         assert!(probes.may_send(), "nothing has answered yet");
         let first = conv_of(&probes.send(1, now));
@@ -307,7 +325,7 @@ mod tests {
 
     #[test]
     fn a_loss_changes_nothing_where_new_conversations_were_answered() {
-        let (mut probes, now) = (Probes::new(TIMEOUT), Instant::now());
+        let (mut probes, now) = (Probes::new(TIMEOUT, LEAST), Instant::now());
         for seq in 1..=2 {
             let conv = conv_of(&probes.send(seq, now));
             assert_eq!(probes.may_send(), seq == 1, "the second waits for what becomes of it");

@@ -11,6 +11,8 @@ pub struct Tally {
     pub answered: u64,
     /// Probes that drew "port unreachable".
     pub unreachable: u64,
+    /// Probes that are larger than the path takes.
+    pub too_large: u64,
     /// Probes of a second conversation, which the server ignores: not lost.
     pub ignored: u64,
     shortest: f64,

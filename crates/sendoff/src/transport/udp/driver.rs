@@ -1,7 +1,10 @@
 //! The one task of a socket: reads it into the flows, and ends those that are idle.
 
 use super::shared::Shared;
-use crate::udp::{Batch, IcmpError, RecvBuffers};
+use crate::{
+    Direction,
+    udp::{Batch, IcmpError, RecvBuffers},
+};
 use std::{
     future::Future,
     io,
@@ -65,7 +68,9 @@ impl Driver {
     fn dispatch(&self, batch: Batch<'_>) {
         let (peer, local) = (batch.source, batch.local);
         let mut known = None;
+        let now = std::time::Instant::now();
         for datagram in batch.datagrams() {
+            self.shared.show(now, Direction::Received, (peer, local), datagram);
             // A second try: the flow may have been closed just now, and the datagram opens another.
             for _ in 0..2 {
                 let flow = known.take().or_else(|| self.shared.flow(peer, local));

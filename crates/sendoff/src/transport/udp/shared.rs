@@ -2,7 +2,7 @@
 
 use super::{UdpOptions, UdpStats, flow::Flow, table::Table};
 use crate::{
-    socket,
+    Direction, Tap, TappedDatagram, socket,
     stream::Wakers,
     udp::{self, IcmpError, IcmpKind, SendError, Transmit, UdpIo},
 };
@@ -32,6 +32,7 @@ pub(super) struct Shared {
     pub(super) began: Instant,
     pub(super) idle: Duration,
     max_flows: usize,
+    tap: Option<Arc<dyn Tap>>,
     table: Mutex<Table>,
     lobby: Mutex<Lobby>,
     driver: Mutex<Option<Waker>>,
@@ -82,6 +83,7 @@ impl Shared {
             began: Instant::now(),
             idle: options.idle_time(),
             max_flows: options.max_flows_count(),
+            tap: options.tap_value().cloned(),
             table: Mutex::default(),
             lobby: Mutex::new(Lobby { listening, ..Lobby::default() }),
             driver: Mutex::default(),
@@ -216,7 +218,11 @@ impl Shared {
             contents: datagram,
             datagram_size: datagram.len(),
         };
+        let at = std::time::Instant::now();
         let result = self.io.try_send(&transmit, &mut icmp);
+        if result.is_ok() {
+            self.show(at, Direction::Sent, (flow.peer(), transmit.source), datagram);
+        }
         self.handle_icmp(&icmp);
         // It may be over now: whoever writes is the first to know.
         flow.writable()?;
@@ -255,6 +261,20 @@ impl Shared {
                 Err(error)
             }
         })
+    }
+
+    /// Shows a datagram to the tap, if there is one; `own` is our address as the peer knows it.
+    pub(super) fn show(
+        &self,
+        at: std::time::Instant,
+        direction: Direction,
+        (peer, own): (SocketAddr, Option<IpAddr>),
+        datagram: &[u8],
+    ) {
+        if let Some(tap) = &self.tap {
+            let local = own.map_or(self.local, |ip| SocketAddr::new(ip, self.local.port()));
+            tap.datagram(&TappedDatagram::new(at, direction, local, peer, datagram));
+        }
     }
 
     /// Wakes those who wait to write, once the socket takes something.

@@ -13,17 +13,17 @@ use std::{
 /// of streams.
 ///
 /// After the error with which the listener ends, it ends too. Dropping it stops accepting.
-pub struct Incoming<S> {
+pub struct Connections<S> {
     /// Accepts one more; `None` after the end.
     accept: Option<Box<dyn FnMut() -> BoxFuture<'static, io::Result<S>> + Send>>,
     accepting: Option<BoxFuture<'static, io::Result<S>>>,
 }
 
 impl KcpListener {
-    /// Its connections as a `Stream`. Each says by itself who opened it: [`KcpStream::peer_addr`].
-    pub fn incoming(self) -> Incoming<KcpStream> {
+    /// Its connections as a `Stream`, each accepted. Each says by itself who opened it: [`KcpStream::peer_addr`].
+    pub fn into_stream(self) -> Connections<KcpStream> {
         let listener = Arc::new(self);
-        Incoming::new(move || {
+        Connections::new(move || {
             let listener = listener.clone();
             Box::pin(async move { Ok(listener.accept().await?.0) })
         })
@@ -32,22 +32,22 @@ impl KcpListener {
 
 impl AnyListener {
     /// Its connections as a `Stream`. Each says by itself who opened it: [`AnyStream::peer`].
-    pub fn incoming(self) -> Incoming<AnyStream> {
+    pub fn into_stream(self) -> Connections<AnyStream> {
         let listener = Arc::new(self);
-        Incoming::new(move || {
+        Connections::new(move || {
             let listener = listener.clone();
             Box::pin(async move { Ok(listener.accept().await?.0) })
         })
     }
 }
 
-impl<S> Incoming<S> {
+impl<S> Connections<S> {
     fn new(accept: impl FnMut() -> BoxFuture<'static, io::Result<S>> + Send + 'static) -> Self {
         Self { accept: Some(Box::new(accept)), accepting: None }
     }
 }
 
-impl<S> Stream for Incoming<S> {
+impl<S> Stream for Connections<S> {
     type Item = io::Result<S>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
@@ -62,8 +62,8 @@ impl<S> Stream for Incoming<S> {
     }
 }
 
-impl<S> fmt::Debug for Incoming<S> {
+impl<S> fmt::Debug for Connections<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming").field("ended", &self.accept.is_none()).finish_non_exhaustive()
+        f.debug_struct("Connections").field("ended", &self.accept.is_none()).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,101 @@
+//! `ping --size` and transfers over paths that are smaller than the MTU, in networks of the tests' own.
+#![cfg(target_os = "linux")]
+
+mod common;
+#[path = "../../sendoff/tests/namespaces/harness.rs"]
+mod harness;
+
+use common::objects;
+use harness::{Host, available};
+use std::{
+    io::{BufRead, BufReader},
+    process::{Child, Output, Stdio},
+};
+
+const SENDOFF: &str = env!("CARGO_BIN_EXE_sendoff");
+
+/// A client, a router, and a server behind a link that takes 1,420 bytes. The client's own takes 1,500.
+struct Network {
+    client: Host,
+    router: Host,
+    listener: Child,
+    _server: Host,
+}
+
+impl Network {
+    fn new() -> Self {
+        let [client, router, server] = [Host::new(), Host::new(), Host::new()];
+        client.link(&router, 1_500, ("near", &["10.7.1.2/24"]), ("near", &["10.7.1.1/24"]));
+        router.link(&server, 1_420, ("far", &["10.7.2.1/24"]), ("far", &["10.7.2.2/24"]));
+        router.forward();
+        client.run("ip route add default via 10.7.1.1");
+        server.run("ip route add default via 10.7.2.1");
+        let mut listener = server
+            .command(SENDOFF)
+            .args(["listen", "10.7.2.2:29900", "--echo"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("nsenter");
+        let mut line = String::new();
+        BufReader::new(listener.stderr.take().unwrap()).read_line(&mut line).unwrap();
+        assert!(line.starts_with("listening on"), "{line}");
+        Self { client, router, listener, _server: server }
+    }
+
+    fn ping(&self, args: &[&str]) -> Output {
+        self.client.command(SENDOFF).args(["ping", "10.7.2.2:29900"]).args(args).output().expect("nsenter")
+    }
+}
+
+impl Drop for Network {
+    fn drop(&mut self) {
+        _ = self.listener.kill();
+        _ = self.listener.wait();
+    }
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn the_largest_size_that_is_answered_is_what_the_path_takes() {
+    if !available("the_largest_size_that_is_answered_is_what_the_path_takes", &[]) {
+        return;
+    }
+    let network = Network::new();
+    let whole = network.ping(&["-c", "2", "-i", "10ms", "--size", "1392"]);
+    assert!(whole.status.success(), "{}", text(&whole.stderr));
+
+    // The first is refused by the router, which says why; the second by our own system, which knows by then.
+    let large = network.ping(&["-c", "2", "-i", "100ms", "--size", "1393"]);
+    assert_eq!(large.status.code(), Some(1));
+    let line = "seq=2 too large for the path (MTU 1420: 1392 bytes at most)";
+    assert!(text(&large.stdout).contains(line), "{}", text(&large.stdout));
+    let last = "sendoff: 10.7.2.2:29900: probes of 1393 bytes are too large for the path (MTU 1420: 1392 bytes at most)\n";
+    assert_eq!(text(&large.stderr), last);
+
+    let local = network.ping(&["-c", "1", "--size", "1473", "--json"]);
+    let reports = objects(&text(&local.stdout));
+    assert_eq!((&reports[0]["path_mtu"], &reports[1]["too_large"]), (&1_420.into(), &1.into()));
+    assert_eq!((&reports[1]["largest"], &reports[1]["size"]), (&1_392.into(), &1_473.into()));
+}
+
+#[test]
+fn where_routers_say_nothing_a_probe_that_is_too_large_has_no_answer() {
+    let quiet = "nft add table ip quiet
+        nft add chain ip quiet out '{ type filter hook output priority 0; }'
+        nft add rule ip quiet out icmp type destination-unreachable icmp code frag-needed drop";
+    if !available("where_routers_say_nothing_a_probe_that_is_too_large_has_no_answer", &[quiet]) {
+        return;
+    }
+    let network = Network::new();
+    network.router.run(quiet);
+    let large = network.ping(&["-c", "1", "-W", "300ms", "--size", "1393"]);
+    assert_eq!(large.status.code(), Some(1));
+    assert!(text(&large.stdout).contains("seq=1 silent for 300 ms"), "{}", text(&large.stdout));
+    assert!(network.ping(&["-c", "1", "--size", "1392"]).status.success());
+    // Without --size nothing forbids fragments, and a probe is small anyway.
+    assert!(network.ping(&["-c", "1"]).status.success());
+}

@@ -1,0 +1,144 @@
+//! A network of a test's own: hosts are network namespaces, links are pairs of veth devices.
+//!
+//! A test calls [`in_lab`] first. That runs this program again, for that test alone, where nothing it does to the network
+//! shows outside, and everything is gone when it ends. There it makes [`Host`]s, [`link`]s them, and
+//! [`starts`](Host::start) tasks on them, whose sockets belong to that host.
+
+use std::{
+    fs::File,
+    future::Future,
+    os::fd::AsFd,
+    process::{self, Command, Output},
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+const INSIDE: &str = "SENDOFF_TEST_LAB";
+
+/// Only turns a hang into a failure.
+const WATCHDOG: Duration = Duration::from_secs(180);
+
+/// What a lab needs at least; Debian's `iproute2` and `util-linux` have them.
+const TOOLS: [&str; 2] = ["ip", "unshare"];
+
+/// Nobody else sees what is mounted, and names of namespaces are this test's own.
+const SET_UP: &str =
+    "mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir /run/netns && ip link set lo up";
+
+/// Runs the test again in a lab, unless it is there already. Where a lab can't be had, because a tool is missing or the
+/// system doesn't let us, the test is skipped, or fails if `CI` is set.
+///
+/// True: this is the inner run, the test's body is to follow.
+pub fn in_lab(test: &str, tools: &[&str]) -> bool {
+    if std::env::var_os(INSIDE).is_some() {
+        start_watchdog();
+        return true;
+    }
+    match refusal(tools) {
+        None => run_again(test),
+        Some(why) if std::env::var_os("CI").is_some() => panic!("{test}: {why}"),
+        Some(why) => println!("{test}: skipped, for {why}"),
+    }
+    false
+}
+
+/// Why there is no lab.
+fn refusal(tools: &[&str]) -> Option<String> {
+    let missing = |tool: &&&str| !shell("command -v \"$0\"", tool).status.success();
+    if let Some(tool) = TOOLS.iter().chain(tools).find(missing) {
+        return Some(format!("`{tool}` is missing"));
+    }
+    flags().is_none().then(|| "namespaces can't be made here (root?)".to_owned())
+}
+
+fn shell(script: &str, argument: &str) -> Output {
+    Command::new("sh").args(["-ec", script, argument]).output().expect("a shell")
+}
+
+/// As root, or where anybody may.
+fn flags() -> Option<&'static str> {
+    let works = |flags: &&str| {
+        let result = Command::new("unshare").args([flags, "sh", "-ec", SET_UP]).output();
+        result.is_ok_and(|output| output.status.success())
+    };
+    ["-nm", "-rnm"].into_iter().find(works)
+}
+
+fn run_again(test: &str) {
+    let output = Command::new("unshare")
+        .args([flags().expect("tried just now"), "sh", "-ec", &format!("{SET_UP}; exec \"$@\""), "sh"])
+        .arg(std::env::current_exe().expect("this program"))
+        .args(["--exact", test, "--nocapture"])
+        .env(INSIDE, "yes")
+        .output()
+        .expect("unshare");
+    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{text}");
+    assert!(text.contains("1 passed"), "not one test: {text}");
+    // What the test has measured.
+    text.lines().filter(|line| line.starts_with("measured: ")).for_each(|line| println!("{test}: {line}"));
+}
+
+fn start_watchdog() {
+    thread::spawn(|| {
+        thread::sleep(WATCHDOG);
+        eprintln!("hangs");
+        process::exit(1);
+    });
+}
+
+/// A host of the lab.
+#[derive(Clone, Copy, Debug)]
+pub struct Host(&'static str);
+
+impl Host {
+    /// A host with that name, and no link yet.
+    pub fn new(name: &'static str) -> Self {
+        run(&format!("ip netns add {name}"));
+        let host = Self(name);
+        host.run("ip link set lo up");
+        host
+    }
+
+    /// Runs a command line there; one that fails fails the test.
+    pub fn run(self, script: &str) {
+        let name = self.0;
+        let output =
+            Command::new("ip").args(["netns", "exec", name, "sh", "-ec", script]).output().expect("ip");
+        assert!(output.status.success(), "{name}: {script}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Runs a task there, on a thread and in a runtime of its own: the sockets that it makes are that host's.
+    pub fn start<F: Future>(self, task: impl FnOnce() -> F + Send + 'static) -> JoinHandle<F::Output>
+    where
+        F::Output: Send + 'static,
+    {
+        thread::spawn(move || {
+            let namespace = File::open(format!("/run/netns/{}", self.0)).expect("the host");
+            move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
+                .expect("to go there");
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(task())
+        })
+    }
+}
+
+/// Joins two hosts: each end has a device of that name with that address, such as `10.9.0.1/24`.
+pub fn link((a, a_dev, a_addr): (Host, &str, &str), (b, b_dev, b_addr): (Host, &str, &str)) {
+    // Unique for the moment in which both ends are in the same place.
+    run("ip link add lab-a type veth peer name lab-b");
+    for (host, end, dev, addr) in [(a, "lab-a", a_dev, a_addr), (b, "lab-b", b_dev, b_addr)] {
+        run(&format!("ip link set dev {end} netns {}", host.0));
+        host.run(&format!(
+            "ip link set dev {end} name {dev} && ip addr add {addr} dev {dev} && ip link set dev {dev} up"
+        ));
+    }
+}
+
+fn run(script: &str) {
+    let output = shell(script, "sh");
+    assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+}
