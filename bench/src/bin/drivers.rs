@@ -20,7 +20,7 @@ use std::{
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// A line that says where the server listens.
+/// Says in the environment of a child what it is.
 const ROLE: &str = "BENCH_DRIVERS_ROLE";
 
 #[derive(Parser, Clone)]
