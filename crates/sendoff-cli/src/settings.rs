@@ -25,6 +25,13 @@ impl<const CONNECT: bool, const CRYPT_ONLY: bool> SettingFlags<CONNECT, CRYPT_ON
         settings::apply(address, &given, CONNECT, Options::new()).map_err(Usage)
     }
 
+    /// A setting as it was given, in a flag or in the address, before anything is checked.
+    pub fn value_of(&self, name: &str, address: &Address) -> Option<String> {
+        let flag = self.given.iter().find(|given| settings::all()[given.row].name == name);
+        let in_address = || address.settings().find(|(given, _)| *given == name)?.1.map(str::to_owned);
+        flag.map(|given| given.value.clone()).or_else(in_address)
+    }
+
     /// Whether a secret stands on the command line, where everybody on this machine can see it.
     pub fn shows_secret(&self) -> bool {
         self.given.iter().any(|given| settings::all()[given.row].is_secret())

@@ -206,3 +206,21 @@ fn quiet_listeners_only_print_data() {
         assert_eq!((output.code, output.stderr.as_str()), (0, ""));
     }
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn several_drivers_serve_as_one() {
+    let (mut listener, port) = Running::listen(&["--echo", "--drivers", "4"]);
+    let address = format!("127.0.0.1:{port}");
+    for _ in 0..8 {
+        let output = run(&["connect", &address], b"four");
+        assert_eq!((output.code, output.text().as_str(), output.stderr.as_str()), (0, "four", ""));
+        listener.event("finished by the peer");
+    }
+    let second = run(&["listen", &address, "--drivers", "4"], b"");
+    assert!(second.code == 1 && second.stderr.contains("in use"), "{}", second.stderr);
+    listener.signal("INT");
+    assert_eq!(listener.output().code, 0);
+    let (_listener, port) = Running::listen(&["--echo", "--profile", "fast3", "--drivers", "2"]);
+    assert_eq!(run(&["connect", &format!("127.0.0.1:{port}")], b"four").text(), "four");
+}

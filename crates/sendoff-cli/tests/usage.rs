@@ -48,6 +48,7 @@ fn a_bad_setting_is_quoted_with_what_would_do() {
         "sendoff: mtu=60 in the address: given twice, first as --mtu 60",
     );
     refused("listen :0?message=1", "sendoff: message=1 in the address: takes no value: message");
+    refused("listen :0 --drivers 256", "sendoff: --drivers 256: must be 1 to 255");
     refused("listen :0 --rcv-wnd 0", "sendoff: --rcv-wnd 0: must be 1 to 32768 segments");
     refused(
         "connect h:1?key=x",

@@ -73,6 +73,9 @@ pub enum ConfigError {
     /// The fast-retransmission threshold is out of range.
     #[error("resend {0}: must be 0 to 64 acknowledgements")]
     Resend(u32),
+    /// The number of drivers is out of range.
+    #[error("drivers {0}: must be 1 to 255")]
+    Drivers(usize),
     /// The DSCP is out of range.
     #[error("dscp {0}: must be 0 to 63")]
     Dscp(u8),
@@ -122,6 +125,7 @@ pub struct Config {
     linger: Duration,
     conv: Option<Conv>,
     max_connections: usize,
+    drivers: u8,
     max_connections_per_address: Option<usize>,
     socket_buffer: usize,
     socket_options: SocketOptions,
@@ -149,6 +153,7 @@ impl Default for Config {
             linger: Duration::from_secs(30),
             conv: None,
             max_connections: 65_536,
+            drivers: 1,
             max_connections_per_address: None,
             socket_buffer: 4 << 20,
             socket_options: SocketOptions::new(),
@@ -350,6 +355,29 @@ impl Config {
         self
     }
 
+    /// Sockets and drivers of an endpoint or listener that is bound: 1 to 255, default 1. Linux only
+    /// (`SO_REUSEPORT`): elsewhere binding fails with more than one.
+    ///
+    /// Each driver is a task that reads a socket of its own, keeps the time of its connections and sends for them;
+    /// all sockets are bound to the same address, and the system spreads peers over them by a hash. So the work of
+    /// many connections is spread over cores; one connection is never faster. It needs a runtime with as many
+    /// threads. Each socket has [buffers](Self::socket_buffer) of its own; everything else is one endpoint's.
+    /// `max_connections` counts over all drivers, which may exceed it by one each when they accept at the same moment.
+    ///
+    /// The sockets are bound to an address that nobody has, and nobody else should join them: with
+    /// [`reuse_port`](SocketOptions::reuse_port) set in another process of the same user, the system
+    /// gives it a share of what comes, of conversations that are open here too, and they stall.
+    ///
+    /// Of no effect on what has a single socket: connections with a socket of their own (`KcpStream::connect`).
+    ///
+    /// # Errors
+    /// [`ConfigError::Drivers`] out of that range.
+    pub fn drivers(mut self, drivers: usize) -> Result<Self, ConfigError> {
+        let in_range = u8::try_from(drivers).ok().filter(|&drivers| drivers > 0);
+        self.drivers = in_range.ok_or(ConfigError::Drivers(drivers))?;
+        Ok(self)
+    }
+
     /// Connections with one IP address at a time, beyond which those that its peers open are refused (code 3; stock
     /// clients: dropped unheard). Default `None`: as many as there may be.
     ///
@@ -524,6 +552,11 @@ impl Config {
     /// See [`max_connections`](Self::max_connections).
     pub fn max_connections_count(&self) -> usize {
         self.max_connections
+    }
+
+    /// See [`drivers`](Self::drivers).
+    pub fn drivers_count(&self) -> usize {
+        self.drivers.into()
     }
 
     /// See [`max_connections_per_address`](Self::max_connections_per_address).

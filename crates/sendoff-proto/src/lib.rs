@@ -48,7 +48,7 @@ pub use connection::{
     Batch, Cause, Connection, ConnectionStats, Elsewhere, Ending, Farewell, MessageError, MessageTooLarge,
     Opening, Party, PeerKind, Remains, Role, Silence, TransmitBuffer, code, code_name,
 };
-pub use endpoint::{Answer, DropReason, Endpoint, Lease, Route, RouteStats, addressee};
+pub use endpoint::{Answer, DropReason, Endpoint, Group, Lease, Route, RouteStats, addressee};
 pub use fec::{Fec, FecError, FecStats};
 pub use profile::{Backoff, Congestion, NoDelay, Profile};
 pub use random::SeedSource;

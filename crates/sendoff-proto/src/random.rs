@@ -10,11 +10,18 @@ use std::hash::Hasher;
 pub(crate) struct Random {
     key: (u64, u64),
     drawn: u64,
+    /// What the low 8 bits of tokens are, if they aren't random too.
+    driver: Option<u8>,
 }
 
 impl Random {
     pub(crate) fn new(seed: u128) -> Self {
-        Self { key: ((seed >> 64) as u64, seed as u64), drawn: 0 }
+        Self { key: ((seed >> 64) as u64, seed as u64), drawn: 0, driver: None }
+    }
+
+    /// From now on tokens name this driver by their low 8 bits; 56 are left to be random.
+    pub(crate) fn name_driver(&mut self, driver: u8) {
+        self.driver = Some(driver);
     }
 
     pub(crate) fn next(&mut self) -> u64 {
@@ -26,7 +33,9 @@ impl Random {
 
     pub(crate) fn token(&mut self) -> Token {
         loop {
-            if let Some(token) = Token::new(self.next()) {
+            let random = self.next();
+            let value = self.driver.map_or(random, |driver| random & !0xff | u64::from(driver));
+            if let Some(token) = Token::new(value) {
                 return token;
             }
         }
@@ -77,5 +86,16 @@ mod tests {
         assert_ne!(numbers(1), numbers(1 << 64));
         let [a, b, c, d] = numbers(7);
         assert!(a != b && b != c && c != d);
+    }
+
+    #[test]
+    fn tokens_name_their_driver_and_differ() {
+        for driver in [0, 1, 254] {
+            let mut random = Random::new(7);
+            random.name_driver(driver);
+            let tokens = [(); 64].map(|()| random.token());
+            assert!(tokens.iter().all(|token| token.driver() == driver));
+            assert!(tokens.windows(2).all(|pair| pair[0] != pair[1]));
+        }
     }
 }

@@ -15,6 +15,60 @@ pub(crate) fn bind_udp(addr: SocketAddr, options: &SocketOptions) -> io::Result<
     Ok(socket.into())
 }
 
+/// Several sockets of UDP, bound to one address: the system spreads what comes by a hash of both addresses.
+///
+/// Only the first one's place decides: it is bound to an address that nobody has, unless a shared port was asked for.
+/// Nothing is received until all are there, because each further socket changes what the hash leads to.
+#[cfg(target_os = "linux")]
+pub(crate) fn bind_several(
+    addr: SocketAddr,
+    sockets: usize,
+    options: &SocketOptions,
+) -> io::Result<Vec<UdpSocket>> {
+    bind_several_with(addr, sockets, options, |_| ())
+}
+
+/// The same; `has_bound` sees each socket once it is bound.
+#[cfg(target_os = "linux")]
+fn bind_several_with(
+    addr: SocketAddr,
+    sockets: usize,
+    options: &SocketOptions,
+    mut has_bound: impl FnMut(&Socket),
+) -> io::Result<Vec<UdpSocket>> {
+    /// A classic BPF program of one instruction: take nothing of any datagram (`BPF_RET | BPF_K`).
+    const NOTHING: [socket2::SockFilter; 1] = [socket2::SockFilter::new(0x06, 0, 0, 0)];
+    let named = || named("drivers");
+    let mut bound: Vec<Socket> = Vec::with_capacity(sockets);
+    for _ in 0..sockets {
+        let socket = Socket::new(Domain::for_address(addr), Type::DGRAM, Some(Protocol::UDP))?;
+        socket.attach_filter(&NOTHING).map_err(named())?;
+        set(&SockRef::from(&socket), addr, options)?;
+        match bound.first() {
+            None => {
+                socket.bind(&addr.into())?;
+                // After it was bound: it was not to join the sockets of somebody else.
+                socket.set_reuse_port(true).map_err(named())?;
+            }
+            Some(first) => {
+                socket.set_reuse_port(true).map_err(named())?;
+                socket.bind(&first.local_addr()?).map_err(named())?;
+            }
+        }
+        has_bound(&socket);
+        bound.push(socket);
+    }
+    bound.iter().try_for_each(Socket::detach_filter).map_err(named())?;
+    Ok(bound.into_iter().map(UdpSocket::from).collect())
+}
+
+/// Elsewhere a shared port spreads nothing, or in ways of its own.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn bind_several(_: SocketAddr, sockets: usize, _: &SocketOptions) -> io::Result<Vec<UdpSocket>> {
+    let text = format!("drivers {sockets}: only one on this system");
+    Err(io::Error::new(io::ErrorKind::Unsupported, text))
+}
+
 /// Where a socket is bound that is to be connected to `peer`.
 pub(crate) fn local_for(peer: SocketAddr, options: &SocketOptions) -> io::Result<SocketAddr> {
     let any: IpAddr = match peer {
@@ -102,4 +156,38 @@ fn bind_interface(_: &SockRef<'_>, _: &str) -> io::Result<()> {
 #[cfg(not(target_os = "linux"))]
 fn unsupported() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "not on this system")
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn what_comes_while_the_sockets_are_bound_comes_to_none_of_them() {
+        let senders: Vec<_> = (0..32).map(|_| UdpSocket::bind("127.0.0.1:0").unwrap()).collect();
+        let say = |what: &[u8], addr| {
+            for sender in &senders {
+                assert_eq!(sender.send_to(what, addr).unwrap(), 1);
+            }
+        };
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let sockets = bind_several_with(any, 4, &SocketOptions::new(), |socket| {
+            say(b"a", socket.local_addr().unwrap().as_socket().unwrap());
+        })
+        .unwrap();
+        let addr = sockets[0].local_addr().unwrap();
+        assert!(sockets.iter().all(|socket| socket.local_addr().unwrap() == addr));
+        (0..3).for_each(|_| say(b"b", addr));
+        let mut heard_by = HashMap::new();
+        for (n, socket) in sockets.iter().enumerate() {
+            socket.set_nonblocking(true).unwrap();
+            let mut what = [0];
+            while let Ok((_, sender)) = socket.recv_from(&mut what) {
+                assert_eq!(what, *b"b", "it came when another socket would have got the next");
+                assert_eq!(*heard_by.entry(sender).or_insert(n), n, "a sender in two sockets");
+            }
+        }
+        assert_eq!(heard_by.len(), 32);
+    }
 }

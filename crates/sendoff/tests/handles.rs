@@ -303,3 +303,20 @@ async fn a_name_is_resolved() {
     })
     .await;
 }
+
+#[tokio::test]
+async fn a_stream_that_outlives_its_driver_gives_its_socket_back_when_it_is_dropped() {
+    watched(async {
+        let Pair { mut client, mut server, listener } = Pair::new().await;
+        let local = client.local_addr();
+        client.shutdown().await.unwrap();
+        server.shutdown().await.unwrap();
+        client.closed().await;
+        drop((server, listener));
+        until(|| tokio::runtime::Handle::current().metrics().num_alive_tasks() == 0).await;
+        assert!(UdpSocket::bind(local).is_err(), "the stream still has it");
+        drop(client);
+        assert!(UdpSocket::bind(local).is_ok());
+    })
+    .await;
+}

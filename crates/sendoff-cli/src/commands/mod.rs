@@ -35,7 +35,10 @@ pub fn run(args: Args, report: Report) -> anyhow::Result<Outcome> {
     start_log(output.verbose);
     match args.command {
         Command::Demo => block_on(|interrupts| demo::run(report, interrupts)),
-        Command::Listen(listen) => block_on(|interrupts| listen::run(listen, report, interrupts)),
+        Command::Listen(listen) => {
+            let drivers = listen::drivers(&listen);
+            block_on_threads(drivers, |interrupts| listen::run(listen, report, interrupts))
+        }
         Command::Connect(connect) => block_on(|interrupts| connect::run(connect, report, interrupts)),
         Command::Ping(ping) => block_on(|interrupts| ping::run(ping, report, interrupts)),
         Command::Bench(bench) => match bench.kind {
@@ -52,7 +55,20 @@ fn block_on<F>(work: impl FnOnce(Interrupts) -> F) -> anyhow::Result<Outcome>
 where
     F: Future<Output = anyhow::Result<Outcome>>,
 {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    block_on_threads(1, work)
+}
+
+/// The same with a thread for each driver where there are several, up to the number of cores.
+fn block_on_threads<F>(drivers: usize, work: impl FnOnce(Interrupts) -> F) -> anyhow::Result<Outcome>
+where
+    F: Future<Output = anyhow::Result<Outcome>>,
+{
+    let mut builder = match drivers {
+        1 => tokio::runtime::Builder::new_current_thread(),
+        _ => tokio::runtime::Builder::new_multi_thread(),
+    };
+    let cores = std::thread::available_parallelism().map_or(drivers, usize::from);
+    let runtime = builder.worker_threads(drivers.min(cores)).enable_all().build()?;
     let result = runtime.block_on(async {
         let interrupts = Interrupts::install().context("cannot handle signals")?;
         work(interrupts).await

@@ -112,6 +112,13 @@ impl Connection {
         }
     }
 
+    /// Its tokens name this driver of the endpoint's [`Group`](crate::Group): what a peer that has moved says is
+    /// known by them. To be called before anything was sent.
+    pub fn name_driver(&mut self, driver: u8) {
+        self.random.name_driver(driver);
+        self.peering.redial(self.random.token());
+    }
+
     /// Whether the peer has shown that it gets what we send.
     pub fn is_address_proven(&self) -> bool {
         self.unproven.is_none()

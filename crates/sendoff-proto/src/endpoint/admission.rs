@@ -4,6 +4,7 @@ use super::{
     DropReason, Endpoint, Route,
     answers::Answer,
     cookie::{Cookie, Cookies, NO_COOKIE},
+    limits::Neighbours,
 };
 use crate::{
     connection::{Opening, code},
@@ -65,14 +66,16 @@ impl<H: Clone> Endpoint<H> {
         if !self.listening {
             return Some(DropReason::NotListening);
         }
-        if self.connections >= self.config.max_connections_count() {
+        if self.is_full() {
             return Some(DropReason::Full);
         }
-        self.neighbours.are_full(remote.ip()).then_some(DropReason::PerAddress)
+        let full = self.ask_neighbours(|neighbours| neighbours.are_full(remote.ip()));
+        full.then_some(DropReason::PerAddress)
     }
 
     fn needs_cookie(&self, remote: SocketAddr) -> bool {
-        let pressed = self.budget.connections() >= self.pressure || self.neighbours.are_many(remote.ip());
+        let many = |neighbours: &Neighbours| neighbours.are_many(remote.ip());
+        let pressed = self.budget.connections() >= self.pressure || self.ask_neighbours(many);
         pressed && self.cookies.is_some()
     }
 

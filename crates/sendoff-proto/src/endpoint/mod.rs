@@ -4,6 +4,7 @@ mod admission;
 mod answers;
 mod cookie;
 mod fingerprint;
+mod group;
 mod limits;
 mod moves;
 mod ours;
@@ -11,6 +12,7 @@ mod tombstones;
 
 pub use answers::Answer;
 pub(crate) use cookie::{Cookie, NO_COOKIE};
+pub use group::Group;
 pub use limits::Lease;
 pub use moves::addressee;
 
@@ -21,6 +23,7 @@ use crate::{
     wire::{Block, Body, Command, FIN_FRAGMENT, SegmentView, Token, segments},
 };
 use cookie::Cookies;
+use group::Place;
 use limits::{Budget, Neighbours};
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -46,6 +49,8 @@ pub enum Route<H> {
     Elsewhere(H),
     /// Nowhere, but it is answered with this datagram.
     Answer(Answer),
+    /// To this driver of the [`Group`]: it belongs to a connection there.
+    PassOn(u8),
     /// Nowhere.
     Dropped(DropReason),
 }
@@ -156,6 +161,8 @@ pub struct Endpoint<H> {
     going_away: bool,
     answers: (Option<Instant>, u32),
     stats: RouteStats,
+    /// Among several of one address.
+    place: Option<Place>,
 }
 
 impl<H: Clone> Endpoint<H> {
@@ -175,6 +182,7 @@ impl<H: Clone> Endpoint<H> {
             going_away: false,
             answers: (None, 0),
             stats: RouteStats::default(),
+            place: None,
         }
     }
 
@@ -206,6 +214,12 @@ impl<H: Clone> Endpoint<H> {
         self.connections
     }
 
+    /// Whether there are as many connections as there may be; of a group, in all of it.
+    pub fn is_full(&self) -> bool {
+        let connections = self.place.as_ref().map_or(self.connections, Place::connections);
+        connections >= self.config.max_connections_count()
+    }
+
     /// What was dropped.
     pub fn stats(&self) -> RouteStats {
         self.stats
@@ -213,16 +227,29 @@ impl<H: Clone> Endpoint<H> {
 
     /// Where a datagram from `remote` goes.
     pub fn route(&mut self, now: Instant, remote: SocketAddr, datagram: &[u8]) -> Route<H> {
+        self.route_within(now, remote, datagram, false)
+    }
+
+    fn route_within(
+        &mut self,
+        now: Instant,
+        remote: SocketAddr,
+        datagram: &[u8],
+        was_passed: bool,
+    ) -> Route<H> {
         let Ok((segment, _)) = SegmentView::parse(datagram) else {
             return self.drop(DropReason::Malformed);
         };
         let Some(conv) = Conv::new(segment.conv()).filter(|_| remote.port() != 0) else {
             return self.drop(DropReason::Malformed);
         };
-        match self.get(remote, conv) {
-            Some(handle) => Route::Known(handle.clone()),
-            None => self.route_unknown(now, remote, conv, datagram),
+        if let Some(handle) = self.get(remote, conv) {
+            return Route::Known(handle.clone());
         }
+        if !was_passed && let Some(driver) = self.other_driver(now, remote, conv, datagram) {
+            return Route::PassOn(driver);
+        }
+        self.route_unknown(now, remote, conv, datagram)
     }
 
     fn route_unknown(&mut self, now: Instant, remote: SocketAddr, conv: Conv, datagram: &[u8]) -> Route<H> {
@@ -374,7 +401,8 @@ impl<H: Clone> Endpoint<H> {
             (*since, *count) = (Some(now), 0);
         }
         *count += 1;
-        let may = *count <= ANSWERS_PER_SECOND;
+        let drivers = self.place.as_ref().map_or(1, |place| place.group.drivers());
+        let may = *count <= ANSWERS_PER_SECOND / u32::from(drivers);
         self.stats.answered += u64::from(may);
         may
     }
@@ -416,7 +444,8 @@ impl<H: Clone> Endpoint<H> {
     /// Enters a connection. The caller has made sure that this peer has none with this id.
     pub fn insert(&mut self, remote: SocketAddr, conv: Conv, handle: H) {
         self.connections += 1;
-        self.neighbours.add(remote.ip());
+        self.place.iter().for_each(Place::count_in);
+        self.change_neighbours(|neighbours| neighbours.add(remote.ip()));
         match self.remotes.entry(remote) {
             Entry::Vacant(vacant) => {
                 vacant.insert(Remote::One(conv, handle));
@@ -441,6 +470,9 @@ impl<H: Clone> Endpoint<H> {
         remains: Option<&Remains>,
     ) -> Option<H> {
         let removed = self.take(remote, conv);
+        if let Some(place) = &self.place {
+            place.fade(now, remote, conv);
+        }
         if let Some(remains) = remains {
             self.tokens.remove(&remains.own);
         }
@@ -460,6 +492,7 @@ impl<H: Clone> Endpoint<H> {
     ) {
         if let Some(handle) = self.remove(now, remote, former, Some(remains)) {
             self.insert(remote, conv, handle);
+            self.forward(now, remote, conv);
         }
     }
 
@@ -479,7 +512,8 @@ impl<H: Clone> Endpoint<H> {
         }
         if removed.is_some() {
             self.connections -= 1;
-            self.neighbours.remove(remote.ip());
+            self.place.iter().for_each(Place::count_out);
+            self.change_neighbours(|neighbours| neighbours.remove(remote.ip()));
         }
         removed
     }
@@ -489,7 +523,7 @@ impl<H: Clone> Endpoint<H> {
         if self.remotes.capacity() > 4 * self.remotes.len().max(16) {
             self.remotes.shrink_to(2 * self.remotes.len());
         }
-        self.neighbours.shrink();
+        self.change_neighbours(Neighbours::shrink);
         if self.tokens.capacity() > 4 * self.tokens.len().max(16) {
             self.tokens.shrink_to(2 * self.tokens.len());
         }

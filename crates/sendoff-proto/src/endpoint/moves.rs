@@ -73,6 +73,11 @@ impl<H: Clone> Endpoint<H> {
         self.insert(to, conv, handle);
         debug_assert!(remains.rest == Rest::Moved);
         self.tombstones.bury(now, from, conv, remains);
+        if let Some(place) = &self.place {
+            place.fade(now, from, conv);
+        }
+        // The system may bring what comes from there to another driver.
+        self.forward(now, to, conv);
         true
     }
 }

@@ -14,7 +14,7 @@ use std::{
 };
 
 /// Longer than any copy of a datagram is expected to stay in the network.
-const LIFETIME: Duration = Duration::from_secs(10);
+pub(super) const LIFETIME: Duration = Duration::from_secs(10);
 
 /// Tombstones at most; the oldest goes first.
 const MAX_TOMBSTONES: usize = 65_536;

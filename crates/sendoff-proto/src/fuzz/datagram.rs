@@ -155,7 +155,7 @@ impl World {
                 self.strays += 2;
             }
             Route::Elsewhere(_) => panic!("nobody is followed here"),
-            Route::Dropped(_) => self.strays += 1,
+            Route::Dropped(_) | Route::PassOn(_) => self.strays += 1,
         }
         assert_eq!(total(self.endpoint.stats()), self.strays, "{before:?}");
     }

@@ -41,6 +41,11 @@ impl Token {
     pub fn value(self) -> u64 {
         self.0.get()
     }
+
+    /// Its low 8 bits: which driver of a [`Group`](crate::Group) made it, if it was one of a group.
+    pub fn driver(self) -> u8 {
+        self.value() as u8
+    }
 }
 
 impl fmt::Display for Token {

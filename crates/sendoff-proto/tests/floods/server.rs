@@ -152,7 +152,7 @@ impl Server {
             }
             Route::Answer(answer) => self.sent(who, &answer),
             Route::Elsewhere(_) => panic!("nobody is followed here"),
-            Route::Dropped(_) => {}
+            Route::Dropped(_) | Route::PassOn(_) => {}
         }
     }
 

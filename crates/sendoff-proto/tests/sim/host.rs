@@ -69,7 +69,7 @@ impl<A: App + Clone> Host<A> {
             }
             Route::Elsewhere(talk) => return self.receive_elsewhere(now, from, datagram, talk),
             Route::Answer(answer) => return vec![answer.to_vec()],
-            Route::Dropped(_) => {}
+            Route::Dropped(_) | Route::PassOn(_) => {}
         }
         Vec::new()
     }

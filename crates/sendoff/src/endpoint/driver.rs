@@ -72,6 +72,8 @@ pub(super) struct Driver {
     looked_again: bool,
     growth: WindowGrowth,
     pub(super) decoders: Decoders,
+    /// What is looked at now was passed on by another driver.
+    pub(super) is_passed: bool,
     /// What isn't ours goes there.
     #[cfg(unix)]
     pub(super) successor: Option<Box<PassOn>>,
@@ -102,6 +104,7 @@ impl Driver {
             looked_again: false,
             growth,
             decoders: Decoders::default(),
+            is_passed: false,
             #[cfg(unix)]
             successor: None,
             #[cfg(unix)]
@@ -122,6 +125,7 @@ impl Driver {
         #[cfg(unix)]
         self.begin_handover();
         let drained = self.receive(cx, now)?;
+        self.take_passed(now);
         #[cfg(unix)]
         self.flush_to_successor(cx);
         self.handle_icmp(now);
@@ -185,7 +189,7 @@ impl Driver {
             return self.dispatch_or_pass_on(now, batch, last);
         }
         let (source, local) = (batch.source, batch.local);
-        if !self.shared.admission.lets_in(source) && !self.shared.has_remote(source) {
+        if !self.shared.admission.lets_in(source) && !self.knows_remote(now, source) {
             return self.shared.admission.count_filtered(batch.datagrams().count());
         }
         let (opened, failed) = (Cell::new(0), Cell::new(0));
@@ -196,7 +200,24 @@ impl Driver {
             count.set(count.get() + 1);
             inside
         };
-        let mut datagrams = batch.datagrams().filter_map(open).peekable();
+        let datagrams = batch.datagrams().filter_map(open).map(|datagram| &*datagram);
+        self.take_in(now, (source, local), datagrams, last);
+        shared.envelope.count(opened.get(), failed.get());
+        if failed.get() > 0 {
+            self.note_unopened(now, source, failed.get());
+        }
+    }
+
+    /// The same once they are opened.
+    #[inline]
+    pub(super) fn take_in<'a>(
+        &mut self,
+        now: Instant,
+        (source, local): (SocketAddr, Option<IpAddr>),
+        datagrams: impl Iterator<Item = &'a [u8]>,
+        last: &mut Last,
+    ) {
+        let mut datagrams = datagrams.peekable();
         while let Some(datagram) = datagrams.next() {
             if is_shard(datagram) {
                 self.take_shard(now, source, local, datagram, last);
@@ -213,11 +234,6 @@ impl Driver {
                 state.source = local;
             }
             self.list(&mut state, &connection);
-        }
-        drop(datagrams);
-        shared.envelope.count(opened.get(), failed.get());
-        if failed.get() > 0 {
-            self.note_unopened(source, failed.get());
         }
     }
 
@@ -237,10 +253,9 @@ impl Driver {
     }
 
     /// Datagrams came that can't be opened: who waits for an answer from there should learn it.
-    fn note_unopened(&self, source: SocketAddr, datagrams: u64) {
+    fn note_unopened(&self, now: Instant, source: SocketAddr, datagrams: u64) {
         tracing::debug!(peer = %source, datagrams, "datagrams of another key or cipher, or forged: dropped");
-        let concerned: Vec<_> = self.shared.table().with_remote(source).cloned().collect();
-        for connection in concerned {
+        for connection in self.concerned(now, source) {
             connection.lock().connection.handle_unopened(datagrams);
         }
     }
@@ -267,7 +282,10 @@ impl Driver {
         {
             return Some(last.clone());
         }
-        let route = self.shared.table().route(now, source, datagram);
+        let route = match self.is_passed {
+            false => self.shared.table().route(now, source, datagram),
+            true => self.shared.table().route_passed(now, source, datagram),
+        };
         let connection = match route {
             Route::Known(connection) => connection,
             Route::Opens(conv, opening) => self.accept(now, source, local, (conv, opening))?,
@@ -279,6 +297,10 @@ impl Driver {
             }
             Route::Answer(answer) => {
                 self.send_answer(now, source, local, &answer);
+                return None;
+            }
+            Route::PassOn(driver) => {
+                self.pass_to(driver, source, local, datagram);
                 return None;
             }
             Route::Dropped(reason) => {
@@ -306,6 +328,9 @@ impl Driver {
         let seed = self.shared.seeds().next_seed();
         let config = self.shared.config.clone();
         let mut connection = Connection::new(config, conv, opening, now, seed);
+        if let Some(driver) = self.shared.named_driver() {
+            connection.name_driver(driver);
+        }
         connection.hold(self.shared.table().lease());
         self.shared.apply_known_path(now, source.ip(), &mut connection);
         let connection = ConnectionShared::new(connection, source, local, self.shared.clone());
@@ -366,6 +391,9 @@ impl Driver {
     fn handle_icmp(&mut self, now: Instant) {
         self.shared.take_icmp(&mut self.icmp);
         for error in std::mem::take(&mut self.icmp) {
+            if self.pass_error_on(now, &error) {
+                continue;
+            }
             self.shared.count_icmp();
             tracing::debug!(peer = %error.peer, kind = ?error.kind, "ICMP error");
             if let IcmpKind::TooBig { mtu } = error.kind {

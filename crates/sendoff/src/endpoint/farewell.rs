@@ -3,12 +3,7 @@
 use super::{KcpEndpoint, now};
 use crate::stream::ConnectionShared;
 use sendoff_proto::PeerKind;
-use std::{
-    fmt,
-    future::poll_fn,
-    sync::{Arc, atomic::Ordering},
-    time::Duration,
-};
+use std::{fmt, future::poll_fn, sync::Arc, time::Duration};
 use tokio::time::timeout;
 
 /// What became of the connections of a listener that went away.
@@ -108,7 +103,7 @@ impl KcpEndpoint {
             departure.told += u64::from(state.connection.peer_kind() == PeerKind::Extended);
             departure.confirmed += u64::from(state.connection.is_going_away_confirmed());
         }
-        departure.served = self.shared.served.load(Ordering::Relaxed);
+        departure.served = self.shared.group.served();
         departure.lasted = now().saturating_duration_since(began);
         departure
     }

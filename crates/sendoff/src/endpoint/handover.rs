@@ -13,6 +13,7 @@
 use super::{
     KcpEndpoint,
     driver::{Driver, Last},
+    group::Group,
     shared::EndpointShared,
 };
 use crate::{
@@ -46,11 +47,23 @@ impl KcpEndpoint {
     /// [`hand_over`](Self::hand_over). Unix only.
     ///
     /// # Errors
-    /// `Unsupported` where the socket was supplied; when the process has no more file descriptors.
+    /// `Unsupported` where the socket was supplied, or there are several drivers; when the process has no more file descriptors.
     pub fn share_socket(&self) -> io::Result<UdpSocket> {
+        self.one_socket()?;
         match &self.shared.io {
             DatagramIo::System(io) => io.share(),
             DatagramIo::Supplied(_) => Err(supplied()),
+        }
+    }
+
+    /// Of several sockets none alone can be handed over: what comes to the others would be lost.
+    fn one_socket(&self) -> io::Result<()> {
+        match self.shared.group.is_several() {
+            false => Ok(()),
+            true => {
+                let text = "a port with several drivers is not handed over";
+                Err(io::Error::new(io::ErrorKind::Unsupported, text))
+            }
         }
     }
 
@@ -65,8 +78,9 @@ impl KcpEndpoint {
     /// Returns when nothing new is accepted here any more. Cancel safe.
     ///
     /// # Errors
-    /// `Unsupported` where the socket was supplied; `AlreadyExists` when it was handed over before.
+    /// `Unsupported` where the socket was supplied, or there are several drivers; `AlreadyExists` when it was handed over before.
     pub async fn hand_over(&self, successor: UnixStream) -> io::Result<()> {
+        self.one_socket()?;
         if self.shared.io.is_supplied() {
             return Err(supplied());
         }
@@ -106,7 +120,9 @@ impl KcpEndpoint {
         predecessor.set_nonblocking(true)?;
         let stream = tokio::net::UnixStream::from_std(predecessor)?;
         let io = UdpIo::from_std(socket, &super::socket_options(&config))?;
-        let (shared, guard) = EndpointShared::new(io.into(), config, true)?;
+        super::one_driver(&config)?;
+        let (members, guard) = Group::start(vec![io.into()], config, true)?;
+        let shared = members.into_iter().next().ok_or_else(super::no_address)?;
         tokio::spawn(Driver::new(shared.clone()).after(PassedOn::new(stream)));
         Ok(Self { shared, _guard: guard })
     }

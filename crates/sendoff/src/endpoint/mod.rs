@@ -3,6 +3,7 @@
 mod driver;
 mod envelope;
 mod farewell;
+mod group;
 #[cfg(unix)]
 mod handover;
 mod inbox;
@@ -27,6 +28,7 @@ use crate::{
     udp::{self, DatagramIo, UdpIo, canonical},
 };
 use driver::Driver;
+use group::Group;
 use sendoff_proto::Opening;
 use shared::Guard;
 use std::{
@@ -79,7 +81,7 @@ impl KcpEndpoint {
         let mut failed = None;
         for addr in lookup_host(addr).await? {
             match bind(addr, &config) {
-                Ok(io) => return Self::start(io, config, true),
+                Ok(sockets) => return Self::start(sockets, config, true),
                 Err(error) => failed = Some(error),
             }
         }
@@ -97,13 +99,17 @@ impl KcpEndpoint {
         if config.supplied_socket().is_some() {
             return Err(two_sockets());
         }
+        one_driver(&config)?;
         let options = socket_options(&config);
-        Self::start(UdpIo::from_std(socket, &options)?.into(), config, true)
+        Self::start(vec![UdpIo::from_std(socket, &options)?.into()], config, true)
     }
 
-    fn start(io: DatagramIo, config: Config, listening: bool) -> io::Result<Self> {
-        let (shared, guard) = EndpointShared::new(io, config, listening)?;
-        tokio::spawn(Driver::new(shared.clone()));
+    fn start(sockets: Vec<DatagramIo>, config: Config, listening: bool) -> io::Result<Self> {
+        let (members, guard) = Group::start(sockets, config, listening)?;
+        let shared = members.first().ok_or_else(no_address)?.clone();
+        for member in members {
+            tokio::spawn(Driver::new(member));
+        }
         Ok(Self { shared, _guard: guard })
     }
 
@@ -208,21 +214,25 @@ impl KcpEndpoint {
                 io.into()
             }
         };
-        let endpoint = Self::start(io, Config::clone(&config), false)?;
+        let endpoint = Self::start(vec![io], Config::clone(&config), false)?;
         Ok((endpoint.open(remote, config, opening)?, endpoint))
     }
 
     fn open(&self, remote: SocketAddr, config: Arc<Config>, opening: Opening) -> io::Result<KcpStream> {
+        let shared = self.shared.group.opener(remote).unwrap_or_else(|| self.shared.clone());
         let conv = match config.conv_value() {
             Some(conv) => conv,
-            None => self.shared.seeds().next_conv(),
+            None => shared.seeds().next_conv(),
         };
         let now = now();
-        let seed = self.shared.seeds().next_seed();
+        let seed = shared.seeds().next_seed();
         let mut connection = sendoff_proto::Connection::new(config, conv, opening, now, seed);
-        self.shared.apply_known_path(now, remote.ip(), &mut connection);
-        let connection = ConnectionShared::new(connection, remote, None, self.shared.clone());
-        self.shared.enter(remote, conv, connection.clone())?;
+        if let Some(driver) = shared.named_driver() {
+            connection.name_driver(driver);
+        }
+        shared.apply_known_path(now, remote.ip(), &mut connection);
+        let connection = ConnectionShared::new(connection, remote, None, shared.clone());
+        shared.enter(remote, conv, connection.clone())?;
         Ok(KcpStream::new(connection))
     }
 
@@ -239,9 +249,17 @@ impl KcpEndpoint {
         self.shared.local_addr
     }
 
-    /// What was counted so far.
+    /// What was counted so far, over all drivers.
     pub fn stats(&self) -> EndpointStats {
-        self.shared.stats()
+        let common = self.shared.own_stats();
+        let sum = self.driver_stats().into_iter().reduce(EndpointStats::and).unwrap_or_default();
+        let EndpointStats { unproven, dropped_filtered, refused, .. } = common;
+        EndpointStats { unproven, dropped_filtered, refused, ..sum }
+    }
+
+    /// The same for each of its [drivers](Config::drivers): one, if no more were asked for.
+    pub fn driver_stats(&self) -> Vec<EndpointStats> {
+        self.shared.group.stats()
     }
 
     /// Accepts no more, and closes every connection: what was written is still delivered, within the
@@ -274,7 +292,7 @@ impl KcpEndpoint {
     }
 
     pub(crate) fn of(shared: &Arc<EndpointShared>) -> Self {
-        Self { shared: shared.clone(), _guard: shared.guard() }
+        Self { shared: shared.clone(), _guard: shared.group.guard() }
     }
 }
 
@@ -283,19 +301,32 @@ fn two_sockets() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, text)
 }
 
-/// The socket that was supplied, or one of the system that is bound to that address.
-fn bind(addr: SocketAddr, config: &Config) -> io::Result<DatagramIo> {
+/// The socket that was supplied, or those of the system that are bound to that address, one for each driver.
+fn bind(addr: SocketAddr, config: &Config) -> io::Result<Vec<DatagramIo>> {
     let Some(io) = supplied(config)? else {
-        return Ok(UdpIo::bind(addr, &socket_options(config))?.into());
+        let sockets = UdpIo::bind_several(addr, config.drivers_count(), &socket_options(config))?;
+        return Ok(sockets.into_iter().map(DatagramIo::from).collect());
     };
+    one_driver(config)?;
     let own = io.local_addr()?;
     let same_ip = addr.ip().is_unspecified() || addr.ip() == own.ip();
     let same_port = addr.port() == 0 || addr.port() == own.port();
     if same_ip && same_port {
-        return Ok(io);
+        return Ok(vec![io]);
     }
     let text = format!("{addr}: the socket that was supplied is {own}");
     Err(io::Error::new(io::ErrorKind::AddrNotAvailable, text))
+}
+
+/// A socket that comes from outside is one, and nobody but its owner can bind more to its address.
+fn one_driver(config: &Config) -> io::Result<()> {
+    match config.drivers_count() {
+        1 => Ok(()),
+        drivers => {
+            let text = format!("drivers {drivers}: a socket that is handed in has one driver");
+            Err(io::Error::new(io::ErrorKind::InvalidInput, text))
+        }
+    }
 }
 
 fn supplied(config: &Config) -> io::Result<Option<DatagramIo>> {

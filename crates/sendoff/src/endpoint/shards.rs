@@ -200,6 +200,9 @@ impl Driver {
         datagram: &[u8],
         last: &mut Last,
     ) {
+        if self.pass_shard_on(now, source, local, datagram) {
+            return;
+        }
         if let Some(segments) = data_segments(datagram)
             && let Some(connection) = self.route(now, source, local, segments, last)
         {

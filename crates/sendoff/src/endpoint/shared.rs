@@ -1,8 +1,8 @@
 //! What the driver and all handles of one socket share.
 
 use super::{
-    EndpointStats, envelope::Envelope, inbox::Inbox, paths::Paths, roaming::Roaming, shards::Shards,
-    transmit::Blocked,
+    EndpointStats, envelope::Envelope, group::Group, inbox::Inbox, paths::Paths, roaming::Roaming,
+    shards::Shards, transmit::Blocked,
 };
 use crate::{
     Config, KcpStream,
@@ -38,9 +38,13 @@ pub(crate) struct EndpointShared {
     pub(super) shards: Shards,
     pub(super) paths: Paths,
     pub(super) inbox: Inbox,
-    pub(crate) admission: Admission,
+    /// Of which this is one: it has the lobby.
+    pub(super) group: Arc<Group>,
+    /// Its place in the group.
+    driver: u8,
+    pub(crate) admission: Arc<Admission>,
     table: Mutex<Endpoint<Arc<ConnectionShared>>>,
-    lobby: Mutex<Lobby>,
+    lobby: Arc<Mutex<Lobby>>,
     /// The table may have something to do by itself: see [`next_chore`](Self::next_chore).
     chores: AtomicBool,
     /// A batch waits in `refused`: nothing else may be prepared.
@@ -53,7 +57,6 @@ pub(crate) struct EndpointShared {
     seeds: Mutex<SeedSource>,
     #[cfg(unix)]
     handover: Mutex<super::handover::Handover>,
-    guard: Mutex<Weak<Guard>>,
     opened: AtomicU64,
     accepted: AtomicU64,
     /// Handed to those who accept.
@@ -61,11 +64,13 @@ pub(crate) struct EndpointShared {
     backlog_drops: AtomicU64,
     send_failures: AtomicU64,
     icmp_errors: AtomicU64,
+    pub(super) passed_on: AtomicU64,
+    pub(super) passed_drops: AtomicU64,
 }
 
-/// Those who come, and those who wait for them.
+/// Those who come, and those who wait for them: one for all drivers of a group.
 #[derive(Default)]
-struct Lobby {
+pub(super) struct Lobby {
     arrivals: VecDeque<Arc<ConnectionShared>>,
     acceptors: Wakers,
     idlers: Wakers,
@@ -76,17 +81,24 @@ struct Lobby {
 }
 
 /// The users' handles hold it. With the last of them the endpoint stops accepting.
-pub(crate) struct Guard(Weak<EndpointShared>);
+pub(crate) struct Guard(Vec<Arc<EndpointShared>>);
+
+impl Guard {
+    pub(super) fn of(members: Vec<Arc<EndpointShared>>) -> Self {
+        Self(members)
+    }
+}
 
 impl Drop for Guard {
     fn drop(&mut self) {
-        if let Some(shared) = self.0.upgrade() {
+        if let Some(shared) = self.0.first() {
+            shared.group.let_go();
             _ = shared.stop_accepting();
         }
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic of a waker or a tap leaves nothing half-done in these.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -94,12 +106,10 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl EndpointShared {
     pub(super) fn new(
         io: DatagramIo,
-        config: Config,
-        listening: bool,
-    ) -> io::Result<(Arc<Self>, Arc<Guard>)> {
-        let config = Arc::new(config);
-        let mut seeds = SeedSource::new(super::random_seed()?);
-        let table = Endpoint::new(config.clone(), listening).with_cookies(seeds.next_seed());
+        config: Arc<Config>,
+        (table, seeds): (Endpoint<Arc<ConnectionShared>>, SeedSource),
+        (group, driver): (Arc<Group>, u8),
+    ) -> io::Result<Arc<Self>> {
         let shared = Arc::new(Self {
             local_addr: io.local_addr()?,
             envelope: Envelope::new(&config)?,
@@ -107,17 +117,18 @@ impl EndpointShared {
             paths: Paths::default(),
             io,
             inbox: Inbox::default(),
-            admission: Admission::default(),
+            admission: group.admission.clone(),
             table: Mutex::new(table),
             config,
-            lobby: Mutex::default(),
+            lobby: group.lobby.clone(),
+            group,
+            driver,
             chores: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             roaming: Roaming::default(),
             refused: Mutex::default(),
             found: Mutex::default(),
             seeds: Mutex::new(seeds),
-            guard: Mutex::default(),
             #[cfg(unix)]
             handover: Mutex::default(),
             opened: AtomicU64::new(0),
@@ -126,23 +137,19 @@ impl EndpointShared {
             backlog_drops: AtomicU64::new(0),
             send_failures: AtomicU64::new(0),
             icmp_errors: AtomicU64::new(0),
+            passed_on: AtomicU64::new(0),
+            passed_drops: AtomicU64::new(0),
         });
         if shared.io.buffers_refused() {
             let (asked, granted) = (shared.config.socket_buffer_bytes(), shared.io.recv_buffer());
             tracing::debug!(asked, granted, "the system grants smaller socket buffers (net.core.rmem_max)");
         }
-        let guard = shared.guard();
-        Ok((shared, guard))
+        Ok(shared)
     }
 
-    /// The guard of the handles that there are, or a new one.
-    pub(super) fn guard(self: &Arc<Self>) -> Arc<Guard> {
-        let mut slot = lock(&self.guard);
-        slot.upgrade().unwrap_or_else(|| {
-            let guard = Arc::new(Guard(Arc::downgrade(self)));
-            *slot = Arc::downgrade(&guard);
-            guard
-        })
+    /// The driver that its connections' tokens name; none where there is but one.
+    pub(super) fn named_driver(&self) -> Option<u8> {
+        self.group.is_several().then_some(self.driver)
     }
 
     pub(super) fn seeds(&self) -> MutexGuard<'_, SeedSource> {
@@ -176,7 +183,8 @@ impl EndpointShared {
             // A parity shard has no conversation id: it belongs to an address.
             return false;
         }
-        let there: Vec<_> = self.table().with_remote(remote).cloned().collect();
+        let there = |member: Arc<Self>| -> Vec<_> { member.table().with_remote(remote).cloned().collect() };
+        let there: Vec<_> = self.group.members().flat_map(there).collect();
         there.iter().all(|connection| connection.peer_kind() == PeerKind::Extended)
     }
 
@@ -190,8 +198,10 @@ impl EndpointShared {
     }
 
     pub(super) fn is_taken(&self, remote: SocketAddr, conv: Conv) -> bool {
-        let mut table = self.table();
-        table.get(remote, conv).is_some() || table.is_buried(super::now(), remote, conv)
+        self.group.members().any(|member| {
+            let mut table = member.table();
+            table.get(remote, conv).is_some() || table.is_buried(super::now(), remote, conv)
+        })
     }
 
     /// Another socket that was opened in this one's name.
@@ -214,17 +224,16 @@ impl EndpointShared {
         connection: Arc<ConnectionShared>,
     ) -> io::Result<()> {
         self.check_open()?;
+        if self.is_taken(remote, conv) {
+            let text = format!("conv {conv} with {remote} is in use");
+            return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
+        }
         {
             let mut table = self.table();
-            if table.get(remote, conv).is_some() || table.is_buried(super::now(), remote, conv) {
-                let text = format!("conv {conv} with {remote} is in use");
-                return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
-            }
-            if table.connections() >= self.config.max_connections_count() {
-                return Err(io::Error::other(format!(
-                    "{} connections are open: no more",
-                    table.connections()
-                )));
+            let most = self.config.max_connections_count();
+            // Its peer's answers may come to any driver.
+            if table.is_full() || !table.forward(super::now(), remote, conv) {
+                return Err(io::Error::other(format!("{most} connections are open: no more")));
             }
             table.insert(remote, conv, connection.clone());
         }
@@ -319,7 +328,12 @@ impl EndpointShared {
         if self.is_idle() { Poll::Ready(()) } else { Poll::Pending }
     }
 
+    /// Those of the whole group.
     pub(super) fn connections(&self) -> Vec<Arc<ConnectionShared>> {
+        self.group.connections()
+    }
+
+    pub(super) fn own_connections(&self) -> Vec<Arc<ConnectionShared>> {
         self.table().iter().cloned().collect()
     }
 
@@ -327,8 +341,12 @@ impl EndpointShared {
         self.connections().iter().all(|connection| connection.lock().connection.has_said_all())
     }
 
-    /// Whether no connection is left, and no peer may still need our last word.
     fn is_idle(&self) -> bool {
+        self.group.is_idle()
+    }
+
+    /// Whether no connection is left here, and no peer may still need our last word.
+    pub(super) fn is_idle_here(&self) -> bool {
         let table = self.table();
         table.connections() == 0 && table.stay_until().is_none_or(|until| until <= super::now())
     }
@@ -341,11 +359,11 @@ impl EndpointShared {
     /// Opens and accepts no more; connections that were accepted live on. Who comes is told that nobody is taken any
     /// more, and so are those that nobody has accepted: says how many these were.
     pub(super) fn stop_accepting(&self) -> usize {
-        self.table().go_away();
+        self.group.members().for_each(|member| member.table().go_away());
         let refused = self.refuse_arrivals();
         let acceptors = lock(&self.lobby).acceptors.take();
         acceptors.wake();
-        self.inbox.poke();
+        self.group.poke();
         refused
     }
 
@@ -366,7 +384,7 @@ impl EndpointShared {
         for child in self.children() {
             child.close();
         }
-        self.inbox.poke();
+        self.group.poke();
     }
 
     /// The socket is of no use any more: everyone learns why.
@@ -377,24 +395,29 @@ impl EndpointShared {
             lobby.failure.get_or_insert((error.kind(), error.to_string()));
             lobby.acceptors.take()
         };
+        self.group.failed.store(true, Ordering::Release);
         acceptors.wake();
-        self.inbox.poke();
+        self.group.poke();
     }
 
+    /// Whether a socket of the group is dead: what would come to it is lost, so the others end too.
     pub(super) fn has_failed(&self) -> bool {
-        lock(&self.lobby).failure.is_some()
+        self.group.failed.load(Ordering::Acquire)
     }
 
-    /// Ends all connections: there is nobody any more who could send or receive for them.
+    /// Ends all connections of this driver: there is nobody any more who could send or receive for them. Nor can the
+    /// others of the group open any.
     pub(super) fn abandon(&self) {
         let now = super::now();
+        self.inbox.close();
+        self.group.members().for_each(|member| member.table().set_listening(false));
         let arrivals = {
             let mut lobby = lock(&self.lobby);
             lobby.closed = true;
             std::mem::take(&mut lobby.arrivals)
         };
         drop(arrivals);
-        for connection in self.connections() {
+        for connection in self.own_connections() {
             connection.lose_endpoint(now);
             self.remove(now, &connection);
         }
@@ -424,6 +447,10 @@ impl EndpointShared {
     pub(super) fn wake_idlers_if_idle(&self) {
         if self.is_idle() {
             self.wake_idlers();
+            if self.group.is_several() && self.group.is_let_go() {
+                // The drivers that sleep have nothing to wait for.
+                self.group.poke();
+            }
         }
     }
 
@@ -453,7 +480,7 @@ impl EndpointShared {
 
     /// Whether nothing is left to drive: no handle, no connection.
     pub(super) fn is_abandoned(&self) -> bool {
-        lock(&self.guard).strong_count() == 0 && self.is_idle()
+        self.group.is_let_go() && self.is_idle()
     }
 
     /// Hands ICMP errors to the driver; a flood of them is cut.
@@ -503,7 +530,8 @@ impl EndpointShared {
         self.send_failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn stats(&self) -> EndpointStats {
+    /// Of this driver alone, but for what all have in common.
+    pub(super) fn own_stats(&self) -> EndpointStats {
         let (routes, connections, unproven, tombstones) = {
             let table = self.table();
             (table.stats(), table.connections(), table.unproven(), table.tombstones())
@@ -511,6 +539,7 @@ impl EndpointShared {
         let (dropped_filtered, refused) = self.admission.counts();
         let io = self.io.counters();
         let mut stats = EndpointStats {
+            drivers: 1,
             connections,
             connections_opened: self.opened.load(Ordering::Relaxed),
             connections_accepted: self.accepted.load(Ordering::Relaxed),
@@ -535,6 +564,8 @@ impl EndpointShared {
             dropped_filtered,
             refused,
             answered: routes.answered,
+            passed_on: self.passed_on.load(Ordering::Relaxed),
+            dropped_passed_on: self.passed_drops.load(Ordering::Relaxed),
             retries_sent: routes.retries_sent,
             cookies_accepted: routes.cookies_accepted,
             cookies_refused: routes.cookies_refused,

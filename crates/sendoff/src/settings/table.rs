@@ -179,6 +179,17 @@ pub(super) static TABLE: &[Setting] = &[
         ..ROW
     },
     Setting {
+        name: "drivers",
+        value: Some("N"),
+        side: Side::Listen,
+        help: "Sockets on the port, each with a driver of its own, 1 to 255: for many connections (Linux) [1]",
+        apply: |options, _, value| {
+            let drivers = number(value, "1 to 255")?;
+            kcp(options, |config| config.drivers(drivers))
+        },
+        ..ROW
+    },
+    Setting {
         name: "max-per-address",
         value: Some("N"),
         side: Side::Listen,

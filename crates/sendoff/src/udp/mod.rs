@@ -137,6 +137,23 @@ impl UdpIo {
         UdpIo::from_bound(crate::socket::bind_udp(addr, &options.socket)?, options)
     }
 
+    /// Binds so many sockets to one address, over which the system spreads peers; more than one on Linux alone.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime with I/O enabled.
+    pub(crate) fn bind_several(
+        addr: SocketAddr,
+        sockets: usize,
+        options: &Options,
+    ) -> io::Result<Vec<UdpIo>> {
+        if sockets == 1 {
+            return Ok(vec![UdpIo::bind(addr, options)?]);
+        }
+        let sockets = crate::socket::bind_several(addr, sockets, &options.socket)?;
+        sockets.into_iter().map(|socket| UdpIo::from_bound(socket, options)).collect()
+    }
+
     /// Takes over a socket that somebody else has bound, connected or not; makes it non-blocking.
     ///
     /// # Panics

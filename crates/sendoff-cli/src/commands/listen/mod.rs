@@ -61,6 +61,13 @@ enum Work {
     Run(Program),
 }
 
+/// How many drivers are asked for; 1 where that isn't a number that could be, which [`run`] finds.
+pub fn drivers(args: &ListenArgs) -> usize {
+    let Ok(address) = args.address.parse() else { return 1 };
+    let asked = args.settings.value_of("drivers", &address).and_then(|drivers| drivers.parse().ok());
+    asked.filter(|drivers| (1..=255).contains(drivers)).unwrap_or(1)
+}
+
 /// How long the end may take.
 #[derive(Clone, Copy, Debug)]
 struct Times {
