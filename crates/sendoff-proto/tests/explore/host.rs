@@ -323,6 +323,7 @@ impl Host {
                 return Event::Other;
             }
             Route::Dropped(reason) => return Event::Dropped(reason),
+            Route::PassOn(driver) => unreachable!("one driver, and yet {driver}"),
         };
         if let Some(connection) = &mut self.talks[n].connection {
             connection.handle_datagram(now, datagram);

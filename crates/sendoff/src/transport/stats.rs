@@ -34,8 +34,6 @@ impl StreamStats {
 #[allow(clippy::large_enum_variant, reason = "a snapshot: taken apart at once, not kept in numbers")]
 #[derive(Clone, Copy, Debug, Default)]
 #[non_exhaustive]
-// A value of the moment, made when it is asked for: a box would cost more than its size.
-#[allow(clippy::large_enum_variant)]
 pub enum TransportStats {
     /// Of KCP.
     Kcp(ConnectionStats),
