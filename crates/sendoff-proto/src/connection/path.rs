@@ -174,6 +174,7 @@ impl Connection {
         self.pacer = self.profile.is_paced().then(|| Pacer::new(now));
         self.timers.stop(Timer::Pace);
         self.loss.resend_in_flight(&mut self.ring, self.rtt.rto);
+        self.loss.path.start_over();
         self.rearm_resend();
     }
 

@@ -87,6 +87,13 @@ impl PathMtu {
         }
     }
 
+    /// The way is another now: what was seen of the old one is no evidence. The size stays; smaller ones get through
+    /// anywhere.
+    pub(super) fn start_over(&mut self) {
+        (self.largest, self.arrived, self.lost) = (0, 0, 0);
+        (self.witness, self.small, self.question) = (None, None, None);
+    }
+
     /// What a datagram that is made now has at most.
     pub(super) fn size(&self) -> usize {
         self.size
@@ -309,6 +316,27 @@ mod tests {
             assert_eq!(path.size(), size, "{lost} of {mtu}");
             assert_eq!(path.kcp_mtu(), size - 28);
         }
+    }
+
+    #[test]
+    fn another_way_is_judged_by_what_is_seen_of_it() {
+        let strikes = |starts_over: bool| {
+            let mut path = PathMtu::new(1_400, 0);
+            let mut now = Instant::now();
+            // A way on which a third of all large datagrams is lost by chance.
+            for n in 1..90 {
+                now += Duration::from_millis(1);
+                match n % 3 {
+                    0 => lose(&mut path, SeqNumber(n), now),
+                    _ => path.on_arrived(1_400, Some(now)),
+                }
+            }
+            if starts_over {
+                path.start_over();
+            }
+            strikes_to_step(&mut path, 1_400)
+        };
+        assert_eq!((strikes(true), strikes(false)), (3, 10));
     }
 
     #[test]

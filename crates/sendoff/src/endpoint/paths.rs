@@ -117,7 +117,11 @@ mod tests {
             paths.learn(now, host(number), 1_200);
         }
         let table = lock(&paths.0).clone();
-        assert_eq!((lock(&table).hosts.len(), lock(&table).by_age.len()), (MAX_HOSTS, MAX_HOSTS));
+        let (hosts, by_age) = {
+            let table = lock(&table);
+            (table.hosts.len(), table.by_age.len())
+        };
+        assert_eq!((hosts, by_age), (MAX_HOSTS, MAX_HOSTS));
         assert_eq!((paths.mtu(now, host(1)), paths.mtu(now, host(2))), (None, Some(1_200)));
     }
 

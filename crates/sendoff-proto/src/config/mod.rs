@@ -1,5 +1,11 @@
 //! Settings, checked when they are made: a [`Config`] that exists is a valid one.
 
+mod choices;
+mod error;
+
+pub use choices::{Mode, Wire};
+pub use error::ConfigError;
+
 use crate::{
     fec::{FEC_OVERHEAD, Fec},
     profile::{Backoff, Profile},
@@ -10,92 +16,7 @@ use crate::{
     tap::{SharedTap, Tap},
     wire::HEADER_SIZE,
 };
-use std::{fmt, str::FromStr, sync::Arc, time::Duration};
-
-/// How much of sendoff's own is put on the wire.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Wire {
-    /// With blocks that a stock peer skips: both sides learn how and when the conversation begins, lives and
-    /// ends. A stock peer is served too, and told about as far as its own wire can tell. Needs a
-    /// [`kcp_mtu`](Config::kcp_mtu) of 128 or more; with less it is [`Classic`](Self::Classic).
-    #[default]
-    Extended,
-    /// Packet for packet what kcp-go does with its acknowledgements undelayed: an echo is exactly four datagrams.
-    Classic,
-    /// As [`Extended`](Self::Extended), but stock peers get no connection.
-    Required,
-}
-
-/// Whether writes are joined.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Mode {
-    /// A stream of bytes: small writes share a segment.
-    #[default]
-    Stream,
-    /// Each write is a message, cut into fragments and put together again by the receiver. Messages
-    /// have at most 127 fragments, which is what `ikcp.c` accepts.
-    Message,
-}
-
-/// Why a setting is refused. Prints the setting, its value, and what would do.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The datagram size is out of range.
-    #[error("mtu {0}: must be 50 to 65507 bytes")]
-    Mtu(usize),
-    /// The blocks that are required don't fit.
-    #[error("mtu {0}: must be at least 128 bytes with wire required")]
-    RequiredMtu(usize),
-    /// What encryption and forward error correction take of each datagram leaves too little for KCP.
-    #[error("mtu {mtu}: must be at least {least} bytes, {overhead} of them for encryption and FEC")]
-    SealedMtu {
-        /// What was given.
-        mtu: usize,
-        /// What would do.
-        least: usize,
-        /// What encryption and forward error correction take.
-        overhead: usize,
-    },
-    /// The send window is out of range.
-    #[error("send window {0}: must be 1 to 32768 segments")]
-    SendWindow(u32),
-    /// The receive window is out of range.
-    #[error("receive window {0}: must be 1 to 32768 segments")]
-    RecvWindow(u32),
-    /// A message of 127 fragments has to fit in the receive window.
-    #[error("receive window {0}: must be at least 128 segments in message mode")]
-    MessageWindow(u32),
-    /// The interval is out of range.
-    #[error("interval {0:?}: must be 10 ms to 5 s")]
-    Interval(Duration),
-    /// The fast-retransmission threshold is out of range.
-    #[error("resend {0}: must be 0 to 64 acknowledgements")]
-    Resend(u32),
-    /// The number of drivers is out of range.
-    #[error("drivers {0}: must be 1 to 255")]
-    Drivers(usize),
-    /// The DSCP is out of range.
-    #[error("dscp {0}: must be 0 to 63")]
-    Dscp(u8),
-    /// Not one of the names there are.
-    #[error("{setting} {value}: must be {expected}")]
-    Name {
-        /// The setting.
-        setting: &'static str,
-        /// What was given.
-        value: String,
-        /// What would do.
-        expected: &'static str,
-    },
-}
-
-impl ConfigError {
-    pub(crate) fn name(setting: &'static str, value: &str, expected: &'static str) -> Self {
-        Self::Name { setting, value: value.to_owned(), expected }
-    }
-}
+use std::{sync::Arc, time::Duration};
 
 /// Settings of a connection. Cheap to clone; setters return the changed configuration.
 ///
@@ -600,41 +521,6 @@ pub(crate) const MAX_FRAGMENTS: usize = 127;
 
 fn check_window(segments: u32) -> Option<u32> {
     (1..=32_768).contains(&segments).then_some(segments)
-}
-
-impl FromStr for Wire {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "extended" => Ok(Self::Extended),
-            "classic" => Ok(Self::Classic),
-            "required" => Ok(Self::Required),
-            _ => Err(ConfigError::name("wire", text, "extended, classic or required")),
-        }
-    }
-}
-
-impl fmt::Display for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Extended => "extended",
-            Self::Classic => "classic",
-            Self::Required => "required",
-        })
-    }
-}
-
-impl FromStr for Mode {
-    type Err = ConfigError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "stream" => Ok(Self::Stream),
-            "message" => Ok(Self::Message),
-            _ => Err(ConfigError::name("mode", text, "stream or message")),
-        }
-    }
 }
 
 #[cfg(test)]
