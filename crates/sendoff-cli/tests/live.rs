@@ -123,7 +123,7 @@ fn what_makes_no_sense_is_refused() {
         ),
         (&["dissect", "--live", "lo", "file"], "'--live <IFACE>' cannot be used with '[FILE]'"),
         (&["dissect", "file", "--port", "80"], "cannot be used with '--port <N>'"),
-        (&["dissect", "--count", "1"], "[FILE]"),
+        (&["dissect", "--count", "1"], "<FILE>"),
         (&["dissect", "--live", "lo", "--port", "0"], "--port"),
         (&["dissect", "--live", "lo", "--crypt", "aes"], "--crypt aes: needs a secret"),
     ] {

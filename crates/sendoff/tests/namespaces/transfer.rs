@@ -4,7 +4,11 @@ use super::lab::Host;
 use sendoff::{Config, ConnectionStats, Ending, KcpListener, KcpStream};
 use std::{
     net::SocketAddr,
-    sync::mpsc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     thread::JoinHandle,
     time::{Duration, Instant},
 };
@@ -28,12 +32,16 @@ pub struct Story {
     pub stats: ConnectionStats,
     /// The longest time between two reads, if it has read.
     pub pause: Duration,
+    /// That it has sent, or read.
+    bytes: usize,
 }
 
 /// A transfer under way.
 pub struct Transfer {
     server: JoinHandle<Story>,
-    client: JoinHandle<(Ending, Duration)>,
+    client: JoinHandle<(Ending, usize, Duration)>,
+    /// What was to change in the midst of it has changed.
+    changed: Arc<AtomicBool>,
     /// How many bytes have arrived, now and then.
     progress: mpsc::Receiver<usize>,
 }
@@ -45,18 +53,23 @@ fn fill(buffer: &mut [u8], at: usize) {
     }
 }
 
-async fn send(stream: &mut KcpStream, bytes: usize) {
+/// Sends so many bytes at least, and a third of them after the change, however fast the rest has gone; returns how many.
+async fn send(stream: &mut KcpStream, bytes: usize, changed: &AtomicBool) -> usize {
     let (mut sent, mut buffer) = (0, vec![0; 65_536]);
-    while sent < bytes {
-        let len = buffer.len().min(bytes - sent);
-        fill(&mut buffer[..len], sent);
-        stream.write_all(&buffer[..len]).await.expect("a peer that reads");
-        sent += len;
+    let mut enough = None;
+    while enough.is_none_or(|enough| sent < enough) {
+        fill(&mut buffer, sent);
+        stream.write_all(&buffer).await.expect("a peer that reads");
+        sent += buffer.len();
+        if enough.is_none() && changed.load(Ordering::Relaxed) {
+            enough = Some(bytes.max(sent + bytes / 3));
+        }
     }
+    sent
 }
 
-/// Reads to the end; returns the longest pause.
-async fn receive(stream: &mut KcpStream, bytes: usize, progress: mpsc::Sender<usize>) -> Duration {
+/// Reads to the end; returns how many bytes came, and the longest pause.
+async fn receive(stream: &mut KcpStream, progress: mpsc::Sender<usize>) -> (usize, Duration) {
     let (mut got, mut told, mut pause, mut last) = (0, 0, Duration::ZERO, None::<Instant>);
     let (mut buffer, mut expected) = (vec![0; 65_536], vec![0; 65_536]);
     loop {
@@ -65,8 +78,7 @@ async fn receive(stream: &mut KcpStream, bytes: usize, progress: mpsc::Sender<us
             pause = pause.max(last.elapsed());
         }
         if len == 0 {
-            assert_eq!(got, bytes);
-            return pause;
+            return (got, pause);
         }
         fill(&mut expected[..len], got);
         assert!(buffer[..len] == expected[..len], "other bytes arrive at {got}");
@@ -84,44 +96,42 @@ impl Transfer {
         let (tell, progress) = mpsc::channel();
         let (tell_addr, addr) = mpsc::channel();
         let told = tell.clone();
+        let changed = Arc::<AtomicBool>::default();
+        let (server_is_told, client_is_told) = (changed.clone(), changed.clone());
         let server = server.start(move || async move {
             let listener = KcpListener::bind_with((server_ip, 0), Config::fast3()).await.expect("a listener");
             tell_addr.send(listener.local_addr()).expect("a test that waits");
             let (mut stream, first) = listener.accept().await.expect("a client");
-            let mut pause = Duration::ZERO;
-            match way {
-                Way::Up => pause = receive(&mut stream, bytes, told).await,
-                Way::Down => send(&mut stream, bytes).await,
-            }
+            let (bytes, pause) = match way {
+                Way::Up => receive(&mut stream, told).await,
+                Way::Down => (send(&mut stream, bytes, &server_is_told).await, Duration::ZERO),
+            };
             stream.finish().expect("a live stream");
             if way == Way::Down {
                 assert_eq!(stream.read(&mut [0]).await.expect("the client's end"), 0);
             }
             let ending = stream.closed().await;
-            let story = Story { ending, peers: [first, stream.peer_addr()], stats: stream.stats(), pause };
+            let (peers, stats) = ([first, stream.peer_addr()], stream.stats());
+            let story = Story { ending, peers, stats, pause, bytes };
             listener.endpoint().wait_idle().await;
             story
         });
         let addr = addr.recv().expect("a server");
         let client = client.start(move || async move {
             let mut stream = KcpStream::connect_with(addr, Config::fast3()).await.expect("a server");
-            let mut pause = Duration::ZERO;
-            match way {
-                Way::Up => send(&mut stream, bytes).await,
-                Way::Down => {
-                    // The server learns of a client by what it says.
-                    pause = receive(&mut stream, bytes, tell).await;
-                }
-            }
+            let (bytes, pause) = match way {
+                Way::Up => (send(&mut stream, bytes, &client_is_told).await, Duration::ZERO),
+                Way::Down => receive(&mut stream, tell).await,
+            };
             stream.finish().expect("a live stream");
             if way == Way::Up {
                 assert_eq!(stream.read(&mut [0]).await.expect("the server's end"), 0);
             }
             let ending = stream.closed().await;
             stream.endpoint().wait_idle().await;
-            (ending, pause)
+            (ending, bytes, pause)
         });
-        Self { server, client, progress }
+        Self { server, client, changed, progress }
     }
 
     /// Waits until so many bytes have arrived.
@@ -129,11 +139,13 @@ impl Transfer {
         while self.progress.recv().expect("a transfer that isn't over") < bytes {}
     }
 
-    /// Waits for the end, which must be in order on both sides.
+    /// What was to change has changed: waits for the end, which must be in order on both sides.
     pub fn finish(self) -> Story {
+        self.changed.store(true, Ordering::Relaxed);
         let mut story = self.server.join().expect("a server without complaints");
-        let (ending, pause) = self.client.join().expect("a client without complaints");
+        let (ending, bytes, pause) = self.client.join().expect("a client without complaints");
         assert!(ending.is_clean() && story.ending.is_clean(), "{ending} / {}", story.ending);
+        assert_eq!(bytes, story.bytes, "what was sent has arrived");
         story.pause = story.pause.max(pause);
         story
     }
