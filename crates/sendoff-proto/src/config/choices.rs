@@ -9,7 +9,7 @@ use std::{fmt, str::FromStr};
 pub enum Wire {
     /// With blocks that a stock peer skips: both sides learn how and when the conversation begins, lives and
     /// ends. A stock peer is served too, and told about as far as its own wire can tell. Needs a
-    /// [`kcp_mtu`](Config::kcp_mtu) of 128 or more; with less it is [`Classic`](Self::Classic).
+    /// [`kcp_mtu`](super::Config::kcp_mtu) of 128 or more; with less it is [`Classic`](Self::Classic).
     #[default]
     Extended,
     /// Packet for packet what kcp-go does with its acknowledgements undelayed: an echo is exactly four datagrams.

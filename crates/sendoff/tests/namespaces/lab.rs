@@ -94,20 +94,34 @@ fn start_watchdog() {
 pub struct Host(&'static str);
 
 impl Host {
-    /// A host with that name, and no link yet.
+    /// A host with that name, and no link yet. Another that had the name is nobody's any more.
     pub fn new(name: &'static str) -> Self {
-        run(&format!("ip netns add {name}"));
+        run(&format!("ip netns del {name} 2>/dev/null || true; ip netns add {name}"));
         let host = Self(name);
         host.run("ip link set lo up");
         host
     }
 
-    /// Runs a command line there; one that fails fails the test.
-    pub fn run(self, script: &str) {
+    /// Runs a command line there, and returns what it prints; one that fails fails the test.
+    pub fn run(self, script: &str) -> String {
         let name = self.0;
         let output =
             Command::new("ip").args(["netns", "exec", name, "sh", "-ec", script]).output().expect("ip");
         assert!(output.status.success(), "{name}: {script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    }
+
+    /// Makes it a router.
+    pub fn forward(self) {
+        self.run("echo 1 > /proc/sys/net/ipv4/ip_forward; echo 1 > /proc/sys/net/ipv6/conf/all/forwarding");
+    }
+
+    /// Runs a task there, and waits for it.
+    pub fn block_on<F: Future>(self, task: impl FnOnce() -> F + Send + 'static) -> F::Output
+    where
+        F::Output: Send + 'static,
+    {
+        self.start(task).join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     }
 
     /// Runs a task there, on a thread and in a runtime of its own: the sockets that it makes are that host's.
@@ -126,15 +140,19 @@ impl Host {
     }
 }
 
-/// Joins two hosts: each end has a device of that name with that address, such as `10.9.0.1/24`.
-pub fn link((a, a_dev, a_addr): (Host, &str, &str), (b, b_dev, b_addr): (Host, &str, &str)) {
+/// Joins two hosts: each end has a device of that name with those addresses, such as `10.9.0.1/24 fd09::1/64`.
+pub fn link((a, a_dev, a_addrs): (Host, &str, &str), (b, b_dev, b_addrs): (Host, &str, &str)) {
     // Unique for the moment in which both ends are in the same place.
     run("ip link add lab-a type veth peer name lab-b");
-    for (host, end, dev, addr) in [(a, "lab-a", a_dev, a_addr), (b, "lab-b", b_dev, b_addr)] {
+    for (host, end, dev, addrs) in [(a, "lab-a", a_dev, a_addrs), (b, "lab-b", b_dev, b_addrs)] {
         run(&format!("ip link set dev {end} netns {}", host.0));
-        host.run(&format!(
-            "ip link set dev {end} name {dev} && ip addr add {addr} dev {dev} && ip link set dev {dev} up"
-        ));
+        host.run(&format!("ip link set dev {end} name {dev}"));
+        for addr in addrs.split(' ') {
+            // Or an address of IPv6 can't be used for a second.
+            let nodad = if addr.contains(':') { "nodad" } else { "" };
+            host.run(&format!("ip addr add {addr} dev {dev} {nodad}"));
+        }
+        host.run(&format!("ip link set dev {dev} up"));
     }
 }
 

@@ -5,7 +5,6 @@
 
 #[path = "../common/mod.rs"]
 mod common;
-mod harness;
 mod lab;
 mod moving;
 mod mtu;

@@ -92,9 +92,9 @@ fn natted() -> [Host; 3] {
     link((client, "eth", "10.9.1.2/24"), (router, "lan", "10.9.1.1/24"));
     link((router, "wan", "10.9.2.1/24"), (server, "eth", "10.9.2.2/24"));
     client.run("ip route add default via 10.9.1.1");
+    router.forward();
     router.run(
-        "echo 1 > /proc/sys/net/ipv4/ip_forward
-        nft add table ip nat
+        "nft add table ip nat
         nft 'add chain ip nat post { type nat hook postrouting priority 100; }'
         nft add rule ip nat post oifname wan masquerade random",
     );

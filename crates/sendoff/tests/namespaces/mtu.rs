@@ -2,7 +2,7 @@
 
 use crate::{
     common::{payload, watched},
-    harness::{Host, available},
+    lab::{Host, in_lab, link},
 };
 use sendoff::{Config, ConnectionStats, EndpointStats, KcpEndpoint, KcpListener, KcpStream, Wire};
 use std::{
@@ -16,9 +16,6 @@ use tokio::{
     sync::oneshot,
 };
 
-const CLIENT: [&str; 2] = ["10.7.1.2/24", "fd07:1::2/64"];
-const ROUTER: [[&str; 2]; 2] = [["10.7.1.1/24", "fd07:1::1/64"], ["10.7.2.1/24", "fd07:2::1/64"]];
-const SERVER: [&str; 2] = ["10.7.2.2/24", "fd07:2::2/64"];
 const SERVER_V4: &str = "10.7.2.2";
 const SERVER_V6: &str = "fd07:2::2";
 
@@ -43,9 +40,12 @@ struct Network {
 
 impl Network {
     fn new(far: usize) -> Self {
-        let [client, router, server] = [Host::new(), Host::new(), Host::new()];
-        client.link(&router, 1_500, ("near", &CLIENT), ("near", &ROUTER[0]));
-        router.link(&server, far, ("far", &ROUTER[1]), ("far", &SERVER));
+        let [client, router, server] = ["client", "router", "server"].map(Host::new);
+        link((client, "near", "10.7.1.2/24 fd07:1::2/64"), (router, "near", "10.7.1.1/24 fd07:1::1/64"));
+        link((router, "far", "10.7.2.1/24 fd07:2::1/64"), (server, "far", "10.7.2.2/24 fd07:2::2/64"));
+        for host in [router, server] {
+            host.run(&format!("ip link set dev far mtu {far}"));
+        }
         router.forward();
         client.run("ip route add default via 10.7.1.1; ip -6 route add default via fd07:1::1");
         server.run("ip route add default via 10.7.2.1; ip -6 route add default via fd07:2::1");
@@ -53,7 +53,7 @@ impl Network {
     }
 
     /// How many packets a filter there has dropped.
-    fn dropped(host: &Host) -> u64 {
+    fn dropped(host: Host) -> u64 {
         let rules = host.run("nft list ruleset");
         let counts = rules.split("counter packets ").skip(1);
         counts.filter_map(|rest| rest.split(' ').next()?.parse::<u64>().ok()).sum()
@@ -62,8 +62,11 @@ impl Network {
 
 /// Two hosts on one link.
 fn neighbours(mtu: usize) -> (Host, Host) {
-    let (client, server) = (Host::new(), Host::new());
-    client.link(&server, mtu, ("link", &["10.7.2.1/24", "fd07:2::1/64"]), ("link", &SERVER));
+    let [client, server] = ["client", "server"].map(Host::new);
+    link((client, "link", "10.7.2.1/24 fd07:2::1/64"), (server, "link", "10.7.2.2/24 fd07:2::2/64"));
+    for host in [client, server] {
+        host.run(&format!("ip link set dev link mtu {mtu}"));
+    }
     (client, server)
 }
 
@@ -76,10 +79,10 @@ struct Server {
 }
 
 impl Server {
-    fn start(host: &Host, wire: Wire) -> Self {
+    fn start(host: Host, wire: Wire) -> Self {
         let ((addr_known, addr), (sender, received)) = (mpsc::channel(), mpsc::channel());
         let (stop, stopped) = oneshot::channel();
-        let thread = host.spawn(move || async move {
+        let thread = host.start(move || async move {
             let listener = KcpListener::bind_with("[::]:0", Config::new().wire(wire)).await.unwrap();
             addr_known.send(listener.local_addr().port()).unwrap();
             let serving = async {
@@ -132,7 +135,7 @@ async fn upload(stream: &mut KcpStream, bytes: &[u8]) {
 
 /// Sends so many bytes over a new connection, and returns what that has counted.
 fn transfer(
-    client: &Host,
+    client: Host,
     server: &Server,
     ip: &str,
     (config, bytes): (Config, usize),
@@ -156,21 +159,21 @@ const MEGABYTES: usize = 3_000_000;
 
 #[test]
 fn a_link_that_is_too_small_fragments_and_takes_no_batches() {
-    if !available("a_link_that_is_too_small_fragments_and_takes_no_batches", &[]) {
+    if !in_lab("mtu::a_link_that_is_too_small_fragments_and_takes_no_batches", &[]) {
         return;
     }
     for mtu in [1_420, 1_280] {
         let (client, server) = neighbours(mtu);
         for wire in BOTH {
-            let server = Server::start(&server, wire);
+            let server = Server::start(server, wire);
             for ip in [SERVER_V4, SERVER_V6] {
-                let (stats, endpoint) = transfer(&client, &server, ip, (Config::new(), MEGABYTES));
+                let (stats, endpoint) = transfer(client, &server, ip, (Config::new(), MEGABYTES));
                 assert_eq!((stats.mtu, stats.mtu_steps), (1_400, 0), "fragments arrive: {mtu} {ip} {wire:?}");
                 assert_eq!(endpoint.gso_fallbacks, 1, "{mtu} {ip} {wire:?}");
                 assert_eq!(endpoint.send_failures, 0);
                 // What fits goes in batches.
                 let fits = Config::new().mtu(1_200).unwrap();
-                let (_, endpoint) = transfer(&client, &server, ip, (fits, MEGABYTES));
+                let (_, endpoint) = transfer(client, &server, ip, (fits, MEGABYTES));
                 assert_eq!(endpoint.gso_fallbacks, 0);
                 assert!(endpoint.send_calls < endpoint.datagrams_sent, "{endpoint:?}");
             }
@@ -180,32 +183,32 @@ fn a_link_that_is_too_small_fragments_and_takes_no_batches() {
 
 #[test]
 fn a_router_fragments_ipv4_and_needs_no_icmp_for_that() {
-    if !available("a_router_fragments_ipv4_and_needs_no_icmp_for_that", &[NO_ICMP]) {
+    if !in_lab("mtu::a_router_fragments_ipv4_and_needs_no_icmp_for_that", &["nft"]) {
         return;
     }
     for far in [1_420, 1_280] {
         let network = Network::new(far);
         network.router.run(NO_ICMP);
         for wire in BOTH {
-            let server = Server::start(&network.server, wire);
-            let (stats, _) = transfer(&network.client, &server, SERVER_V4, (Config::new(), MEGABYTES));
+            let server = Server::start(network.server, wire);
+            let (stats, _) = transfer(network.client, &server, SERVER_V4, (Config::new(), MEGABYTES));
             assert_eq!((stats.mtu, stats.mtu_steps), (1_400, 0), "{far} {wire:?}");
         }
-        assert_eq!(Network::dropped(&network.router), 0, "nothing forbids it to fragment");
+        assert_eq!(Network::dropped(network.router), 0, "nothing forbids it to fragment");
     }
 }
 
 #[test]
 fn a_router_of_ipv6_that_says_what_it_takes_gets_that() {
-    if !available("a_router_of_ipv6_that_says_what_it_takes_gets_that", &[]) {
+    if !in_lab("mtu::a_router_of_ipv6_that_says_what_it_takes_gets_that", &[]) {
         return;
     }
     for (far, mtu) in [(1_420, 1_350), (1_280, 1_200)] {
         for wire in BOTH {
             // The system remembers what it is told, so each begins anew.
             let network = Network::new(far);
-            let server = Server::start(&network.server, wire);
-            let (stats, _) = transfer(&network.client, &server, SERVER_V6, (Config::new(), MEGABYTES));
+            let server = Server::start(network.server, wire);
+            let (stats, _) = transfer(network.client, &server, SERVER_V6, (Config::new(), MEGABYTES));
             assert_eq!((stats.mtu, stats.mtu_steps), (mtu, 0), "{wire:?}");
         }
     }
@@ -213,8 +216,7 @@ fn a_router_of_ipv6_that_says_what_it_takes_gets_that() {
 
 #[test]
 fn where_nothing_larger_gets_through_the_next_connection_fits() {
-    let test = "where_nothing_larger_gets_through_the_next_connection_fits";
-    if !available(test, &[NO_ICMP, NO_FRAGMENTS]) {
+    if !in_lab("mtu::where_nothing_larger_gets_through_the_next_connection_fits", &["nft"]) {
         return;
     }
     // On IPv6 a router that says nothing is enough; on IPv4 somebody must drop its fragments.
@@ -226,7 +228,7 @@ fn where_nothing_larger_gets_through_the_next_connection_fits() {
                 network.router.run(NO_FRAGMENTS);
                 network.server.run(NO_FRAGMENTS);
             }
-            let server = Server::start(&network.server, wire);
+            let server = Server::start(network.server, wire);
             let (to, sent) = (server.addr(ip), payload(MEGABYTES, 2));
             let bytes = sent.clone();
             network.client.block_on(move || watched(learn_and_use(to, mtu, bytes)));
@@ -234,9 +236,9 @@ fn where_nothing_larger_gets_through_the_next_connection_fits() {
             assert!(received == sent);
             // Who knows it sets it.
             let (stats, _) =
-                transfer(&network.client, &server, ip, (Config::new().mtu(mtu).unwrap(), MEGABYTES));
+                transfer(network.client, &server, ip, (Config::new().mtu(mtu).unwrap(), MEGABYTES));
             assert_eq!(stats.mtu_steps, 0);
-            assert!(Network::dropped(&network.router) + Network::dropped(&network.server) > 0);
+            assert!(Network::dropped(network.router) + Network::dropped(network.server) > 0);
         }
     }
 }
