@@ -2,11 +2,12 @@
 #![cfg(target_os = "linux")]
 
 mod common;
-#[path = "../../sendoff/tests/namespaces/harness.rs"]
-mod harness;
+#[path = "../../sendoff/tests/namespaces/lab.rs"]
+#[allow(dead_code, reason = "tasks run on hosts in other tests; here commands do")]
+mod lab;
 
 use common::objects;
-use harness::{Host, available};
+use lab::{Host, in_lab, link};
 use std::{
     io::{BufRead, BufReader},
     process::{Child, Output, Stdio},
@@ -19,14 +20,16 @@ struct Network {
     client: Host,
     router: Host,
     listener: Child,
-    _server: Host,
 }
 
 impl Network {
     fn new() -> Self {
-        let [client, router, server] = [Host::new(), Host::new(), Host::new()];
-        client.link(&router, 1_500, ("near", &["10.7.1.2/24"]), ("near", &["10.7.1.1/24"]));
-        router.link(&server, 1_420, ("far", &["10.7.2.1/24"]), ("far", &["10.7.2.2/24"]));
+        let [client, router, server] = ["client", "router", "server"].map(Host::new);
+        link((client, "near", "10.7.1.2/24"), (router, "near", "10.7.1.1/24"));
+        link((router, "far", "10.7.2.1/24"), (server, "far", "10.7.2.2/24"));
+        for host in [router, server] {
+            host.run("ip link set dev far mtu 1420");
+        }
         router.forward();
         client.run("ip route add default via 10.7.1.1");
         server.run("ip route add default via 10.7.2.1");
@@ -36,15 +39,15 @@ impl Network {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("nsenter");
+            .expect("ip");
         let mut line = String::new();
         BufReader::new(listener.stderr.take().unwrap()).read_line(&mut line).unwrap();
         assert!(line.starts_with("listening on"), "{line}");
-        Self { client, router, listener, _server: server }
+        Self { client, router, listener }
     }
 
     fn ping(&self, args: &[&str]) -> Output {
-        self.client.command(SENDOFF).args(["ping", "10.7.2.2:29900"]).args(args).output().expect("nsenter")
+        self.client.command(SENDOFF).args(["ping", "10.7.2.2:29900"]).args(args).output().expect("ip")
     }
 }
 
@@ -61,7 +64,7 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn the_largest_size_that_is_answered_is_what_the_path_takes() {
-    if !available("the_largest_size_that_is_answered_is_what_the_path_takes", &[]) {
+    if !in_lab("the_largest_size_that_is_answered_is_what_the_path_takes", &[]) {
         return;
     }
     let network = Network::new();
@@ -87,7 +90,7 @@ fn where_routers_say_nothing_a_probe_that_is_too_large_has_no_answer() {
     let quiet = "nft add table ip quiet
         nft add chain ip quiet out '{ type filter hook output priority 0; }'
         nft add rule ip quiet out icmp type destination-unreachable icmp code frag-needed drop";
-    if !available("where_routers_say_nothing_a_probe_that_is_too_large_has_no_answer", &[quiet]) {
+    if !in_lab("where_routers_say_nothing_a_probe_that_is_too_large_has_no_answer", &["nft"]) {
         return;
     }
     let network = Network::new();

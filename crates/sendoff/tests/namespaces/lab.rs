@@ -102,12 +102,17 @@ impl Host {
         host
     }
 
+    /// A command that is to run there.
+    pub fn command(self, program: &str) -> Command {
+        let mut command = Command::new("ip");
+        command.args(["netns", "exec", self.0, program]);
+        command
+    }
+
     /// Runs a command line there, and returns what it prints; one that fails fails the test.
     pub fn run(self, script: &str) -> String {
-        let name = self.0;
-        let output =
-            Command::new("ip").args(["netns", "exec", name, "sh", "-ec", script]).output().expect("ip");
-        assert!(output.status.success(), "{name}: {script}: {}", String::from_utf8_lossy(&output.stderr));
+        let output = self.command("sh").args(["-ec", script]).output().expect("ip");
+        assert!(output.status.success(), "{self:?}: {script}: {}", String::from_utf8_lossy(&output.stderr));
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
