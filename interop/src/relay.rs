@@ -93,11 +93,20 @@ pub struct Relay {
 
 struct Shared {
     stopped: AtomicBool,
+    /// The server knows the client by the last of them. The others stay open, and nobody reads them: a NAT that has
+    /// forgotten is silent.
+    to_server: Mutex<Vec<Arc<UdpSocket>>>,
     /// By direction.
     cut: [AtomicBool; 2],
     counts: Counts,
     recorded: Option<Mutex<Vec<Recorded>>>,
     client: Mutex<Option<SocketAddr>>,
+}
+
+impl Shared {
+    fn to_server(&self) -> Arc<UdpSocket> {
+        self.to_server.lock().unwrap().last().expect("there is always one").clone()
+    }
 }
 
 impl Relay {
@@ -117,12 +126,13 @@ impl Relay {
         seed: u64,
         recorded: Option<Mutex<Vec<Recorded>>>,
     ) -> io::Result<Self> {
-        let to_client = socket()?;
-        let to_server = socket()?;
+        let to_client = Arc::new(socket()?);
+        let to_server = Arc::new(socket()?);
         to_server.connect(server)?;
         let address = to_client.local_addr()?;
         let shared = Arc::new(Shared {
             stopped: AtomicBool::new(false),
+            to_server: Mutex::new(vec![to_server]),
             cut: Default::default(),
             counts: Counts::default(),
             recorded,
@@ -130,14 +140,11 @@ impl Relay {
         });
         let mut threads = Vec::new();
         for direction in [Direction::ToServer, Direction::ToClient] {
-            let (from, to) = match direction {
-                Direction::ToServer => (to_client.try_clone()?, to_server.try_clone()?),
-                Direction::ToClient => (to_server.try_clone()?, to_client.try_clone()?),
-            };
             let random = Random(seed ^ (direction as u64) << 63);
-            let way = Way { direction, to, shared: shared.clone() };
+            let way = Way { direction, to_client: to_client.clone(), shared: shared.clone() };
             let way = if link.delay.is_zero() { Exit::Direct(way) } else { Exit::delayed(way, link.delay) };
-            let lane = Lane { direction, from, way, link, random, held: None, shared: shared.clone() };
+            let (to_client, shared) = (to_client.clone(), shared.clone());
+            let lane = Lane { direction, to_client, way, link, random, held: None, shared };
             threads.push(thread::spawn(move || lane.run()));
         }
         Ok(Self { address, shared, threads })
@@ -146,6 +153,15 @@ impl Relay {
     /// Loses everything in this direction from now on, or nothing more.
     pub fn cut(&self, direction: Direction, cut: bool) {
         self.shared.cut[direction as usize].store(cut, Ordering::Relaxed);
+    }
+
+    /// The server sees the client at another port from now on, as behind a NAT that has forgotten it. What is still sent
+    /// to the old one is lost.
+    pub fn rebind(&self) -> io::Result<()> {
+        let socket = socket()?;
+        socket.connect(self.shared.to_server().peer_addr()?)?;
+        self.shared.to_server.lock().unwrap().push(Arc::new(socket));
+        Ok(())
     }
 
     /// Where the client sends to.
@@ -185,7 +201,7 @@ fn socket() -> io::Result<UdpSocket> {
 /// One direction.
 struct Lane {
     direction: Direction,
-    from: UdpSocket,
+    to_client: Arc<UdpSocket>,
     way: Exit,
     link: Link,
     random: Random,
@@ -196,18 +212,26 @@ struct Lane {
 impl Lane {
     fn run(mut self) {
         let mut buffer = vec![0; 65_536];
-        let mut wait = Duration::ZERO;
+        let (mut wait, mut from) = (Duration::ZERO, self.from());
         while !self.shared.stopped.load(Ordering::Relaxed) {
             let wanted = if self.held.is_some() { HOLD } else { LOOK_UP };
-            if wait != wanted {
-                wait = wanted;
-                self.from.set_read_timeout(Some(wait)).expect("the wait is not zero");
+            let now = self.from();
+            if wait != wanted || !Arc::ptr_eq(&from, &now) {
+                (wait, from) = (wanted, now);
+                from.set_read_timeout(Some(wait)).expect("the wait is not zero");
             }
-            match self.from.recv_from(&mut buffer) {
+            match from.recv_from(&mut buffer) {
                 Ok((length, sender)) => self.take(&buffer[..length], sender),
                 // Nothing came, or a datagram sent earlier met a closed port.
                 Err(_) => self.release(),
             }
+        }
+    }
+
+    fn from(&self) -> Arc<UdpSocket> {
+        match self.direction {
+            Direction::ToServer => self.to_client.clone(),
+            Direction::ToClient => self.shared.to_server(),
         }
     }
 
@@ -276,7 +300,7 @@ impl Exit {
 /// The way out of one direction.
 struct Way {
     direction: Direction,
-    to: UdpSocket,
+    to_client: Arc<UdpSocket>,
     shared: Arc<Shared>,
 }
 
@@ -284,9 +308,9 @@ impl Way {
     fn send(&self, datagram: &[u8]) {
         // A datagram that can't be sent is lost, as on any link.
         _ = match self.direction {
-            Direction::ToServer => self.to.send(datagram),
+            Direction::ToServer => self.shared.to_server().send(datagram),
             Direction::ToClient => match *self.shared.client.lock().unwrap() {
-                Some(client) => self.to.send_to(datagram, client),
+                Some(client) => self.to_client.send_to(datagram, client),
                 None => Ok(0),
             },
         };
@@ -358,6 +382,23 @@ mod tests {
             thread::yield_now();
         }
         assert_eq!((relay.counts().lost(), relay.counts().passed()), (2, 1));
+    }
+
+    #[test]
+    fn behind_a_relay_that_forgets_the_client_has_another_port_and_what_goes_to_the_old_one_is_lost() {
+        let (server, client) = (socket_with_watchdog(), socket_with_watchdog());
+        let relay = Relay::recording(server.local_addr().unwrap()).unwrap();
+        let mut buffer = [0; 100];
+        client.send_to(b"before", relay.address()).unwrap();
+        let (_, before) = server.recv_from(&mut buffer).unwrap();
+        relay.rebind().unwrap();
+        client.send_to(b"after", relay.address()).unwrap();
+        let (_, after) = server.recv_from(&mut buffer).unwrap();
+        assert_ne!(before, after);
+        server.send_to(b"lost", before).unwrap();
+        server.send_to(b"answer", after).unwrap();
+        let length = client.recv(&mut buffer).unwrap();
+        assert_eq!(&buffer[..length], b"answer");
     }
 
     #[test]
