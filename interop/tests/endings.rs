@@ -321,13 +321,29 @@ async fn death_and_close_of_their_client_are_reported_by_its_host() {
     .await;
 }
 
+/// Tries of which one must be it.
+const TRIES: usize = 20;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn shutdown_to_a_client_that_leaves_without_its_last_ack_tells_what_is_in_doubt() {
-    // From 5.6.18 to 5.6.72 a client that closes when it has read its echo never sends the last ACK.
+    // From 5.6.18 to 5.6.72 a client that closes when it has read its echo sends no last ACK, unless its clock ticks just
+    // between the two, as it may on a busy machine.
     let peer = Peer::KcpGo5672;
     if !ready(&[peer]) {
         return;
     }
+    for _ in 0..TRIES {
+        if let Some(ending) = shutdown_to_a_client_that_leaves(peer).await {
+            assert_unreachable(&ending, "shutdown");
+            assert_eq!((ending.bytes_sent, ending.bytes_acknowledged), (LAST_WORDS as u64, 0), "{ending}");
+            return;
+        }
+    }
+    panic!("{TRIES} clients have acknowledged their echo before they closed");
+}
+
+/// Echoes to a client that leaves once it has all of it; `None` if it has acknowledged that.
+async fn shutdown_to_a_client_that_leaves(peer: Peer) -> Option<Ending> {
     let listener = KcpListener::bind_with("127.0.0.1:0", with_keep_alive()).await.unwrap();
     let options = Options {
         address: listener.local_addr().to_string(),
@@ -341,10 +357,13 @@ async fn shutdown_to_a_client_that_leaves_without_its_last_ack_tells_what_is_in_
     timeout(WATCHDOG, stream.read_exact(&mut words)).await.expect("it writes").unwrap();
     stream.write_all(&words).await.unwrap();
     let written = Instant::now();
-    let error = timeout(WATCHDOG, stream.shutdown()).await.expect("no hang").unwrap_err();
+    let result = timeout(WATCHDOG, stream.shutdown()).await.expect("no hang");
+    assert!(matches!(client.event().await.unwrap(), Event::Result { ok: true, .. }), "it had the whole echo");
+    let Err(error) = result else {
+        assert_eq!(stream.stats().bytes_acknowledged, LAST_WORDS as u64, "Ok means that it has all");
+        return None;
+    };
     let ending = Ending::of(&error).expect("the error tells how it ended");
     tell(peer, "client leaves without its last ACK, shutdown", written, ending);
-    assert_unreachable(ending, "shutdown");
-    assert_eq!((ending.bytes_sent, ending.bytes_acknowledged), (LAST_WORDS as u64, 0), "{ending}");
-    assert!(matches!(client.event().await.unwrap(), Event::Result { ok: true, .. }), "it had the whole echo");
+    Some(ending.clone())
 }
