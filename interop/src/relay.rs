@@ -221,6 +221,8 @@ impl Lane {
                 from.set_read_timeout(Some(wait)).expect("the wait is not zero");
             }
             match from.recv_from(&mut buffer) {
+                // What comes to a port that has been forgotten meanwhile is lost.
+                Ok(_) if !Arc::ptr_eq(&from, &self.from()) => {}
                 Ok((length, sender)) => self.take(&buffer[..length], sender),
                 // Nothing came, or a datagram sent earlier met a closed port.
                 Err(_) => self.release(),
