@@ -262,7 +262,10 @@ fn a_stream_of_smux_is_told_and_followed() {
     assert_eq!((page.code, page.stderr.as_str()), (0, ""));
     assert!(page.stdout.starts_with(b"HTTP/1.") && page.stdout.len() > 213_000);
     let page = run(&["dissect", "--smux", "--key-file", key, &file, "--html", "-"], b"").text();
-    assert!(page.contains("smux SYN 3 | ") && page.contains("\"smux\":{\"version\":1,"), "a page tells it too");
+    assert!(
+        page.contains("smux SYN 3\"") && page.contains("\"smux\":{\"version\":1,"),
+        "a page tells it too"
+    );
     let none = run(&[&follow[..], &["4", &file]].concat(), b"");
     assert_eq!((none.code, none.stdout.len()), (1, 0));
     assert!(none.stderr.contains("no stream 4 in it"), "{}", none.stderr);

@@ -57,7 +57,8 @@ pub fn run(
         // Not here: this thread has to see signals, whoever keeps stdout or a pipe waiting.
         let mut told = tokio::task::spawn_blocking(move || {
             let name = format!("--live {interface}");
-            let reader = LiveReader::open(&interface, &args, &report, stopped).with_context(|| name.clone())?;
+            let reader =
+                LiveReader::open(&interface, &args, &report, stopped).with_context(|| name.clone())?;
             let caught_up = Some(reader.caught_up.clone());
             let source = Source { reader: Box::new(reader), caught_up, name };
             explain_source(source, options, &args, output, &report)

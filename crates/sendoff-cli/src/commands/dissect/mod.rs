@@ -61,8 +61,7 @@ fn interruptible(
     report: Report,
 ) -> anyhow::Result<Outcome> {
     block_on(|mut interrupts| async move {
-        let mut told =
-            tokio::task::spawn_blocking(move || explain_file(options, &args, output, &report));
+        let mut told = tokio::task::spawn_blocking(move || explain_file(options, &args, output, &report));
         tokio::select! {
             told = &mut told => told?,
             () = interrupts.first() => {
