@@ -22,10 +22,11 @@ const ADDRESSES: &str = "\
 Addresses: kcp://HOST:PORT (default scheme), tcp://, udp://; :PORT alone listens on all; IPv6 in brackets
 Settings:  --crypt aes-128-gcm --key-file F --fec 10/3 --profile fast3 --wire classic …
            or in the address, quoted: 'kcp://host:29900?profile=fast3,key-file=F'
-           (all of them: sendoff connect -h)
+           (all of them: sendoff connect -h, sendoff listen -h)
 Messages:  --frame le32 --format hex …
+Captures:  --capture FILE, of listen, connect and ping; sendoff dissect explains them
 More:      sendoff man, sendoff completions SHELL
-Options:   -v, -q, --json, --color WHEN, --capture FILE, -h, -V
+Options:   -v, -q, --json, --color WHEN, -h, -V
 Exit:      0 ended well, 1 refused, reset or timed out, 2 usage, 130 interrupted";
 
 const CONNECT_HELP: &str = "\
@@ -118,11 +119,11 @@ message (--frame, --message-mode, udp://) with its sender, transport and size; c
 longer than 64 KiB is cut, and that is said. --once alone ends when the peer has finished or is gone; a stock KCP
 peer and UDP can't say so: --read-timeout.
 COMMAND runs for each connection, without a shell: its stdin is what comes, its stdout goes to the peer (each message
-a line, unless --stdio raw), its stderr is ours. In its environment: SENDOFF_PEER, SENDOFF_LOCAL, SENDOFF_TRANSPORT. When its stdout ends, the peer is told: over KCP with
-code 0, or 256 + its exit status (384 + N: killed by signal N; 383: could not be started). When the peer is gone, its stdin
-ends; after 2 s it gets SIGTERM, 2 s later SIGKILL.
-SIGTERM ends as a server should: newcomers are refused, every KCP peer that can be told is told (connect and the library
-say so there), and connections have --drain-timeout to end by themselves; the rest is reset with code 4.
+a line, unless --stdio raw), its stderr is ours. In its environment: SENDOFF_PEER, SENDOFF_LOCAL, SENDOFF_TRANSPORT.
+When its stdout ends, the peer is told: over KCP with code 0, or 256 + its exit status (384 + N: killed by signal N;
+383: could not be started). When the peer is gone, its stdin ends; after 2 s it gets SIGTERM, 2 s later SIGKILL.
+SIGTERM ends as a server should: newcomers are refused, every KCP peer that can be told is told (connect and the
+library say so there), and connections have --drain-timeout to end by themselves; the rest is reset with code 4.
 SIGINT (Ctrl-C) ends them now: what is under way is delivered first. A second signal ends at once.
 Exit: 0 interrupted, and all connections ended; 1 the socket failed; 2 usage; 130 interrupted twice.
 With --once: 1 refused, reset or timed out; 130 interrupted before the end.";
@@ -259,7 +260,8 @@ A line for each packet, then a summary for each conversation. -v prints every fi
 --live IFACE takes them from an interface (root, Linux), and ends with Ctrl-C.
 KCP is found by itself: bare, with forward error correction, and sealed, if the secret is given.
 Bytes that the capture lacks are said, with exit code 1; a broken file is told as far as it can be read.
-Exit: 0 all of it was read, or --live interrupted, 1 it could not be, or bytes are missing, 2 usage.";
+Exit: 0 all of it was read, or --live interrupted, 1 it could not be, or bytes are missing, 2 usage,
+130 interrupted: --live twice, or while a page is written.";
 
 const PING_HELP: &str = "\
 Works with any KCP server, and tells which kind it is. An extended one keeps nothing of it, and answers at once.

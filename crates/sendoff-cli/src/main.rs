@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod exit;
 mod ladder;
+mod leftovers;
 mod messages;
 mod net;
 mod report;

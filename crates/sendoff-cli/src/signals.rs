@@ -1,6 +1,6 @@
 //! SIGINT and SIGTERM: the first asks for a graceful end, the second ends the process.
 
-use crate::exit::INTERRUPTED;
+use crate::{exit::INTERRUPTED, leftovers};
 use std::io;
 use tokio::sync::watch;
 
@@ -30,6 +30,7 @@ impl Interrupts {
         tokio::spawn(async move {
             _ = request.send(Some(signals.next().await));
             signals.next().await;
+            leftovers::remove();
             std::process::exit(INTERRUPTED.into());
         });
         Ok(Self { requested })

@@ -182,6 +182,20 @@ fn pings_are_captured() {
     assert_eq!(said, expected);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_that_was_there_is_closed_to_others() {
+    use std::os::unix::fs::PermissionsExt;
+    let (_listener, port) = Running::listen(&[]);
+    let file = scratch("was-there.pcapng");
+    fs::write(&file, "for all to read").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    let arguments = ["-c", "1", "--capture", file.to_str().unwrap()];
+    let output = run(&[&["ping", &format!("127.0.0.1:{port}")], &arguments[..]].concat(), b"");
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
 #[test]
 fn at_its_limit_the_capture_stops_and_the_transfer_goes_on() {
     let (mut listener, port) = Running::listen(&["--once"]);

@@ -2,7 +2,8 @@
 
 mod common;
 
-use common::run;
+use common::{objects, run};
+use sendoff_capture::{LinkType, PcapngWriter, file::InterfaceStatistics};
 use serde_json::Value;
 use std::{fs, path::PathBuf};
 
@@ -118,6 +119,29 @@ fn bytes_that_the_capture_lacks_are_an_error() {
 }
 
 #[test]
+fn one_conversation_of_several_is_told_alone() {
+    // Files of pcapng one behind the other are one of several sections.
+    let both = ["seed-p002", "seed-udp-echo"].map(|name| fs::read(capture(name)).unwrap()).concat();
+    let told = |more: &[&str]| objects(&run(&[&["dissect", "-", "--json"], more].concat(), &both).text());
+    let of = |objects: &[Value], number: u64| {
+        let packets = objects.iter().filter(|o| o["report"] == "packet" && o["conversation"] == number);
+        let summaries = objects.iter().filter(|o| o["report"] == "conversation" && o["number"] == number);
+        (packets.count(), summaries.count())
+    };
+    let all = told(&[]);
+    assert_eq!((of(&all, 1), of(&all, 2).1), ((4, 1), 1));
+    for number in 1..=2 {
+        let one = told(&["--conversation", &number.to_string()]);
+        assert_eq!(of(&one, number), of(&all, number));
+        assert_eq!(of(&one, 3 - number), (0, 0), "{number}");
+        let summary = one.iter().find(|o| o["report"] == "conversation");
+        assert_eq!(summary, all.iter().find(|o| o["report"] == "conversation" && o["number"] == number));
+    }
+    let followed = run(&["dissect", "-", "--follow", "client", "--conversation", "1"], &both);
+    assert_eq!((followed.code, followed.stdout.len(), followed.stderr.as_str()), (0, 53, ""));
+}
+
+#[test]
 fn what_makes_no_sense_is_refused() {
     for (arguments, words) in [
         (&["dissect"][..], "<FILE>"),
@@ -188,6 +212,37 @@ fn a_page_is_written_whole_or_not_at_all() {
 }
 
 #[test]
+fn a_page_tells_what_the_capture_lacks() {
+    let mut writer = PcapngWriter::new(Vec::new(), "test").unwrap();
+    let interface = writer.interface(LinkType::RAW, "test0").unwrap();
+    let lacks = InterfaceStatistics { received: 7, dropped: 5, ..InterfaceStatistics::default() };
+    writer.statistics(interface, &lacks).unwrap();
+    let page = run(&["dissect", "-", "--html", "-"], &writer.into_inner());
+    assert_eq!((page.code, page.stderr.as_str()), (0, ""));
+    assert!(page.text().contains("\"dropped\":5}"), "{}", page.text());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_leaves_no_part_of_a_page_behind() {
+    let file = fs::read(capture("seed-p002")).unwrap();
+    for (signal, name) in [("INT", "interrupted"), ("TERM", "terminated")] {
+        let place = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join(name);
+        _ = fs::remove_dir_all(&place);
+        fs::create_dir_all(&place).unwrap();
+        let page = place.join("page.html");
+        let mut dissect = common::Running::start(&["dissect", "-", "--html", page.to_str().unwrap()]);
+        // It waits for more.
+        dissect.write(&file);
+        let files = || fs::read_dir(&place).unwrap().count();
+        common::until("a part of the page", || files() == 1);
+        dissect.signal(signal);
+        let output = dissect.output();
+        assert_eq!((output.code, output.stderr.as_str(), files()), (130, "", 0));
+    }
+}
+
+#[test]
 fn a_page_that_cannot_be_written_is_an_error_that_says_where() {
     let output = run(&["dissect", &capture("seed-p002"), "--html", "/nonexistent/page.html"], b"");
     assert_eq!(output.code, 1);
@@ -206,6 +261,11 @@ fn a_stream_of_smux_is_told_and_followed() {
     let page = run(&[&follow[..], &["3", &file]].concat(), b"");
     assert_eq!((page.code, page.stderr.as_str()), (0, ""));
     assert!(page.stdout.starts_with(b"HTTP/1.") && page.stdout.len() > 213_000);
+    let page = run(&["dissect", "--smux", "--key-file", key, &file, "--html", "-"], b"").text();
+    assert!(
+        page.contains("smux SYN 3\"") && page.contains("\"smux\":{\"version\":1,"),
+        "a page tells it too"
+    );
     let none = run(&[&follow[..], &["4", &file]].concat(), b"");
     assert_eq!((none.code, none.stdout.len()), (1, 0));
     assert!(none.stderr.contains("no stream 4 in it"), "{}", none.stderr);

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Running, WATCHDOG, run};
+use common::{Running, WATCHDOG, objects, run};
 use sendoff_proto::{
     SeqNumber, Timestamp,
     wire::{Block, Body, Command, Segment, Token},
@@ -84,8 +84,8 @@ fn a_listener_under_pressure_says_so_and_its_clients_notice_nothing() {
     }
     let output = run(&["connect", &format!("127.0.0.1:{port}")], b"hello");
     assert_eq!((output.code, output.text().as_str()), (0, "hello"));
-    let told = listener.event("under_pressure");
-    assert!(told.contains(r#""retries":1"#), "{told}");
+    let told = objects(&listener.event("under_pressure")).remove(0);
+    assert!(told["retries"].as_u64() >= Some(1), "{told}");
 }
 
 #[test]

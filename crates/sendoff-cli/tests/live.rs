@@ -3,9 +3,10 @@
 
 mod common;
 
-use common::{Running, command, objects, random_bytes, run};
+use common::{Running, command, objects, random_bytes, run, until};
 use std::{
     env, fs,
+    net::UdpSocket,
     os::unix::process::CommandExt,
     path::PathBuf,
     process::{Command, Stdio},
@@ -94,6 +95,96 @@ fn so_many_packets_are_counted_and_kept_in_a_file() {
     assert_eq!(objects(&again.text()), told);
 }
 
+/// Sends so many datagrams of so many bytes to a socket that doesn't read them.
+fn flood(to: &UdpSocket, datagrams: u32, bytes: usize) {
+    let (socket, data) = (UdpSocket::bind("127.0.0.1:0").unwrap(), vec![b'x'; bytes]);
+    for _ in 0..datagrams {
+        socket.send_to(&data, to.local_addr().unwrap()).unwrap();
+    }
+}
+
+fn unread() -> (UdpSocket, u16) {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let port = socket.local_addr().unwrap().port();
+    (socket, port)
+}
+
+#[test]
+fn the_last_line_of_a_burst_is_seen_without_a_next_packet() {
+    let (to, port) = unread();
+    let Some(mut live) = watch(port, &[]) else { return };
+    // As much as is read at a time, and then nothing.
+    flood(&to, 1, 65_507);
+    live.stdout_until(|seen| seen.ends_with(b"\n"));
+}
+
+#[test]
+fn what_waits_when_it_is_interrupted_is_told() {
+    let (to, port) = unread();
+    let Some(live) = watch(port, &["--json"]) else { return };
+    live.signal("STOP");
+    let datagrams = 1_000;
+    flood(&to, datagrams, 10_000);
+    live.signal("INT");
+    live.signal("CONT");
+    let output = live.output();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let told = objects(&output.text());
+    let last = told.last().unwrap();
+    assert_eq!((&last["packets"], &last["dropped"]), (&datagrams.into(), &0.into()));
+}
+
+#[test]
+fn a_page_tells_what_the_kernel_has_dropped() {
+    let (to, port) = unread();
+    let page = scratch("live.html");
+    let Some(live) = watch(port, &["--html", page.to_str().unwrap()]) else { return };
+    live.signal("STOP");
+    // Twice of what can wait.
+    let datagrams = 1_200;
+    flood(&to, datagrams, 60_000);
+    live.signal("INT");
+    live.signal("CONT");
+    let output = live.output();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    let page = fs::read_to_string(&page).unwrap();
+    let end = page.rsplit_once("class=\"end\">").unwrap().1.split_once("</script>").unwrap().0;
+    let totals = &serde_json::from_str::<serde_json::Value>(end).unwrap()["totals"];
+    let (told, dropped) = (totals["packets"].as_u64().unwrap(), totals["dropped"].as_u64().unwrap());
+    assert!(told > 0 && dropped > 0, "{totals}");
+    assert_eq!(told + dropped, u64::from(datagrams), "{totals}");
+}
+
+#[test]
+fn a_second_interrupt_leaves_no_part_of_a_page_behind() {
+    let place = scratch("interrupted-twice");
+    _ = fs::remove_dir_all(&place);
+    fs::create_dir_all(&place).unwrap();
+    let [page, pipe] = ["page.html", "pipe"].map(|name| place.join(name).to_str().unwrap().to_owned());
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    // Somebody opens the pipe, and doesn't read it: it gets full, and who writes to it waits.
+    let _reader = fs::File::options().read(true).write(true).open(&pipe).unwrap();
+    let (to, port) = unread();
+    let Some(live) = watch(port, &["--html", &page, "--write", &pipe]) else { return };
+    flood(&to, 10, 60_000);
+    let files = || fs::read_dir(&place).unwrap().count();
+    until("a part of the page", || files() == 2);
+    until("its end", || {
+        live.signal("INT");
+        files() == 1
+    });
+    assert_eq!(live.output().code, 130);
+}
+
+#[test]
+fn a_file_is_only_written_once_the_interface_is_watched() {
+    let file = scratch("kept.pcapng");
+    fs::write(&file, "what was there before").unwrap();
+    let path = file.to_str().unwrap();
+    assert_eq!(run(&["dissect", "--live", "nosuch0", "--write", path], b"").code, 2);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "what was there before");
+}
+
 #[test]
 fn who_may_not_watch_is_told_what_it_takes() {
     // Nobody, in any case.
@@ -126,6 +217,10 @@ fn what_makes_no_sense_is_refused() {
         (&["dissect", "--count", "1"], "<FILE>"),
         (&["dissect", "--live", "lo", "--port", "0"], "--port"),
         (&["dissect", "--live", "lo", "--crypt", "aes"], "--crypt aes: needs a secret"),
+        (
+            &["dissect", "--live", "lo", "--write", "-"],
+            "--write -: stdout is taken; a named pipe does (mkfifo)",
+        ),
     ] {
         let output = run(arguments, b"");
         assert_eq!((output.code, output.text().as_str()), (2, ""), "{arguments:?}: {}", output.stderr);

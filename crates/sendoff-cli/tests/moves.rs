@@ -80,6 +80,11 @@ fn listen_says_where_a_client_has_gone_and_serves_it_there() {
         }
         client.close_stdin();
         assert_eq!(client.output().code, 0);
-        listener.event(if json { "\"ended\"" } else { "finished by the peer" });
+        // Where it is in the end, not where it came from.
+        let ended = listener.event(if json { "\"ended\"" } else { "finished by the peer" });
+        match json {
+            true => assert_eq!(objects(&ended)[0]["peer"], to.to_string()),
+            false => assert!(ended.starts_with(&format!("#1 {to} finished by the peer")), "{ended}"),
+        }
     }
 }

@@ -9,7 +9,7 @@ mod lab;
 use common::objects;
 use lab::{Host, in_lab, link};
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     process::{Child, Output, Stdio},
 };
 
@@ -19,6 +19,7 @@ const SENDOFF: &str = env!("CARGO_BIN_EXE_sendoff");
 struct Network {
     client: Host,
     router: Host,
+    server: Host,
     listener: Child,
 }
 
@@ -43,7 +44,7 @@ impl Network {
         let mut line = String::new();
         BufReader::new(listener.stderr.take().unwrap()).read_line(&mut line).unwrap();
         assert!(line.starts_with("listening on"), "{line}");
-        Self { client, router, listener }
+        Self { client, router, server, listener }
     }
 
     fn ping(&self, args: &[&str]) -> Output {
@@ -101,4 +102,36 @@ fn where_routers_say_nothing_a_probe_that_is_too_large_has_no_answer() {
     assert!(network.ping(&["-c", "1", "--size", "1392"]).status.success());
     // Without --size nothing forbids fragments, and a probe is small anyway.
     assert!(network.ping(&["-c", "1"]).status.success());
+}
+
+#[test]
+fn a_path_that_is_found_out_to_be_small_is_said_at_the_end() {
+    // Fragments, which a router makes of what is too large, don't arrive.
+    let strict = "nft add table ip strict
+        nft add chain ip strict in '{ type filter hook prerouting priority -450; }'
+        nft add rule ip strict in ip frag-off '&' 0x3fff != 0 drop";
+    if !in_lab("a_path_that_is_found_out_to_be_small_is_said_at_the_end", &["nft"]) {
+        return;
+    }
+    let network = Network::new();
+    network.server.run(strict);
+    let mut client = network
+        .client
+        .command(SENDOFF)
+        .args(["connect", "10.7.2.2:29900", "--send-only", "--json", "-v"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("ip");
+    client.stdin.take().unwrap().write_all(&[b'x'; 300_000]).unwrap();
+    let mut said = BufReader::new(client.stderr.take().unwrap()).lines().map(|line| line.unwrap());
+    let step = said.find(|line| line.contains("larger datagrams don't get through")).expect("a step");
+    assert!(step.contains("mtu=1350"), "{step}");
+    // What was made before goes through once they arrive.
+    network.server.run("nft delete table ip strict");
+    let told: Vec<_> = said.filter(|line| line.starts_with('{')).collect();
+    assert!(client.wait().unwrap().success(), "{told:?}");
+    let told = objects(&told.join("\n"));
+    assert_eq!((&told[0]["event"], &told[0]["mtu"]), (&"small_path".into(), &1_350.into()));
+    assert_eq!(told[0]["mtu_steps"], 1);
 }

@@ -144,9 +144,13 @@ fn help_shows_what_exists_and_only_that() {
         assert!(help.text().contains(there), "{there}: {}", help.text());
     }
     assert!(!help.text().contains("forward"), "{}", help.text());
+    let of_all = help.text().split("Options:").nth(1).unwrap().to_owned();
+    assert!(!of_all.contains("--capture"), "not of every command: {of_all}");
     for command in ["demo", "listen", "connect", "ping", "dissect"] {
         let help = run(&[command, "--help"], b"");
         assert!(help.code == 0 && help.text().contains("Exit:"), "{command}: {}", help.text());
+        let exit = help.text().split("Exit:").nth(1).unwrap().to_owned();
+        assert!(exit.contains("130 interrupted"), "{command}: {exit}");
     }
     let nothing = run(&[], b"");
     assert_eq!(nothing.code, 2);

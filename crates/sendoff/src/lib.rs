@@ -31,6 +31,9 @@
 //!
 //! | feature | what it adds |
 //! |---|---|
+//! | `crypt` | the ciphers of kcp-go and kcptun that are of use today, in pure Rust: [`Crypt`] |
+//! | `legacy-ciphers` | `crypt`, and those that are there for old peers: Blowfish, CAST5, SM4, TEA, 3DES, Twofish, XTEA |
+//! | `aws-lc-rs` | `crypt`, and AES-GCM by aws-lc-rs (C and assembly), about four times faster |
 //! | `axum` | `axum::serve(listener, app)` over [`KcpListener`] and [`AnyListener`]; `ConnectInfo<Peer>` tells who asks |
 //! | `tonic` | gRPC servers over [`KcpListener::into_stream`] and [`AnyListener::into_stream`]; `remote_addr` is known |
 

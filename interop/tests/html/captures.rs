@@ -1,6 +1,10 @@
 //! Captures: those that are checked in, and made ones.
 
-use sendoff_capture::{LinkType, PcapngWriter, udp_packet};
+use sendoff_capture::{
+    LinkType, PcapngWriter,
+    file::{InterfaceId, InterfaceStatistics},
+    udp_packet,
+};
 use sendoff_proto::{
     SeqNumber, Timestamp,
     wire::{Command, Segment},
@@ -30,7 +34,7 @@ pub fn named(wanted: &str) -> Vec<u8> {
 /// Writes packets between two addresses.
 pub struct Made {
     writer: PcapngWriter<Vec<u8>>,
-    interface: sendoff_capture::file::InterfaceId,
+    interface: InterfaceId,
     now: Duration,
 }
 
@@ -55,6 +59,12 @@ impl Made {
         let mut packet = Vec::new();
         udp_packet(from, to, payload, &mut packet).unwrap();
         self.writer.packet(self.interface, self.now, &packet, comments).unwrap();
+    }
+
+    /// So many packets passed and aren't in it.
+    pub fn lacks(&mut self, dropped: u64) {
+        let statistics = InterfaceStatistics { dropped, ..InterfaceStatistics::default() };
+        self.writer.statistics(self.interface, &statistics).unwrap();
     }
 
     /// The file.

@@ -1,12 +1,13 @@
 //! The page of `sendoff dissect --html` in a headless Chromium.
 
 mod captures;
+mod facts;
 mod keyboard;
 mod ladder;
 mod looks;
 mod payload;
 
-use sendoff_capture::{Dissector, Options, PacketReader, report::HtmlReport};
+use sendoff_capture::{CaptureTotals, Dissector, Options, PacketReader, report::HtmlReport};
 use sendoff_interop::{browser::Browser, program};
 use std::{fs, path::PathBuf};
 
@@ -19,6 +20,11 @@ fn browser(name: &str) -> Option<Browser> {
 fn page_of(capture: &[u8], name: &str) -> Vec<u8> {
     let mut options = Options::default();
     options.keys.secret = Some("it's a secrect".into());
+    page_with(capture, name, options)
+}
+
+/// The same, told as `options` say.
+fn page_with(capture: &[u8], name: &str, options: Options) -> Vec<u8> {
     let (mut reader, mut dissector) = (PacketReader::new(capture).unwrap(), Dissector::new(options));
     let mut report = HtmlReport::new(Vec::new(), name).unwrap();
     while let Some(packet) = reader.next_packet().unwrap() {
@@ -27,7 +33,8 @@ fn page_of(capture: &[u8], name: &str) -> Vec<u8> {
     for conversation in dissector.finish() {
         report.conversation(&conversation).unwrap();
     }
-    report.finish(&dissector.totals(), dissector.origin(), None).unwrap()
+    let totals = CaptureTotals { dropped: reader.dropped(), ..dissector.totals() };
+    report.finish(&totals, dissector.origin(), None).unwrap()
 }
 
 /// The same in a file of its own.

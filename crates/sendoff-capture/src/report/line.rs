@@ -290,7 +290,7 @@ pub(super) fn frames(frames: &[Frame], out: &mut String) {
     }
 }
 
-fn smux(frames: &[SmuxFrame], out: &mut String) {
+pub(super) fn smux(frames: &[SmuxFrame], out: &mut String) {
     for (n, frame) in frames.iter().take(TOLD_SEGMENTS).enumerate() {
         _ = write!(out, "{}{frame}", if n == 0 { "  smux " } else { " | " });
     }

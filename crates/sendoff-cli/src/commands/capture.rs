@@ -87,10 +87,8 @@ impl CaptureArgs {
         interrupts: &mut Interrupts,
     ) -> anyhow::Result<Option<Capture>> {
         let Some(path) = self.capture.clone() else { return Ok(None) };
+        refuse_stdout("--capture", &path)?;
         let name = path.display().to_string();
-        if name == "-" {
-            return Err(Usage("--capture -: stdout is taken; a named pipe does (mkfifo)".into()).into());
-        }
         // A named pipe is opened only once somebody reads it.
         let opening = tokio::task::spawn_blocking(move || create(&path));
         let file = tokio::select! {
@@ -118,13 +116,46 @@ impl Default for CaptureArgs {
     }
 }
 
+/// A capture has no place on stdout, which has the command's own output.
+///
+/// # Errors
+/// When `path`, of the flag with that name, is `-`.
+pub fn refuse_stdout(flag: &str, path: &Path) -> Result<(), Usage> {
+    match path.as_os_str() == "-" {
+        true => Err(Usage(format!("{flag} -: stdout is taken; a named pipe does (mkfifo)"))),
+        false => Ok(()),
+    }
+}
+
 /// For its owner alone: payloads may be in it that nobody else could read on the wire.
+///
+/// # Errors
+/// Those of the system.
 pub fn create(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.write(true).create(true).truncate(true);
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, OWNER_ALONE);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    close_to_others(&file)?;
+    Ok(file)
+}
+
+#[cfg(unix)]
+const OWNER_ALONE: u32 = 0o600;
+
+/// A file that was there has kept its mode. Devices and pipes are let alone, and so is what isn't ours to change.
+#[cfg(unix)]
+fn close_to_others(file: &File) -> io::Result<()> {
+    use std::{fs::Permissions, os::unix::fs::PermissionsExt};
+    if !file.metadata()?.is_file() {
+        return Ok(());
+    }
+    match file.set_permissions(Permissions::from_mode(OWNER_ALONE)) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+        set => set,
+    }
 }
 
 /// A file that is being written.

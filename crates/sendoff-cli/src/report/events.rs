@@ -347,7 +347,7 @@ impl Event {
             }
             Self::Captured { file, totals, opened } => {
                 let mut words = format!("{} in {}", plural(totals.recorded, "datagram"), bytes(totals.bytes));
-                words += if *opened { ", readable by anybody" } else { "" };
+                words += if *opened { ", opened: no key is needed to read it" } else { "" };
                 for (number, why) in
                     [(totals.lost, "they came too fast to be written"), (totals.after_stop, "it had stopped")]
                 {

@@ -41,6 +41,8 @@ pub struct Setting {
     pub aliases: &'static [&'static str],
     /// What the value is called in the help; a setting without it takes none.
     pub value: Option<&'static str>,
+    /// The same over TCP, where that is another.
+    tcp_value: Option<&'static str>,
     subject: &'static str,
     /// Whose it is.
     pub side: Side,
@@ -70,6 +72,18 @@ impl Setting {
     /// Whether its value is a secret itself: it must be given as a flag, if at all, and isn't printed.
     pub fn is_secret(&self) -> bool {
         self.name == "key"
+    }
+
+    /// What the value is called of an address with that scheme.
+    fn value_for(&self, scheme: &str) -> Option<&'static str> {
+        self.tcp_value.filter(|_| scheme == "tcp").or(self.value)
+    }
+
+    fn check_scheme(&self, scheme: &str, typed: &str) -> Result<(), String> {
+        match self.schemes.contains(&scheme) {
+            true => Ok(()),
+            false => Err(format!("{typed}: not a setting of {scheme}://")),
+        }
     }
 
     fn goes_by(&self, name: &str) -> bool {
@@ -110,15 +124,13 @@ pub fn apply(
     connect: bool,
     options: Options,
 ) -> Result<Options, String> {
+    let (table, scheme) = (all(), address.scheme());
     let mut given = others.to_vec();
-    for (name, value) in address.settings() {
-        given.push(in_address(name, value, connect)?);
-    }
-    let table = all();
     for given in &given {
-        if !table[given.row].schemes.contains(&address.scheme()) {
-            return Err(format!("{}: not a setting of {}://", given.typed, address.scheme()));
-        }
+        table[given.row].check_scheme(scheme, &given.typed)?;
+    }
+    for (name, value) in address.settings() {
+        given.push(in_address(name, value, scheme, connect)?);
     }
     refuse_repeated(&given)?;
     given.sort_by_key(|given| given.row);
@@ -127,7 +139,7 @@ pub fn apply(
         options.kcp = options.kcp.crypt(crypt);
     }
     given.iter().try_fold(options, |mut options, given| {
-        (table[given.row].apply)(&mut options, address.scheme(), &given.value)
+        (table[given.row].apply)(&mut options, scheme, &given.value)
             .map_err(|problem| format!("{}: {problem}", given.typed))?;
         Ok(options)
     })
@@ -143,7 +155,7 @@ pub(crate) fn of_address(
         .map_err(|problem| AddressError::new(address.without_settings(), problem))
 }
 
-fn in_address(name: &str, value: Option<&str>, connect: bool) -> Result<Given, String> {
+fn in_address(name: &str, value: Option<&str>, scheme: &str, connect: bool) -> Result<Given, String> {
     let typed = match value {
         Some(value) => format!("{}={} in the address", name.escape_debug(), value.escape_debug()),
         None => format!("{} in the address", name.escape_debug()),
@@ -159,7 +171,8 @@ fn in_address(name: &str, value: Option<&str>, connect: bool) -> Result<Given, S
         return refuse(format!("unknown setting; there are {}", names.join(", ")));
     };
     let setting = &all()[row];
-    match (setting.value, value) {
+    setting.check_scheme(scheme, &typed)?;
+    match (setting.value_for(scheme), value) {
         _ if !setting.side.includes(connect) => {
             let who = if connect { "listen" } else { "connect" };
             refuse(format!("only for those who {who}"))

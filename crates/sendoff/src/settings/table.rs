@@ -19,6 +19,7 @@ const ROW: Setting = Setting {
     flag: None,
     aliases: &[],
     value: None,
+    tcp_value: None,
     subject: "",
     side: Side::Both,
     schemes: KCP,
@@ -43,6 +44,7 @@ pub(super) static TABLE: &[Setting] = &[
     Setting {
         name: "nodelay",
         value: Some("0|1|2"),
+        tcp_value: Some("0|1"),
         schemes: KCP_AND_TCP,
         help: "kcp: eager timeouts, instead of the profile's; tcp: 0 lets Nagle join small writes [1]",
         apply: |options, scheme, value| match scheme {

@@ -197,6 +197,7 @@ impl Packets {
                 _ = write!(words, "[{trouble}]");
             }
             line::frames(&analysis.frames, words);
+            line::smux(&analysis.smux, words);
         }
         for comment in dissected.packet.comments {
             words.push_str("  # ");

@@ -1,7 +1,7 @@
 //! The arguments of `dissect`.
 
+use sendoff::Cipher;
 use sendoff_capture::{conversation::Side, report::LayerChoice, stream::Framing};
-use sendoff_proto::Cipher;
 use std::path::PathBuf;
 
 /// `dissect`.

@@ -1,8 +1,10 @@
 //! `--html`: the capture as a page, in a file that is there whole or not at all.
 
-use crate::exit::StdoutClosed;
+use crate::{exit::StdoutClosed, leftovers::Leftover};
 use anyhow::{Context, anyhow};
-use sendoff_capture::{Dissector, PacketReader, ReadError, conversation::Conversation, report::HtmlReport};
+use sendoff_capture::{
+    CaptureTotals, Dissector, PacketReader, ReadError, conversation::Conversation, report::HtmlReport,
+};
 use std::{
     fs::{self, File},
     io::{self, BufWriter, ErrorKind, Read, Write},
@@ -62,7 +64,8 @@ fn tell(
     let rest = dissector.finish();
     conversations(&mut report, &rest, is_wanted)?;
     let trouble = end.as_ref().err().map(ToString::to_string);
-    report.finish(&dissector.totals(), dissector.origin(), trouble.as_deref())?;
+    let totals = CaptureTotals { dropped: reader.dropped(), ..dissector.totals() };
+    report.finish(&totals, dissector.origin(), trouble.as_deref())?;
     Ok(end)
 }
 
@@ -78,8 +81,8 @@ fn conversations<W: Write>(
 /// A file that takes the place of another once it is whole. Dropped before that, it is removed.
 struct Replacement {
     file: File,
-    /// Where it is until then; `None` when it is what was asked for itself.
-    path: Option<PathBuf>,
+    /// What it is until then; `None` when it is what was asked for itself.
+    unfinished: Option<Leftover>,
     place: PathBuf,
 }
 
@@ -89,27 +92,19 @@ impl Replacement {
         if is_special {
             // A device or a pipe takes what comes. A directory doesn't, and says so.
             let file = File::options().write(true).open(to)?;
-            return Ok(Self { file, path: None, place: to.to_owned() });
+            return Ok(Self { file, unfinished: None, place: to.to_owned() });
         }
         // What a link points to is replaced, not the link.
         let place = fs::canonicalize(to).unwrap_or_else(|_| to.to_owned());
         let name = place.file_name().ok_or_else(|| io::Error::from(ErrorKind::InvalidFilename))?;
-        let hidden = format!(".{}.{}.part", name.to_string_lossy(), std::process::id());
-        let path = place.with_file_name(hidden);
-        let file = File::create_new(&path)?;
-        Ok(Self { file, path: Some(path), place })
+        // Not the process's id: in a container each has the same, and one that was killed has left its file.
+        let random = getrandom::u32().map_err(io::Error::other)?;
+        let hidden = format!(".{}.{random:08x}.part", name.to_string_lossy());
+        let (unfinished, file) = Leftover::create(place.with_file_name(hidden))?;
+        Ok(Self { file, unfinished: Some(unfinished), place })
     }
 
-    fn take_its_place(mut self) -> io::Result<()> {
-        let Some(path) = self.path.take() else { return Ok(()) };
-        fs::rename(&path, &self.place).inspect_err(|_| _ = fs::remove_file(&path))
-    }
-}
-
-impl Drop for Replacement {
-    fn drop(&mut self) {
-        if let Some(path) = &self.path {
-            _ = fs::remove_file(path);
-        }
+    fn take_its_place(self) -> io::Result<()> {
+        self.unfinished.map_or(Ok(()), |unfinished| unfinished.rename(&self.place))
     }
 }

@@ -15,7 +15,7 @@ use rustix::{
 use sendoff_capture::{
     Options, PcapngWriter,
     file::{InterfaceId, InterfaceStatistics, PacketNotes},
-    live::{LiveCapture, LiveError},
+    live::{BUFFER, LiveCapture, LiveError},
 };
 use std::{
     fs::File,
@@ -31,6 +31,12 @@ use std::{
 /// Bytes that are read from the interface before they are told.
 const PIECE: usize = 64 << 10;
 
+/// Bytes that are still read when it is time to stop: all that can wait in the kernel by then, which grants twice what it
+/// is asked for.
+const WAITING: usize = 2 * BUFFER;
+
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
 /// Explains what passes until it is interrupted.
 ///
 /// # Errors
@@ -42,14 +48,19 @@ pub fn run(
     output: OutputArgs,
     report: &Report,
 ) -> anyhow::Result<Outcome> {
-    let name = format!("--live {interface}");
+    if let Some(path) = &args.write {
+        capture::refuse_stdout("--write", path)?;
+    }
+    let (interface, report) = (interface.to_owned(), report.clone());
     block_on(|mut interrupts| async move {
         let (stop, stopped) = UnixStream::pair().context("no socket pair")?;
-        let reader = LiveReader::open(interface, &args, report, stopped).with_context(|| name.clone())?;
-        let (caught_up, report) = (reader.caught_up.clone(), report.clone());
-        // Not here: this thread has to see signals, whoever keeps stdout waiting.
+        // Not here: this thread has to see signals, whoever keeps stdout or a pipe waiting.
         let mut told = tokio::task::spawn_blocking(move || {
-            let source = Source { reader: Box::new(reader), caught_up: Some(caught_up), name };
+            let name = format!("--live {interface}");
+            let reader =
+                LiveReader::open(&interface, &args, &report, stopped).with_context(|| name.clone())?;
+            let caught_up = Some(reader.caught_up.clone());
+            let source = Source { reader: Box::new(reader), caught_up, name };
             explain_source(source, options, &args, output, &report)
         });
         tokio::select! {
@@ -74,6 +85,8 @@ struct LiveReader {
     copy: Option<File>,
     /// Packets that are still wanted (`--count`).
     left: u64,
+    /// Bytes that are still wanted, once it is time to stop.
+    rest: Option<usize>,
     over: bool,
     failed: Option<LiveError>,
     /// Nothing more waits in the kernel: what was told should be seen.
@@ -87,10 +100,6 @@ impl LiveReader {
         report: &Report,
         stopped: UnixStream,
     ) -> anyhow::Result<Self> {
-        let copy = match &args.write {
-            Some(path) => Some(capture::create(path).with_context(|| format!("--write {}", path.display()))?),
-            None => None,
-        };
         let capture = LiveCapture::open(interface, args.port).map_err(|error| match error {
             LiveError::NoInterface { .. } => {
                 anyhow::Error::new(Usage(format!("--live {interface}: {error}")))
@@ -99,10 +108,16 @@ impl LiveReader {
         })?;
         let mut writer = PcapngWriter::new(Vec::new(), concat!("sendoff ", env!("CARGO_PKG_VERSION")))?;
         let id = writer.interface(capture.link(), interface)?;
-        let mut copy = copy;
-        if let Some(copy) = &mut copy {
-            copy.write_all(writer.output()).context("--write")?;
-        }
+        // Last: what was in the file is lost with this.
+        let copy = match &args.write {
+            Some(path) => {
+                let mut copy =
+                    capture::create(path).with_context(|| format!("--write {}", path.display()))?;
+                copy.write_all(writer.output()).context("--write")?;
+                Some(copy)
+            }
+            None => None,
+        };
         report.event(&Event::Watching {
             interface: interface.to_owned(),
             link: capture.link().to_string(),
@@ -117,6 +132,7 @@ impl LiveReader {
             read: 0,
             copy,
             left: args.count.unwrap_or(u64::MAX),
+            rest: None,
             over: false,
             failed: None,
             caught_up: Arc::new(AtomicBool::new(false)),
@@ -134,10 +150,11 @@ impl LiveReader {
                     let written = self.writer.packet_with(self.interface, packet.time, packet.data, &notes);
                     written.map_err(io::Error::other)?;
                     self.left -= 1;
-                    self.over = self.left == 0;
+                    self.rest = self.rest.map(|rest| rest.saturating_sub(packet.data.len()));
+                    self.over = self.left == 0 || self.rest == Some(0);
                 }
                 Ok(None) => {
-                    waits = true;
+                    (waits, self.over) = (true, self.rest.is_some());
                     break;
                 }
                 Err(error) => {
@@ -145,7 +162,9 @@ impl LiveReader {
                 }
             }
         }
-        self.caught_up.store(waits || self.over, Ordering::Relaxed);
+        // A full piece may have been the last for long.
+        let caught_up = waits || self.over || !self.wait(Some(&NOW))?;
+        self.caught_up.store(caught_up, Ordering::Relaxed);
         if self.over {
             self.end()?;
         }
@@ -169,19 +188,24 @@ impl LiveReader {
         self.writer.statistics(self.interface, &statistics)
     }
 
-    /// Waits for a packet, or the end; for nothing with `timeout` 0.
-    fn wait(&mut self, timeout: Option<&Timespec>) -> io::Result<()> {
+    /// Waits for a packet, or that it is time to stop; with [`NOW`] it only looks. Returns whether there is a packet.
+    fn wait(&mut self, timeout: Option<&Timespec>) -> io::Result<bool> {
         let mut both = [
             PollFd::new(&self.capture, PollFlags::IN),
             PollFd::new(&self.stopped, PollFlags::IN | PollFlags::HUP),
         ];
         match poll(&mut both, timeout) {
-            Ok(_) => self.over |= !both[1].revents().is_empty(),
+            Ok(_) => {
+                let [packet, stop] = both.each_ref().map(|fd| !fd.revents().is_empty());
+                if stop {
+                    self.rest.get_or_insert(WAITING);
+                }
+                Ok(packet)
+            }
             // Whatever it was, it is looked at again.
-            Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
+            Err(Errno::INTR) => Ok(false),
+            Err(error) => Err(error.into()),
         }
-        Ok(())
     }
 }
 
@@ -195,13 +219,10 @@ impl Read for LiveReader {
                 return self.failed.take().map_or(Ok(0), |error| Err(io::Error::other(error)));
             }
             // Somebody who floods the interface keeps nobody from stopping.
-            self.wait(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
+            self.wait(Some(&NOW))?;
             self.fill()?;
-            if self.writer.output().is_empty() {
+            if self.writer.output().is_empty() && !self.over {
                 self.wait(None)?;
-                if self.over {
-                    self.fill()?;
-                }
             }
         }
         let len = (&self.writer.output()[self.read..]).read(buffer)?;

@@ -8,9 +8,11 @@ mod output;
 
 pub use args::DissectArgs;
 
+use super::block_on;
 use crate::{
     args::OutputArgs,
     exit::{Outcome, Usage},
+    leftovers,
     report::Report,
 };
 use anyhow::{Context, anyhow};
@@ -45,6 +47,37 @@ pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Re
     if let Some(interface) = args.live.clone() {
         return watch(&interface, options, args, output, report);
     }
+    match &args.html {
+        Some(page) if page.as_os_str() != "-" => interruptible(args, options, output, report.clone()),
+        _ => explain_file(options, &args, output, report),
+    }
+}
+
+/// A signal leaves no part of a page behind; everything else of `dissect` it may end as it ends any process.
+fn interruptible(
+    args: DissectArgs,
+    options: Options,
+    output: OutputArgs,
+    report: Report,
+) -> anyhow::Result<Outcome> {
+    block_on(|mut interrupts| async move {
+        let mut told = tokio::task::spawn_blocking(move || explain_file(options, &args, output, &report));
+        tokio::select! {
+            told = &mut told => told?,
+            () = interrupts.first() => {
+                leftovers::remove();
+                Ok(Outcome::Interrupted)
+            }
+        }
+    })
+}
+
+fn explain_file(
+    options: Options,
+    args: &DissectArgs,
+    output: OutputArgs,
+    report: &Report,
+) -> anyhow::Result<Outcome> {
     let file = args.file.clone().unwrap_or_default();
     let name = file.display().to_string();
     let reader: Box<dyn Read> = if file.as_os_str() == "-" {
@@ -53,7 +86,7 @@ pub fn run(args: DissectArgs, output: OutputArgs, report: &Report) -> anyhow::Re
         Box::new(File::open(&file).with_context(|| name.clone())?)
     };
     let source = Source { reader, caught_up: None, name };
-    explain_source(source, options, &args, output, report)
+    explain_source(source, options, args, output, report)
 }
 
 #[cfg(target_os = "linux")]

@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep_until};
 /// What the log says of a connection.
 pub struct Connection {
     number: u64,
+    /// Where it was at first.
     peer: Peer,
     local: Peer,
     kcp: Option<Kcp>,
@@ -42,7 +43,7 @@ impl Connection {
         Self { number, peer, local: stream.local(), kcp: stream.link::<KcpLink>().map(Kcp::of) }
     }
 
-    /// Who is at the other end.
+    /// Who opened it, and from where.
     pub fn peer(&self) -> &Peer {
         &self.peer
     }
@@ -90,13 +91,14 @@ impl Connection {
         } else {
             outgoing.part().await;
         }
+        let peer = outgoing.peer();
         drop((incoming, outgoing));
         let ending = closed.await;
         let why = match stop {
             Stop::Because(why) => Some(why),
             Stop::Ended | Stop::Interrupted => None,
         };
-        report.event(&self.ended(ending.clone(), &stats, why));
+        report.event(&self.ended(peer, ending.clone(), &stats, why));
         Ok(ending)
     }
 
@@ -124,7 +126,7 @@ impl Connection {
             format.map(|format| Printer::new(None, self.peer.clone(), &plan.cut, Some(format), report));
         let pipes = Pipes { source: Source::Stdin, cut: plan.cut, printer };
         let over = netcat::run(pipes, &mut incoming, &mut outgoing, leave, report, interrupts).await;
-        let stats = outgoing.stats();
+        let (stats, peer) = (outgoing.stats(), outgoing.peer());
         drop((incoming, outgoing));
         if let Err(Failure::Here(error)) = over {
             return Err(error);
@@ -136,32 +138,29 @@ impl Connection {
             (None, Some(time)) if silent => Some(Why::Idle(time)),
             _ => None,
         };
-        report.event(&self.ended(ending.clone(), &stats, why));
+        report.event(&self.ended(peer.clone(), ending.clone(), &stats, why));
+        let name = peer.to_string();
         match over {
-            Ok(_) if !is_in_order(&self.peer, &ending) => Err(failure(&self.peer.to_string(), &ending)),
+            Ok(_) if !is_in_order(&peer, &ending) => Err(failure(&name, &ending)),
             Ok(over) => Ok(over.into()),
-            Err(Failure::Connection(error)) => Err(self.failed(error, &ending)),
+            Err(Failure::Connection(error)) if ending.is_clean() => Err(after_failure(&name, error)),
+            Err(Failure::Connection(_)) => Err(failure(&name, &ending)),
             Err(Failure::Here(error)) => Err(error),
         }
-    }
-
-    fn failed(&self, error: io::Error, ending: &Ending) -> anyhow::Error {
-        let peer = self.peer.to_string();
-        if ending.is_clean() { after_failure(&peer, error) } else { failure(&peer, ending) }
     }
 
     fn opened(&self) -> Event {
         Event::Opened { number: self.number, peer: self.peer.clone(), kcp: self.kcp }
     }
 
-    fn ended(&self, ending: Ending, stats: &StreamStats, why: Option<Why>) -> Event {
-        let Self { number, peer, kcp, .. } = self;
+    /// `peer` is where it was in the end.
+    fn ended(&self, peer: Peer, ending: Ending, stats: &StreamStats, why: Option<Why>) -> Event {
         let (recovered, mtu) = match &stats.transport {
             TransportStats::Kcp(stats) => (stats.datagrams_recovered, Some((stats.mtu, stats.mtu_steps))),
             _ => (0, None),
         };
-        let (number, peer, rtt) = (*number, peer.clone(), stats.rtt);
-        Event::Ended(Ended { number, peer, kcp: *kcp, ending, rtt, recovered, mtu, why })
+        let (number, kcp, rtt) = (self.number, self.kcp, stats.rtt);
+        Event::Ended(Ended { number, peer, kcp, ending, rtt, recovered, mtu, why })
     }
 }
 

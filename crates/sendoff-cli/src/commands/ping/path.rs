@@ -16,6 +16,7 @@ pub struct PathMtu {
 }
 
 impl PathMtu {
+    #[cfg_attr(not(target_os = "linux"), allow(dead_code))]
     fn new(mtu: usize, peer: SocketAddr) -> Self {
         let headers = if peer.is_ipv4() { 20 + 8 } else { 40 + 8 };
         Self { mtu, largest: mtu.saturating_sub(headers) }

@@ -24,6 +24,7 @@ function drawHead() {
   byId("name").textContent = visible(head.name);
   const facts = [plural(totals.packets, "packet"), scaled(totals.bytes, "B"), duration(totals.duration_ms * 1000), plural(totals.conversations, "conversation")];
   if (totals.incomplete_fragments > 0) facts.push(`${plural(totals.incomplete_fragments, "fragmented packet")} not whole`);
+  if (totals.dropped > 0) facts.push(`${plural(totals.dropped, "packet")} more passed and are not in it`);
   if (end.origin !== undefined) facts.push(`from ${clock(end.origin, 0)}`);
   byId("facts").textContent = facts.join(" · ");
   if (end.trouble !== undefined) warn(`The capture could not be read to its end: ${visible(end.trouble)}. What comes before that is told.`);

@@ -26,6 +26,8 @@ const MEASURES = [
   ["· data, parity shards", (side) => side.fec ? `${thousands(side.fec.data)}, ${thousands(side.fec.parity)}` : ""],
   ["· not seen", (side) => side.fec ? `${thousands(side.fec.lost)} (${percent(side.fec.lost, side.fec.lost + side.fec.data + side.fec.parity)})` : ""],
   ["· recovered", (side) => side.fec ? thousands(side.fec.recovered) : ""],
+  ["smux", (side) => side.smux?.version ? `${side.smux.version}${side.smux.snappy ? ", in snappy" : ""}` : ""],
+  ["· streams, frames", (side) => side.smux?.version ? `${thousands(side.smux.streams.length)}, ${thousands(side.smux.frames)}` : ""],
   ["framing", (side) => side.framing ? `${side.framing}, ${plural(side.frames, "frame")}` : ""],
 ];
 
