@@ -288,10 +288,10 @@ fn who_asks_and_does_not_take_the_port_changes_nothing() {
     assert_eq!(place.litter(), Vec::<PathBuf>::new());
     for (args, what) in [
         (&["tcp://127.0.0.1:0"][..], "--takeover: only kcp:// can be taken over"),
-        (&["kcp://127.0.0.1:0", "--drivers", "4"], "--takeover: only with one driver, not --drivers 4"),
-        (&["kcp://127.0.0.1:0?drivers=2"], "--takeover: only with one driver, not --drivers 2"),
+        (&["kcp://127.0.0.1:0", "--drivers", "4"][..], "--takeover: only with one driver, not --drivers 4"),
+        (&["kcp://127.0.0.1:0?drivers=2"][..], "--takeover: only with one driver, not --drivers 2"),
     ] {
-        let refused = run(&[&["listen", "--takeover", place.path()], args].concat(), b"");
+        let refused = run(&[&["listen", "--takeover", place.path()][..], args].concat(), b"");
         assert_eq!(refused.code, 2, "{}", refused.stderr);
         assert!(refused.stderr.contains(what), "{}", refused.stderr);
     }
