@@ -112,6 +112,7 @@ async fn a_successor_hands_nothing_over_before_its_predecessor_has_gone() {
         }
         drop((client, server));
         assert_eq!(first.close(Duration::from_secs(60)).await.reset, 0);
+        drop(first);
         until(|| second.endpoint().share_socket().is_ok()).await;
         let third = successor(&second, Config::new()).await;
         greeted(KcpStream::connect(addr).await.unwrap(), &third).await;
