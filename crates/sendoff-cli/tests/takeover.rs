@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Output, Running, WATCHDOG, random_bytes, run, until};
+use common::{Output, Running, WATCHDOG, random_bytes, run};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use sendoff::{Config, Crypt, Ending, Fec, KcpStream, Key};
 use std::{
@@ -427,7 +427,7 @@ fn who_has_handed_over_or_goes_away_keeps_nobody_waiting_at_its_path() {
     assert_eq!(read_byte(&mut new), b'!');
     drop(new);
     old.event("going away");
-    until("nobody is at the path", || UnixStream::connect(&place.0).is_err());
+    assert!(UnixStream::connect(&place.0).is_err(), "somebody is at the path");
     let next = launch(port, place.path(), &[]).output();
     assert_eq!(next.code, 1);
     assert!(next.stderr.contains("in use"), "{}", next.stderr);
