@@ -121,7 +121,7 @@ impl KcpEndpoint {
     /// process has ended, the other one can't hand the port over to a third.
     ///
     /// Returns when nothing new is accepted here any more; with an error, nothing has changed. Cancel safe: if it is
-    /// dropped before the other process was ready, nothing has changed either.
+    /// dropped before the other process was ready, nothing has changed either; later, it is handed over all the same.
     ///
     /// # Errors
     /// `Unsupported` where the socket was supplied, or there are several drivers; `AlreadyExists` when it was handed over
@@ -134,7 +134,13 @@ impl KcpEndpoint {
         successor.set_nonblocking(true)?;
         let successor = tokio::net::UnixStream::from_std(successor)?;
         in_time("the other process is not ready", until_ready(&successor)).await?;
-        let _wish = Wish::of(&self.shared, PassOn::new(successor, &[YOURS]))?;
+        {
+            let mut handover = self.shared.handover();
+            handover.check()?;
+            let successor = PassOn::new(successor, &[YOURS]);
+            *handover = Handover::Wanted(Box::new(successor), None);
+        }
+        self.shared.inbox.poke();
         poll_fn(|cx| match &mut *self.shared.handover() {
             Handover::Wanted(_, waiting) => {
                 *waiting = Some(cx.waker().clone());
@@ -175,30 +181,6 @@ impl KcpEndpoint {
         in_time("the other process has not handed over", until_ours(&predecessor)).await?;
         tokio::spawn(Driver::new(shared).after(PassedOn::new(predecessor)));
         Ok(endpoint)
-    }
-}
-
-/// That the driver is to hand over. Taken back when dropped, unless it has.
-struct Wish<'a>(&'a EndpointShared);
-
-impl<'a> Wish<'a> {
-    fn of(shared: &'a EndpointShared, successor: PassOn) -> io::Result<Self> {
-        {
-            let mut handover = shared.handover();
-            handover.check()?;
-            *handover = Handover::Wanted(Box::new(successor), None);
-        }
-        shared.inbox.poke();
-        Ok(Self(shared))
-    }
-}
-
-impl Drop for Wish<'_> {
-    fn drop(&mut self) {
-        let mut handover = self.0.handover();
-        if matches!(*handover, Handover::Wanted(..)) {
-            *handover = Handover::None;
-        }
     }
 }
 
