@@ -27,7 +27,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 use tokio::time::{Sleep, sleep_until};
@@ -172,7 +172,7 @@ impl Driver {
     fn poll_recv(&mut self, cx: &mut Context<'_>, buffers: &mut RecvBuffers) -> Poll<io::Result<usize>> {
         #[cfg(unix)]
         if let Some(predecessor) = &mut self.predecessor {
-            let received = ready!(predecessor.poll_recv(cx, buffers));
+            let received = std::task::ready!(predecessor.poll_recv(cx, buffers));
             if received.is_none() {
                 self.predecessor = None;
                 self.shared.outlive();
