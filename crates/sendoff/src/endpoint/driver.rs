@@ -27,7 +27,7 @@ use std::{
     net::{IpAddr, SocketAddr},
     pin::{Pin, pin},
     sync::{Arc, atomic::Ordering},
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 use tokio::time::{Sleep, sleep_until};
@@ -172,10 +172,10 @@ impl Driver {
     fn poll_recv(&mut self, cx: &mut Context<'_>, buffers: &mut RecvBuffers) -> Poll<io::Result<usize>> {
         #[cfg(unix)]
         if let Some(predecessor) = &mut self.predecessor {
-            let received = ready!(predecessor.poll_recv(cx, buffers));
+            let received = std::task::ready!(predecessor.poll_recv(cx, buffers));
             if received.is_none() {
-                tracing::debug!("the predecessor has gone: the socket is read from now on");
                 self.predecessor = None;
+                self.shared.outlive();
             }
             return Poll::Ready(Ok(received.unwrap_or(0)));
         }
@@ -628,6 +628,8 @@ impl Future for Driver {
 impl Drop for Driver {
     /// Also when the runtime is shut down: nobody waits for ever.
     fn drop(&mut self) {
+        #[cfg(unix)]
+        self.shared.never_hand_over();
         self.shared.abandon();
     }
 }
