@@ -5,7 +5,7 @@
 mod common;
 
 use common::*;
-use sendoff::{Config, KcpEndpoint, KcpListener, KcpStream, code};
+use sendoff::{Config, Fec, KcpEndpoint, KcpListener, KcpStream, code};
 use std::{
     io::{ErrorKind, Read, Write},
     os::unix::net::UnixStream,
@@ -118,6 +118,25 @@ async fn a_successor_hands_nothing_over_before_its_predecessor_has_gone() {
         greeted(KcpStream::connect(addr).await.unwrap(), &third).await;
         next.write_all(b"still there?").await.unwrap();
         assert_eq!(read_exactly(&mut other, 12).await, b"still there?");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_client_with_fec_that_moves_finds_the_old_one_behind_its_successor() {
+    watched(async {
+        let config = Config::new().fec(Fec::new(4, 2).unwrap());
+        let old = KcpListener::bind_with("127.0.0.1:0", config.clone()).await.unwrap();
+        let nat = Nat::before(old.local_addr()).await;
+        let client = KcpStream::connect_with(nat.addr(), config.clone()).await.unwrap();
+        let (mut client, mut server) = greeted(client, &old).await;
+        let new = successor(&old, config).await;
+        nat.forget().await;
+        // Unknown to the old one, that goes to the other, which tells the client to say who it is.
+        client.write_all(b"still here").await.unwrap();
+        assert_eq!(read_exactly(&mut server, 10).await, b"still here");
+        assert_eq!((server.stats().moves, Some(server.peer_addr())), (1, nat.outside()));
+        assert_eq!(new.endpoint().stats().connections, 0);
     })
     .await;
 }

@@ -28,7 +28,7 @@ use crate::{
     Config,
     udp::{Batch, DatagramIo, PassOn, PassedOn, UdpIo},
 };
-use sendoff_proto::fec::is_shard;
+use sendoff_proto::fec::{data_segments, is_shard};
 use std::{
     future::poll_fn,
     io,
@@ -299,12 +299,11 @@ impl Driver {
         }
     }
 
-    /// Whether it is of a conversation that is here, or was a short while ago. A shard doesn't tell.
+    /// Whether it is of a conversation that is here, or was a short while ago. A parity shard doesn't tell.
     fn is_ours(&self, now: Instant, source: SocketAddr, datagram: &[u8]) -> bool {
-        match is_shard(datagram) {
-            true => self.shared.has_remote(source),
-            false => self.shared.table().is_ours(now, source, datagram),
-        }
+        let segments = if is_shard(datagram) { data_segments(datagram) } else { Some(datagram) };
+        (is_shard(datagram) && self.shared.has_remote(source))
+            || segments.is_some_and(|segments| self.shared.table().is_ours(now, source, segments))
     }
 
     fn pass_on(&mut self, source: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) {
