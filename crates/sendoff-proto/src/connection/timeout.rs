@@ -9,10 +9,10 @@ const DEAD_LINK: u32 = 20;
 /// The silence that a dead link needs besides, since it was first asked something in vain.
 const DEAD_LINK_SILENCE: Duration = Duration::from_secs(20);
 
-/// And so many timeouts in that silence: waits may be longer than it.
+/// And so many timeouts of the first segment in that silence: waits may be longer than it.
 const DEAD_TIMEOUTS: u32 = 3;
 
-/// Timeouts in a silence after which there may be another way to the peer.
+/// Timeouts of the first segment in a silence after which there may be another way to the peer.
 const DOUBTED_TIMEOUTS: u32 = 2;
 
 /// Unanswered probes of a closed window after which a silent link is dead.
