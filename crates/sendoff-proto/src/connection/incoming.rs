@@ -104,7 +104,11 @@ impl Connection {
         if arrival.delivered {
             self.on_delivered(now);
         }
+        let reopened = self.remote.take_reopened();
         if self.ring.in_flight() > 0 {
+            if reopened {
+                self.loss.resend_first(&mut self.ring, now, self.rtt.rto);
+            }
             self.detect_skipped(now);
         }
         self.settle_lease();
@@ -280,16 +284,10 @@ impl Connection {
         if news {
             self.stats.bytes_acknowledged += self.loss.on_una(&mut self.ring, una);
         }
-        let told = self.remote.tell(una, window, news);
-        if let Some((old, new)) = told.opened {
+        if let Some((old, new)) = self.remote.tell(una, window, news) {
             // What is in flight there was sent in vain, on the assumption that every KCP makes of a peer that it
             // hasn't heard.
             self.loss.resend_between(&mut self.ring, old, new, self.rtt.rto);
-        }
-        if told.reopened {
-            // What was refused waits for timeouts that have grown: the first one shows whether it is taken now.
-            let first = self.ring.unacked;
-            self.loss.resend_between(&mut self.ring, first, first.plus(1), self.rtt.rto);
         }
         news
     }

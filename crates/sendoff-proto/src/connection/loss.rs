@@ -386,20 +386,35 @@ impl LossDetector {
     fn resend_older(&mut self, ring: &mut SendRing, now: Instant, rto: Duration) -> u32 {
         let (mut sn, mut found) = (ring.unacked, 0);
         while sn.is_before(ring.next) {
-            let slot = ring.slot_mut(sn);
-            if slot.state == SlotState::InFlight {
-                slot.rto = rto;
-                if slot.sent_at + rto <= now {
-                    self.mark_lost(ring, sn);
-                    found += 1;
-                } else if slot.transmissions > 1 {
-                    // It waits no longer than any other.
-                    self.deadlines.push(Reverse((slot.sent_at + rto, slot.transmission, sn.0)));
-                }
-            }
+            found += u32::from(self.resend_if_older(ring, sn, now, rto));
             sn = sn.plus(1);
         }
         found
+    }
+
+    /// The peer has refused what came, and takes it again. The timeouts have grown meanwhile: the first segment shows
+    /// whether it is taken.
+    pub(crate) fn resend_first(&mut self, ring: &mut SendRing, now: Instant, rto: Duration) {
+        self.resend_if_older(ring, ring.unacked, now, rto);
+    }
+
+    /// From now on it waits no longer than any other; if that time is over already, it is sent again.
+    fn resend_if_older(&mut self, ring: &mut SendRing, sn: SeqNumber, now: Instant, rto: Duration) -> bool {
+        let slot = ring.slot_mut(sn);
+        if slot.state != SlotState::InFlight {
+            return false;
+        }
+        slot.rto = rto;
+        let due = slot.sent_at + rto;
+        if due > now {
+            // A first sending has its place in the queue of those.
+            if slot.transmissions > 1 {
+                self.deadlines.push(Reverse((due, slot.transmission, sn.0)));
+            }
+            return false;
+        }
+        self.mark_lost(ring, sn);
+        true
     }
 
     /// When the next segment times out.

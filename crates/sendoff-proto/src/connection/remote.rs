@@ -12,6 +12,7 @@ pub(super) struct Remote {
     told: Option<SeqNumber>,
     /// The window that it told last was 0: what is within the edge is refused for want of bytes.
     full: bool,
+    reopened: bool,
     /// It has said that nobody reads there any more.
     pub(super) reads_no_more: bool,
 }
@@ -19,7 +20,13 @@ pub(super) struct Remote {
 impl Remote {
     /// Every KCP assumes a window before it has heard one.
     pub(super) fn new(first: SeqNumber) -> Self {
-        Self { edge: first.plus(INITIAL_REMOTE_WINDOW), told: None, full: false, reads_no_more: false }
+        Self {
+            edge: first.plus(INITIAL_REMOTE_WINDOW),
+            told: None,
+            full: false,
+            reopened: false,
+            reads_no_more: false,
+        }
     }
 
     /// Segments from `sn` on that it has room for.
@@ -46,21 +53,33 @@ impl Remote {
         if self.drops() { unacked } else { self.told.unwrap_or(next) }
     }
 
-    /// The peer has told its window; `moved`: with an una that is news.
+    /// The peer has told its window; `moved`: with an una that is news. Returns from where to where the furthest edge
+    /// ever told has moved, if it was told before.
     #[inline]
-    pub(super) fn tell(&mut self, una: SeqNumber, window: u16, moved: bool) -> Told {
+    pub(super) fn tell(
+        &mut self,
+        una: SeqNumber,
+        window: u16,
+        moved: bool,
+    ) -> Option<(SeqNumber, SeqNumber)> {
         let edge = una.plus(u32::from(window));
         // Of two with the same una the larger is the newer: an edge is never taken back.
         if moved || self.edge.is_before(edge) {
             self.edge = edge;
         }
-        let reopened = self.full && window > 0;
+        self.reopened |= self.full && window > 0;
         self.full = window == 0;
         let told = self.told;
         if told.is_none_or(|told| told.is_before(edge)) {
             self.told = Some(edge);
         }
-        Told { opened: told.filter(|told| told.is_before(edge)).map(|told| (told, edge)), reopened }
+        told.filter(|told| told.is_before(edge)).map(|told| (told, edge))
+    }
+
+    /// Whether there was no room, and is again, since the last call.
+    #[inline]
+    pub(super) fn take_reopened(&mut self) -> bool {
+        std::mem::take(&mut self.reopened)
     }
 
     /// The edge that was told last holds, but for what lies below una already.
@@ -69,13 +88,4 @@ impl Remote {
             self.edge = una;
         }
     }
-}
-
-/// What a window that was told has changed.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Told {
-    /// The furthest edge ever told has moved from there to there.
-    pub(super) opened: Option<(SeqNumber, SeqNumber)>,
-    /// There was no room, and is again.
-    pub(super) reopened: bool,
 }
