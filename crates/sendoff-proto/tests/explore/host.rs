@@ -354,6 +354,7 @@ impl Host {
                 let moved = self.endpoint.relocate(now, (talk.remote, talk.conv), from, &remains);
                 if moved {
                     talk.remote = from;
+                    connection.handle_moved(now);
                 }
                 moved
             }

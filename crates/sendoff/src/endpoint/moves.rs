@@ -48,6 +48,7 @@ impl Driver {
                 if !self.shared.table().relocate(now, name, source, &remains) {
                     return false;
                 }
+                state.connection.handle_moved(now);
                 (state.peer, state.source) = (source, local);
                 let waiting: Wakers = state.watchers.take();
                 drop(state);
