@@ -78,7 +78,7 @@ impl SideSeries {
         if edge > self.edge {
             self.edge = edge;
             if let Some(since) = self.full_since.take() {
-                self.bin(now).full += now.saturating_sub(since) as i64;
+                self.bin(now).add_full(now.saturating_sub(since));
             }
         }
         self.bin(now);
@@ -149,7 +149,7 @@ impl Series {
         }
         let bin = own.bin(now);
         if marks.has(Marks::NEW) && block.is_none() {
-            bin.fresh += segment.data().len() as i64;
+            bin.fresh += segment.data_len() as i64;
         }
         if marks.has(Marks::RETRANSMISSION | Marks::NEEDLESS) {
             bin.sent_again(number);
@@ -184,7 +184,7 @@ impl Series {
         for side in &mut self.sides {
             if let (Some(since), Some(last)) = (side.full_since, side.bins.last()) {
                 // It never opened again.
-                last.full += end.saturating_sub(since) as i64;
+                last.add_full(end.saturating_sub(since));
             }
         }
         out.push('[');
