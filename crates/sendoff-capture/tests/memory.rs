@@ -217,18 +217,3 @@ fn a_flood_of_empty_lines_leaves_nothing_behind() {
         }
     });
 }
-
-#[test]
-fn round_trips_of_as_many_conversations_as_there_may_be_take_little() {
-    const FLOWS: usize = 4_000;
-    let test = "round_trips_of_as_many_conversations_as_there_may_be_take_little";
-    stays_small(test, Options::default(), FLOWS * 600, |n, out| {
-        let (flow, turn) = (n / 600, n % 600);
-        let sn = (turn / 2) as u32;
-        let (command, una, from, to) = match turn % 2 {
-            0 => (Cmd::Push, 0, client(flow), server()),
-            _ => (Cmd::Ack, sn + 1, server(), client(flow)),
-        };
-        udp_packet(from, to, &segment(command, sn, una, b""), out).unwrap();
-    });
-}
