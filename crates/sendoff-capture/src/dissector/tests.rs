@@ -157,6 +157,22 @@ fn a_stall_that_never_ends_lasts_until_the_last_packet() {
 }
 
 #[test]
+fn a_retransmission_that_waited_for_its_timeout_is_not_fast_whatever_was_acknowledged_since() {
+    let mut shown = Shown::new(Options::default());
+    for sn in 0..4 {
+        shown.segment(ms(0), Side::Client, &push(sn, 0, 0, b"x"));
+    }
+    // The round trip takes 20 ms: up to 70 ms it can have been an ACK that made it sent again.
+    shown.segment(ms(20), Side::Server, &segment(Command::Ack, [3, 0, 0], 32, b""));
+    shown.segment(ms(70), Side::Client, &push(0, 0, 70, b"x"));
+    shown.segment(ms(71), Side::Client, &push(1, 0, 71, b"x"));
+    shown.segment(ms(200), Side::Client, &push(2, 0, 200, b"x"));
+    let all = shown.dissector.finish();
+    let client = &kcp(&all[0]).sides[0];
+    assert_eq!((client.retransmissions, client.fast), (3, 1));
+}
+
+#[test]
 fn the_same_conv_on_the_same_ports_is_another_conversation_when_it_begins_anew() {
     for conversation in [1, 2] {
         let follow = Some(Follow { side: Side::Client, conversation: Some(conversation) });
