@@ -133,7 +133,7 @@ fn what_was_lost_and_sent_again_says_where() {
 fn no_capture_keeps_the_page_busy_for_ever() {
     let Some(mut browser) = browser("busy") else { return };
     open(&mut browser, &captures::one_number(500_000), "busy");
-    open(&mut browser, &captures::decades_apart(), "decades");
+    open(&mut browser, &captures::a_century_apart(), "century");
     browser.evaluate("location.hash = '#c2'");
     browser.drawn();
     assert_eq!(browser.complaints(), Vec::<String>::new());

@@ -10,10 +10,11 @@ use crate::{
     udp_packet,
 };
 use sendoff_proto::{
-    SeqNumber, Timestamp,
+    SeqNumber, Timestamp, TransmitBuffer,
+    fec::{Encoder, FEC_OVERHEAD, Fec},
     wire::{Command, Segment},
 };
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Instant};
 
 const CLIENT: ([u8; 4], u16) = ([10, 0, 0, 1], 1_000);
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 2], 2_000);
@@ -193,6 +194,53 @@ fn the_same_conv_on_the_same_ports_is_another_conversation_when_it_begins_anew()
         // It isn't known to have ended, but nothing can have come of it later.
         assert!(shown.dissector.follow_report().is_complete());
     }
+}
+
+#[test]
+fn a_datagram_is_counted_where_it_belongs_though_what_it_brings_back_begins_another_conversation() {
+    let now = Instant::now();
+    let (mut encoder, mut buffer) =
+        (Encoder::new(Fec::new(3, 1).unwrap()), TransmitBuffer::with_room(FEC_OVERHEAD, 0));
+    let mut group = |contents: [&[u8]; 3]| {
+        let mut shards = Vec::new();
+        for content in contents {
+            let mut datagram = [&[0; FEC_OVERHEAD], content].concat();
+            encoder.encode_datagram(now, &mut datagram, FEC_OVERHEAD, 0);
+            shards.push(datagram);
+        }
+        while encoder.poll_transmit(&mut buffer) {
+            shards.extend(buffer.datagrams().map(<[u8]>::to_vec));
+        }
+        <[Vec<u8>; 4]>::try_from(shards).unwrap()
+    };
+    let of = |conv: u8, sn| {
+        let mut datagram = push(sn, 0, sn, b"x");
+        datagram[0] = conv;
+        datagram
+    };
+    let mut shown = Shown::new(Options::default());
+    // As many as a flow may have.
+    (1..=16).for_each(|conv| shown.segment(ms(0), Side::Client, &of(conv, 0)));
+    for n in 0..8 {
+        for shard in group([1, 2, 3].map(|place| of(16, 3 * n + place)).each_ref().map(Vec::as_slice)) {
+            shown.segment(ms(1), Side::Client, &shard);
+        }
+    }
+    // Of a conversation that hasn't been seen yet there is what is none of its segments, and one that is lost.
+    let mut none = of(99, 0);
+    none[4] = 0;
+    let [_, second, third, parity] = group([&of(99, 0), &none, &of(5, 1)]);
+    shown.segment(ms(2), Side::Client, &second);
+    shown.segment(ms(2), Side::Client, &parity);
+    let mut packet = Vec::new();
+    udp_packet(CLIENT.into(), SERVER.into(), &third, &mut packet).unwrap();
+    let (segments, participant) = shown.packet(ms(2), &packet, |dissected| {
+        (dissected.analysis.segments.len(), dissected.analysis.participant.unwrap())
+    });
+    assert_eq!((segments, participant.conversation), (2, 5), "its own, and the one that came back");
+    let all = shown.dissector.finish();
+    assert_eq!((all.len(), kcp(&all[16]).conv), (17, 99));
+    assert_eq!(all[4..6].iter().map(|one| one.totals[0].packets).collect::<Vec<_>>(), [2, 1]);
 }
 
 /// So many flows that those before are forgotten.
