@@ -243,6 +243,28 @@ fn a_datagram_is_counted_where_it_belongs_though_what_it_brings_back_begins_anot
     assert_eq!(all[4..6].iter().map(|one| one.totals[0].packets).collect::<Vec<_>>(), [2, 1]);
 }
 
+#[test]
+fn what_tcp_has_acknowledged_and_the_capture_lacks_is_not_waited_for() {
+    const ACK: u8 = 0x10;
+    for late in [false, true] {
+        let mut shown = Shown::following(Side::Client);
+        shown.tcp(CLIENT, SERVER, [9, 0], 2, b"");
+        shown.tcp(CLIENT, SERVER, [10, 0], ACK, b"abc");
+        shown.tcp(CLIENT, SERVER, [15, 0], ACK, b"fg");
+        shown.tcp(SERVER, CLIENT, [0, 17], ACK, b"");
+        // A capture may have a segment behind its acknowledgement.
+        assert_eq!(shown.followed(), b"abc");
+        if late {
+            shown.tcp(CLIENT, SERVER, [13, 0], ACK, b"de");
+            assert_eq!(shown.followed(), b"defg");
+        }
+        shown.tcp(CLIENT, SERVER, [17, 0], ACK, b"hi");
+        assert_eq!(shown.followed(), if late { b"hi".to_vec() } else { b"fghi".to_vec() });
+        shown.dissector.finish();
+        assert_eq!(shown.dissector.follow_report().gaps.len(), usize::from(!late));
+    }
+}
+
 /// So many flows that those before are forgotten.
 fn crowd(shown: &mut Shown) {
     for n in 0..=MAX_FLOWS {
@@ -285,7 +307,7 @@ fn bounds_hold_whatever_numbers_the_packets_have() {
         shown.packets = 2 * n as u64;
         let mut datagram = push(0, 0, 0, b"x");
         datagram[0] = (n / flows) as u8;
-        let from = ([10, 1, (n % flows >> 8) as u8, (n % flows) as u8], 7);
+        let from = ([10, 1, ((n % flows) >> 8) as u8, (n % flows) as u8], 7);
         shown.datagram(ms(1), from, SERVER, &datagram);
     }
     let kept = shown.dissector.flows.take_all().len();
