@@ -1,5 +1,5 @@
-//! Memory stays below 200 MB, whatever a capture has: the most that a process of its own has used, as the system says.
-//! The captures are made while they are read, so that nothing else is in that figure.
+//! Memory stays below 200 MB for captures that are made to go beyond a bound: the most that a process of its own has used,
+//! as the system says. The captures are made while they are read, so that nothing else is in that figure.
 #![cfg(target_os = "linux")]
 
 use sendoff_capture::{Dissector, Options, PacketReader, udp_packet};
