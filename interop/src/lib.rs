@@ -6,6 +6,7 @@
 //! runs the full product of their [factors](table) and prints the figures.
 
 pub mod browser;
+pub mod captures;
 pub mod datagram;
 pub mod ours;
 pub mod peer;

@@ -5,7 +5,11 @@ use sendoff_capture::{
     layers::Span,
     report::fields::{Field, FieldSink, LayerGroup, all_fields},
 };
-use std::{collections::HashMap, env, ffi::OsStr, fmt::Arguments, fs, path::PathBuf, process::Command};
+use sendoff_interop::{
+    captures::{checked_in, plain},
+    program::there,
+};
+use std::{collections::HashMap, fmt::Arguments, fs, process::Command};
 
 /// tshark's name of a field; our layer and name for it.
 const FIELDS: [(&str, &str, &str); 35] = [
@@ -95,36 +99,13 @@ fn ours(file: &[u8]) -> Vec<HashMap<(String, String), String>> {
     packets
 }
 
-/// The first word, numbers in one notation: tshark has its own for some.
-fn plain(text: &str) -> String {
-    let word = text.split(' ').next().unwrap_or_default();
-    match word.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16)) {
-        Some(Ok(number)) => number.to_string(),
-        _ if word == "True" => "1".into(),
-        _ if word == "False" => "0".into(),
-        _ => word.to_owned(),
-    }
-}
-
-fn captures() -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for place in ["../crates/sendoff-capture/tests/captures", "../crates/sendoff-proto/tests/captures"] {
-        let entries = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
-        files.extend(entries.filter(|path| path.extension() == Some(OsStr::new("pcapng"))));
-    }
-    assert!(files.len() >= 21, "captures are missing: {files:?}");
-    files
-}
-
 #[test]
 fn every_field_up_to_udp_and_tcp_is_as_tshark_has_it() {
-    if Command::new("tshark").arg("--version").output().is_err() {
-        assert!(env::var_os("CI").is_none(), "tshark is missing");
-        eprintln!("skipped: tshark is missing");
+    if !there(&["tshark"]) {
         return;
     }
     let mut compared = 0;
-    for path in captures() {
+    for path in checked_in() {
         let mut tshark = Command::new("tshark");
         // Whatever a port suggests: the payload of UDP and TCP stays payload.
         tshark.args(["-n", "-T", "fields", "-E", "separator=/t", "-E", "occurrence=f", "-r"]).arg(&path);

@@ -6,6 +6,10 @@ use sendoff_capture::{
     report::{LayerChoice, WIRESHARK_PLUGIN, packet_object},
     udp_packet,
 };
+use sendoff_interop::{
+    captures::{checked_in, plain},
+    program::there,
+};
 use sendoff_proto::{
     SeqNumber, Timestamp,
     wire::{Block, BlockKind, Body, Command as Cmd, FIN_FRAGMENT, Segment, Token},
@@ -47,16 +51,6 @@ const FIELDS: [(&str, &str, &str); 22] = [
 /// The port at which the made-up servers listen.
 const SERVER: u16 = 29_900;
 
-/// Whether the test can't be run here: it must be where `CI` is set.
-fn tshark_is_missing() -> bool {
-    let missing = Command::new("tshark").arg("--version").output().is_err();
-    assert!(!missing || env::var_os("CI").is_none(), "tshark is missing");
-    if missing {
-        eprintln!("skipped: tshark is missing");
-    }
-    missing
-}
-
 /// A directory that goes away with its value.
 struct Scratch(PathBuf);
 
@@ -89,15 +83,6 @@ impl Scratch {
 impl Drop for Scratch {
     fn drop(&mut self) {
         _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// The first word, numbers in one notation.
-fn plain(text: &str) -> String {
-    let word = text.split(' ').next().unwrap_or_default();
-    match word.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16)) {
-        Some(Ok(number)) => number.to_string(),
-        _ => word.to_owned(),
     }
 }
 
@@ -168,24 +153,14 @@ fn compare(scratch: &Scratch, file: &Path) -> [usize; FIELDS.len()] {
     compared
 }
 
-fn captures() -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for place in ["../crates/sendoff-capture/tests/captures", "../crates/sendoff-proto/tests/captures"] {
-        let entries = fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path());
-        files.extend(entries.filter(|path| path.extension().is_some_and(|extension| extension == "pcapng")));
-    }
-    files.sort();
-    files
-}
-
 #[test]
 fn every_field_of_every_capture_is_as_in_our_json() {
-    if tshark_is_missing() {
+    if !there(&["tshark"]) {
         return;
     }
     let scratch = Scratch::new("captures");
     let mut compared = [0; FIELDS.len()];
-    for path in captures() {
+    for path in checked_in() {
         // With "none" the segments lie in the clear behind a nonce, which only we know to skip.
         if !path.ends_with("crypt-none.pcapng") {
             compare(&scratch, &path).iter().zip(&mut compared).for_each(|(more, sum)| *sum += more);
@@ -278,7 +253,7 @@ fn addresses(n: usize) -> ([u8; 4], u16) {
 
 #[test]
 fn every_field_of_every_block_is_as_in_our_json() {
-    if tshark_is_missing() {
+    if !there(&["tshark"]) {
         return;
     }
     let scratch = Scratch::new("blocks");
@@ -380,7 +355,7 @@ fn hostile() -> Vec<u8> {
 
 #[test]
 fn nothing_that_the_network_sends_makes_the_plugin_fail() {
-    if tshark_is_missing() {
+    if !there(&["tshark"]) {
         return;
     }
     let scratch = Scratch::new("hostile");
@@ -399,7 +374,7 @@ fn nothing_that_the_network_sends_makes_the_plugin_fail() {
 
 #[test]
 fn what_is_sealed_is_told_as_opaque() {
-    if tshark_is_missing() {
+    if !there(&["tshark"]) {
         return;
     }
     let scratch = Scratch::new("sealed");
@@ -413,7 +388,7 @@ fn what_is_sealed_is_told_as_opaque() {
 
 #[test]
 fn answers_and_repetitions_are_found() {
-    if tshark_is_missing() {
+    if !there(&["tshark"]) {
         return;
     }
     let scratch = Scratch::new("analysis");
@@ -430,4 +405,49 @@ fn answers_and_repetitions_are_found() {
     // The ACK of the last packet answers the PUSH in the packet before it.
     let acks = fields("kcp.analysis.acks", "kcp.analysis.acks");
     assert_eq!(acks.lines().last(), Some("153\t152"), "{acks}");
+}
+
+/// IP and UDP from the client of the made-up server.
+fn udp(content: &[u8]) -> Vec<u8> {
+    let mut packet = Vec::new();
+    udp_packet(addresses(0).into(), ([192, 0, 2, 2], SERVER).into(), content, &mut packet).unwrap();
+    packet
+}
+
+fn push_at(timestamp: u32, sn: u32) -> Vec<u8> {
+    let mut datagram = Vec::new();
+    Segment { timestamp: Timestamp(timestamp), ..segment(Cmd::Push, sn, 0) }.encode(b"data", &mut datagram);
+    datagram
+}
+
+#[test]
+fn a_copy_that_was_overtaken_is_a_copy() {
+    if !there(&["tshark"]) {
+        return;
+    }
+    let scratch = Scratch::new("overtaken");
+    let packets = [100, 300, 100, 300].map(|ts| (udp(&push_at(ts, 5)), usize::MAX));
+    let lines = scratch.tshark(&scratch.file("overtaken.pcap", &pcap(packets)), &[]);
+    let words = |line: &str| ["[retransmission]", "[copy]"].map(|word| line.contains(word));
+    let found: Vec<_> = lines.lines().map(words).collect();
+    assert_eq!(found, [[false, false], [true, false], [false, true], [false, true]], "{lines}");
+}
+
+#[test]
+fn what_an_icmp_message_quotes_was_not_sent_again() {
+    if !there(&["tshark"]) {
+        return;
+    }
+    let scratch = Scratch::new("quoted");
+    let quoted = udp(&push_at(100, 5));
+    // IPv4, destination unreachable, port unreachable; checksums are nobody's matter here.
+    let mut icmp = vec![0x45, 0];
+    icmp.extend((28 + quoted.len() as u16).to_be_bytes());
+    icmp.extend([0, 0, 0, 0, 64, 1, 0, 0, 192, 0, 2, 2, 192, 0, 2, 1, 3, 3, 0, 0, 0, 0, 0, 0]);
+    icmp.extend(&quoted);
+    let packets = [quoted.clone(), icmp, udp(&push_at(100, 5))].map(|packet| (packet, usize::MAX));
+    let file = scratch.file("quoted.pcap", &pcap(packets));
+    let fields = ["-T", "fields", "-e", "frame.number", "-e", "kcp.sn", "-e", "kcp.analysis.sent_before"];
+    // The plugin tells what is quoted, but judges it not, and takes it for no transmission.
+    assert_eq!(scratch.tshark(&file, &fields), "1\t5\t\n2\t5\t\n3\t5\t1\n");
 }

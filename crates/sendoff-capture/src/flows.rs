@@ -13,18 +13,21 @@ use std::{
 
 /// Flows that are remembered at a time at most. When there are more, those that were silent longest are
 /// forgotten, half of them, and their conversations told.
-pub const MAX_FLOWS: usize = 16_384;
+pub const MAX_FLOWS: usize = 4_096;
 
 /// Conversations of all flows that are remembered at a time; there may be some thousands more for a moment. When there
 /// are more, those whose flows were silent longest are forgotten.
-pub const MAX_CONVERSATIONS: usize = 16_384;
+pub const MAX_CONVERSATIONS: usize = 4_096;
 
 /// Conversations of one flow at a time at most; the oldest is told and forgotten.
 pub const MAX_CONVERSATIONS_OF_FLOW: usize = 16;
 
-/// Directions of flows whose shards are decoded at a time at most; a decoder holds 3 MiB at most, and usually a
-/// hundredth of that. Others aren't made good.
-pub const MAX_DECODERS: usize = 1_024;
+/// Bytes of memory for the shards of all flows; a direction takes 3 MiB at most, and usually a thirtieth of that. When
+/// there are more, the shards of those flows are forgotten that were silent longest: they are learnt anew.
+pub const MAX_SHARD_BYTES: usize = 32 << 20;
+
+/// Conversations whose streams are put together at a time, beside the one that is followed: of others no frames are told.
+pub const MAX_PUT_TOGETHER: usize = 256;
 
 /// A pair of addresses, the same for both directions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +65,27 @@ pub(crate) struct Flow {
     pub(crate) conversations: Vec<Conversation>,
     /// Number of its last packet.
     last: u64,
+}
+
+impl Flow {
+    /// Bytes of memory that shards take.
+    pub(crate) fn shard_bytes(&self) -> usize {
+        let of = |decoder: &Decoder| decoder.kept_bytes() + size_of::<Decoder>();
+        self.decoders.iter().flatten().map(|decoder| of(decoder)).sum()
+    }
+}
+
+/// What all flows hold together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sums {
+    /// Numbers that conversations of KCP watch.
+    pub(crate) tracked: usize,
+    /// Bytes of memory that wait for what belongs before them.
+    pub(crate) waiting: usize,
+    /// Bytes of memory that shards take.
+    pub(crate) shards: usize,
+    /// Conversations of KCP whose streams are put together.
+    pub(crate) together: usize,
 }
 
 /// All flows.
@@ -142,18 +166,42 @@ impl Flows {
         }
     }
 
-    /// Numbers that all conversations of KCP watch. Costs a walk.
-    pub(crate) fn tracked(&self) -> usize {
-        let of = |conversation: &Conversation| match &conversation.detail {
-            Detail::Kcp(kcp) => kcp.tracked(),
-            _ => 0,
-        };
-        self.flows.iter().flat_map(|(_, flow)| &flow.conversations).map(of).sum()
+    /// What all of them hold. Costs a walk.
+    pub(crate) fn sums(&self) -> Sums {
+        let mut sums = Sums::default();
+        for (_, flow) in &self.flows {
+            sums.shards += flow.shard_bytes();
+            for conversation in &flow.conversations {
+                match &conversation.detail {
+                    Detail::Kcp(kcp) => {
+                        sums.tracked += kcp.tracked();
+                        sums.waiting += kcp.waiting();
+                        sums.together += usize::from(kcp.is_put_together());
+                    }
+                    Detail::Tcp(tcp) => sums.waiting += tcp.waiting(),
+                    Detail::Udp => {}
+                }
+            }
+        }
+        sums
     }
 
-    /// How many directions are decoded. Costs a walk.
-    pub(crate) fn decoders(&self) -> usize {
-        self.flows.iter().flat_map(|(_, flow)| &flow.decoders).filter(|decoder| decoder.is_some()).count()
+    /// Forgets the shards of those flows that were silent longest, half of those that have any; false if only the
+    /// latest has. Costs a walk.
+    pub(crate) fn forget_shards(&mut self) -> bool {
+        let with_shards = |(_, flow): &&mut (FlowKey, Flow)| flow.decoders.iter().any(Option::is_some);
+        let mut ages: Vec<u64> =
+            self.flows.iter_mut().filter(with_shards).map(|(_, flow)| flow.last).collect();
+        if ages.len() < 2 {
+            return false;
+        }
+        let middle = (ages.len() - 1) / 2;
+        let (_, newest_to_go, _) = ages.select_nth_unstable(middle);
+        let limit = *newest_to_go;
+        for (_, flow) in self.flows.iter_mut().filter(|(_, flow)| flow.last <= limit) {
+            flow.decoders = [None, None];
+        }
+        true
     }
 
     /// All conversations; there are no flows any more.
@@ -182,6 +230,25 @@ mod tests {
         assert_ne!(there.0, FlowKey::new(a, b, true).0);
         let hasher = RandomState::new();
         assert_eq!(hasher.hash_one(there.0), hasher.hash_one(back.0));
+    }
+
+    #[test]
+    fn the_shards_of_flows_that_were_silent_longest_are_forgotten_and_never_those_of_the_latest() {
+        let (mut flows, mut forgotten) = (Flows::default(), Vec::new());
+        for n in 0..9 {
+            flows.entry(key(n), n as u64, &mut forgotten).decoders[n % 2] = Some(Box::default());
+        }
+        // Nine of which five go, then four of which two go, then two, then one.
+        for left in [4, 2, 1] {
+            assert!(flows.forget_shards());
+            let mut with: Vec<u64> = Vec::new();
+            with.extend(
+                flows.flows.iter().filter(|(_, flow)| flow.shard_bytes() > 0).map(|(_, flow)| flow.last),
+            );
+            assert_eq!(with, (9 - left..9).collect::<Vec<u64>>());
+        }
+        assert!(!flows.forget_shards());
+        assert_eq!(flows.sums().shards, size_of::<Decoder>());
     }
 
     #[test]

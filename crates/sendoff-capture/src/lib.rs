@@ -21,5 +21,5 @@ pub use dissector::{
     Top,
 };
 pub use file::{LinkType, Packet, PacketReader, PcapngWriter, ReadError};
-pub use flows::{MAX_CONVERSATIONS, MAX_CONVERSATIONS_OF_FLOW, MAX_DECODERS, MAX_FLOWS};
+pub use flows::{MAX_CONVERSATIONS, MAX_CONVERSATIONS_OF_FLOW, MAX_FLOWS, MAX_PUT_TOGETHER, MAX_SHARD_BYTES};
 pub use synthesize::{DatagramTooLarge, MAX_PAYLOAD, udp_packet};

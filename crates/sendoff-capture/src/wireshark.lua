@@ -148,8 +148,12 @@ local function judge_push(pinfo, segment)
     numbers[segment.sn] = { first = now, last = now }
     return nil
   end
-  local finding = { sent_before = known.last.frame, copy = known.last.ts == segment.ts }
-  known.last = now
+  -- A copy may have been overtaken by a later transmission.
+  local copy = known.last.ts == segment.ts or known.first.ts == segment.ts
+  local finding = { sent_before = known.last.frame, copy = copy }
+  if not copy then
+    known.last = now
+  end
   return finding
 end
 
@@ -435,7 +439,8 @@ local function tell_segment(tvb, segment, pinfo, tree)
     words = words .. " frg=" .. dec(segment.frg)
   end
   words = words .. content
-  local finding = analyse(pinfo, segment, item, range)
+  -- What an ICMP message quotes has been seen where it was sent.
+  local finding = not pinfo.in_error_pkt and analyse(pinfo, segment, item, range) or nil
   if finding and finding.sent_before then
     words = words .. (finding.copy and " [copy]" or " [retransmission]")
   end

@@ -8,7 +8,7 @@ use sendoff_capture::{
     above::Trouble,
     conversation::{Conversation, Detail, KcpSide, Side},
     file::PacketNotes,
-    report::{Lines, Signs, Verbose, packet_object},
+    report::{HtmlReport, Lines, Signs, Verbose, packet_object},
 };
 
 /// The capture as it would be if only so many bytes of each packet had been kept.
@@ -146,6 +146,31 @@ fn every_length_is_told_without_a_panic() {
                 packet_object(dissected, Some(Default::default()), &mut text);
             });
             assert!(!text.is_empty() && conversations.len() <= 1, "{name} {kept}");
+        }
+    }
+}
+
+#[test]
+fn the_page_has_the_lengths_of_the_wire() {
+    let whole = capture("seed-p002");
+    let page = |file: &[u8]| {
+        let mut report = HtmlReport::new(Vec::new(), "cut").unwrap();
+        let (dissector, conversations) =
+            dissect(file, Options::default(), |dissected| report.packet(dissected).unwrap());
+        report.conversation(&conversations[0]).unwrap();
+        String::from_utf8(report.finish(&dissector.totals(), None, None).unwrap()).unwrap()
+    };
+    let column = |page: &str, name: &str| {
+        let (_, rest) = page.split_once(&format!("\"{name}\":[")).unwrap_or_else(|| panic!("no {name}"));
+        rest.split_once(']').unwrap().0.to_owned()
+    };
+    let told = page(&whole);
+    // Differences of 53, 0, 53, 0.
+    assert_eq!(column(&told, "length"), "53,-53,53,-53");
+    for kept in [14 + 20 + 8 + 24, 14 + 20 + 8 + 24 + 10] {
+        let short = page(&cut(&whole, kept));
+        for name in ["length", "fresh", "wire"] {
+            assert_eq!(column(&short, name), column(&told, name), "{name}, {kept} bytes");
         }
     }
 }

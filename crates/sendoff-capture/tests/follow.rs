@@ -225,12 +225,16 @@ fn the_cipher_can_be_given_and_a_wrong_one_or_a_wrong_secret_opens_nothing() {
 #[test]
 fn what_kcptun_carries_is_opened_in_both_directions() {
     let file = capture("kcptun-aes-fast-snappy-smux1");
-    for (side, least) in [(Side::Client, 100), (Side::Server, 213_000)] {
+    for (side, least, sha256) in [
+        (Side::Client, 100, "1b06bb867fe9bbbd0bcfdd7a1e7a48a59155442db9e0c0a05021e7f64d549e70"),
+        (Side::Server, 213_000, "dbbb55b533d7004ff8a979eea3167b4f8a36962a60e841a2ce3792a2127a6fb9"),
+    ] {
         let found = follow(&file, options(side, Some("correct horse")));
         assert!(found.report.is_complete(), "{side}: {:?}", found.report);
         assert!(found.bytes.len() > least, "{side}: {}", found.bytes.len());
         // The snappy framing format begins with its stream identifier.
         assert_eq!(&found.bytes[..10], b"\xff\x06\0\0sNaPpY", "{side}");
+        assert_eq!(hex(&found.bytes), sha256, "{side}");
     }
 }
 
@@ -246,6 +250,12 @@ fn frames_of_tcp_are_taken_apart_and_bytes_of_udp_are_as_they_are() {
     assert_eq!(raw.bytes.len(), 20 * (4 + message.len()));
     let Detail::Tcp(tcp) = &raw.conversations[0].detail else { panic!("not TCP") };
     assert_eq!(tcp.sides[0].framing(), Some((Framing::Le32, 20)));
+    // These servers only listen.
+    for name in ["seed-tcp-framed-le32", "seed-tcp-sticky"] {
+        let silent = follow(&capture(name), options(Side::Server, None));
+        assert_eq!((&silent.bytes[..], silent.report.is_complete()), (&b""[..], true), "{name}");
+        assert_eq!(silent.conversations[0].totals[1].bytes, 0, "{name}");
+    }
 
     let sticky = follow(&capture("seed-tcp-sticky"), options(Side::Client, None));
     assert_eq!(String::from_utf8(sticky.bytes).unwrap(), message.repeat(20));

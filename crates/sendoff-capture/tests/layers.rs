@@ -10,7 +10,7 @@ use sendoff_proto::{
     SeqNumber, Timestamp,
     wire::{Block, Body, Command, Segment, Token},
 };
-use std::time::Duration;
+use std::{net::Ipv6Addr, time::Duration};
 
 /// A capture of these packets, a millisecond apart, all of one link type.
 fn capture(link: LinkType, packets: &[Vec<u8>]) -> Vec<u8> {
@@ -191,6 +191,20 @@ fn icmp_names_the_conversation_that_it_is_about() {
             "ipv4 icmp  10.0.0.2 -> 10.0.0.1  ICMP echo request",
         ]
     );
+    assert!(summary.contains("port unreachable, says ICMP: 1 time"), "{summary}");
+}
+
+#[test]
+fn icmp_of_ipv6_names_the_conversation_that_it_is_about() {
+    let (client, server) = ([0xfd; 16], [0xfe; 16]);
+    let (mut quoted, mut icmp) = (Vec::new(), Vec::new());
+    PacketBuilder::ipv6(client, server, 64).udp(1_000, 2_000).write(&mut quoted, &push(0, b"hi")).unwrap();
+    // Unreachable: the port.
+    PacketBuilder::ipv6(server, client, 64).icmpv6_raw(1, 4, [0; 4]).write(&mut icmp, &quoted).unwrap();
+    let (told, summary) = told(&capture(LinkType::RAW, &[quoted, icmp]), Options::default());
+    assert!(told[0].contains("#1 client  PUSH sn=0"), "{}", told[0]);
+    let about = format!("[{}]:1000 -> [{}]:2000", Ipv6Addr::from(client), Ipv6Addr::from(server));
+    assert!(told[1].ends_with(&format!("#1  ICMP port unreachable, about UDP {about}")), "{}", told[1]);
     assert!(summary.contains("port unreachable, says ICMP: 1 time"), "{summary}");
 }
 

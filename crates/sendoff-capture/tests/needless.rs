@@ -1,4 +1,4 @@
-//! What is sent needlessly, and what is only made good too late.
+//! What is sent needlessly, what is only made good too late, and how much was lost.
 
 mod common;
 
@@ -9,6 +9,7 @@ use sendoff_capture::{
     layers::Source,
 };
 use sendoff_proto::wire::Command;
+use std::collections::BTreeSet;
 
 /// A segment in a capture.
 struct Seen {
@@ -106,5 +107,33 @@ fn what_comes_back_by_recovery_when_it_is_known_is_not_sent_again() {
             assert_eq!(of.pushes + of.recovered_known, count(&|_| true), "{name}");
         }
         assert_eq!(kcp.sides[1].recovered_known, known, "{name}");
+    }
+}
+
+/// Of a side: PUSHes, of these sent again, late, recovered; shards that weren't seen.
+type Figures = (u64, u64, u64, u64, Option<u64>);
+
+/// Losses and what was done about them, beside a count that knows of nothing but numbers and times.
+#[test]
+fn losses_and_retransmissions_are_counted_as_they_are() {
+    let rows: [(&str, Option<&str>, [Figures; 2]); 3] = [
+        ("plain-stream-loss10", None, [(66, 6, 0, 0, None), (80, 20, 11, 0, None)]),
+        ("kcpgo72-plain-stream-loss10", None, [(64, 11, 0, 0, None), (53, 0, 2, 0, None)]),
+        ("aes-fec-10-3-loss10", Some("it's a secrect"), [(137, 37, 0, 0, Some(0)), (100, 0, 6, 6, Some(9))]),
+    ];
+    for (name, secret, figures) in rows {
+        let (all, kcp) = dissect(name, secret);
+        for (side, figures) in [Side::Client, Side::Server].into_iter().zip(figures) {
+            let of = &kcp.sides[side.index()];
+            let lost = of.fec.as_ref().map(|fec| fec.lost);
+            let told = (of.pushes, of.retransmissions, of.late, of.recovered, lost);
+            assert_eq!(told, figures, "{name}, {side}");
+            // Each transmission has a time of its own, and each number a first one.
+            let pushes = all.iter().filter(|seen| seen.side == side && seen.command == Command::Push);
+            let sent: BTreeSet<_> = pushes.clone().map(|seen| (seen.sn, seen.ts)).collect();
+            let numbers: BTreeSet<_> = pushes.map(|seen| seen.sn).collect();
+            assert_eq!((sent.len() - numbers.len()) as u64, of.retransmissions, "{name}, {side}");
+            assert_eq!(numbers.len() as u64, of.new_segments, "{name}, {side}");
+        }
     }
 }

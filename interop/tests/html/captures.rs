@@ -1,29 +1,20 @@
 //! Captures: those that are checked in, and made ones.
 
 use sendoff_capture::{
-    LinkType, PcapngWriter,
-    file::{InterfaceId, InterfaceStatistics},
+    LinkType, PacketReader, PcapngWriter,
+    file::{InterfaceId, InterfaceStatistics, PacketNotes},
     udp_packet,
 };
 use sendoff_proto::{
     SeqNumber, Timestamp,
     wire::{Command, Segment},
 };
-use std::{ffi::OsStr, fs, net::SocketAddr, time::Duration};
+use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
 /// Those that are checked in, with their names.
 pub fn checked_in() -> Vec<(String, Vec<u8>)> {
-    let mut all = Vec::new();
-    for place in ["../crates/sendoff-capture/tests/captures", "../crates/sendoff-proto/tests/captures"] {
-        for path in fs::read_dir(place).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.extension() == Some(OsStr::new("pcapng")) {
-                let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
-                all.push((name, fs::read(&path).unwrap()));
-            }
-        }
-    }
-    assert!(all.len() >= 21, "captures are missing: {}", all.len());
-    all
+    let name = |path: &Path| path.file_stem().unwrap().to_str().unwrap().to_owned();
+    sendoff_interop::captures::checked_in().iter().map(|path| (name(path), fs::read(path).unwrap())).collect()
 }
 
 /// One of them.
@@ -119,4 +110,41 @@ pub fn long(count: u32) -> Vec<u8> {
         made.wait(Duration::from_millis(1));
     }
     made.file()
+}
+
+/// So many PUSHes of one number with other times, then as many ACKs that answer none of them.
+pub fn one_number(count: u32) -> Vec<u8> {
+    const AT_ONCE: u32 = 50;
+    let mut made = Made::new();
+    let push = |ts| segment(Command::Push, 0, 0, ts, b"x");
+    for ts in (1..count).step_by(AT_ONCE as usize) {
+        made.datagram(CLIENT, SERVER, &(ts..ts + AT_ONCE).flat_map(push).collect::<Vec<u8>>(), &[]);
+    }
+    let ack = segment(Command::Ack, 0, 0, 0, b"").repeat(AT_ONCE as usize);
+    (0..count / AT_ONCE).for_each(|_| made.datagram(SERVER, CLIENT, &ack, &[]));
+    made.file()
+}
+
+/// Two conversations of a packet each, 126 years apart: of the seconds between them a microsecond is a part that a
+/// `double` can hardly tell.
+pub fn a_century_apart() -> Vec<u8> {
+    let mut made = Made::new();
+    made.now = Duration::ZERO;
+    made.datagram("192.0.2.9:9", SERVER, &segment(Command::Push, 0, 0, 0, b"x"), &[]);
+    made.wait(Duration::from_secs(4_000_000_000));
+    made.datagram(CLIENT, SERVER, &segment(Command::Push, 0, 0, 0, b"x"), &[]);
+    made.file()
+}
+
+/// A capture as it would be if only so many bytes of each packet had been kept.
+pub fn cut(file: &[u8], kept: usize) -> Vec<u8> {
+    let mut reader = PacketReader::new(file).unwrap();
+    let mut writer = PcapngWriter::new(Vec::new(), "test").unwrap();
+    let interface = writer.interface(LinkType::ETHERNET, "test0").unwrap();
+    while let Some(packet) = reader.next_packet().unwrap() {
+        let data = &packet.data[..packet.data.len().min(kept)];
+        let notes = PacketNotes { original_len: Some(packet.original_len), ..PacketNotes::default() };
+        writer.packet_with(interface, packet.time.unwrap(), data, &notes).unwrap();
+    }
+    writer.into_inner()
 }

@@ -128,3 +128,29 @@ fn what_was_lost_and_sent_again_says_where() {
     let silence = browser.evaluate(&format!("{}.querySelector('.silence').textContent", row(10)));
     assert_eq!(silence, "200 ms", "the silence before it is shown");
 }
+
+#[test]
+fn no_capture_keeps_the_page_busy_for_ever() {
+    let Some(mut browser) = browser("busy") else { return };
+    open(&mut browser, &captures::one_number(500_000), "busy");
+    open(&mut browser, &captures::a_century_apart(), "century");
+    browser.evaluate("location.hash = '#c2'");
+    browser.drawn();
+    assert_eq!(browser.complaints(), Vec::<String>::new());
+}
+
+#[test]
+fn what_the_capture_has_cut_off_is_as_long_as_it_was_on_the_wire() {
+    let Some(mut browser) = browser("cut") else { return };
+    let whole = captures::named("seed-p002");
+    // The second half of the data, all of it, or nothing is missing.
+    for kept in [14 + 20 + 8 + 24 + 26, 14 + 20 + 8 + 24, usize::MAX] {
+        open(&mut browser, &captures::cut(&whole, kept), "cut");
+        for row in [0, 2] {
+            let text = browser.evaluate(&format!("document.getElementById('row-{row}').textContent"));
+            let text = text.as_str().unwrap();
+            assert!(text.contains("53 bytes"), "{kept}: {text}");
+            assert_eq!(text.contains("2026-11-20"), kept > 66, "{kept}: {text}");
+        }
+    }
+}

@@ -1,8 +1,9 @@
 //! A conversation of KCP: (flow, conv).
 
 use super::{
-    Marks, Samples, Side,
+    Fec, Marks, Samples, Side,
     exchange::{Deed, Exchange, Role},
+    life::Life,
     sent::{MAX_TRACKED, Sent},
 };
 use crate::stream::{Consumer, FrameError, Framing, KcpReassembly, SmuxTotals};
@@ -17,6 +18,15 @@ const FEW_TRACKED: usize = 64;
 
 /// Numbers that all conversations together may watch before each has to do with few.
 const MANY_TRACKED: usize = 1 << 19;
+
+/// What there still is room for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    /// Numbers that all conversations watch.
+    pub(crate) tracked: usize,
+    /// Bytes of memory that may wait for what belongs before them.
+    pub(crate) waiting: usize,
+}
 
 /// How a conversation began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,42 +77,6 @@ pub enum Ended<'a> {
         /// Whether the peers could have said one.
         extended: bool,
     },
-}
-
-/// Forward error correction of one direction.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fec {
-    /// Data and parity shards of a group, once it is known.
-    pub ratio: Option<(usize, usize)>,
-    /// Data shards that were seen.
-    pub data: u64,
-    /// Parity shards that were seen.
-    pub parity: u64,
-    /// Out-of-band datagrams that were seen.
-    pub out_of_band: u64,
-    /// Numbers of shards that weren't seen between others.
-    pub lost: u64,
-    /// Data shards that came back.
-    pub recovered: u64,
-    /// The next number that is due.
-    next: Option<u32>,
-}
-
-impl Fec {
-    /// A shard passes by.
-    pub(crate) fn shard(&mut self, seqid: u32, parity: bool) {
-        *if parity { &mut self.parity } else { &mut self.data } += 1;
-        // Far off, or behind: numbers begin anew, or were overtaken.
-        const REACH: u32 = 4_096;
-        match self.next {
-            Some(next) if seqid.wrapping_sub(next) < REACH => {
-                self.lost += u64::from(seqid - next);
-                self.next = Some(seqid.wrapping_add(1));
-            }
-            Some(next) if next.wrapping_sub(seqid) < REACH => self.lost = self.lost.saturating_sub(1),
-            _ => self.next = Some(seqid.wrapping_add(1)),
-        }
-    }
 }
 
 /// What one side has sent.
@@ -159,6 +133,8 @@ pub struct KcpSide {
     /// una + wnd, the furthest that it told.
     edge: Option<u32>,
     full_since: Option<Duration>,
+    /// What tells it from another life of the conversation.
+    life: Life,
     reassembly: Option<Box<KcpReassembly>>,
 }
 
@@ -185,6 +161,13 @@ impl KcpSide {
         (took > 0.0).then(|| self.new_bytes as f64 / took)
     }
 
+    /// For how long after a transmission the next one can be a fast one. ACKs of later numbers take a round trip, and a
+    /// sender that looks at its clock every 40 ms acts on them within that; after longer it was the timeout, which
+    /// leaves more time than that (ikcp.c: `rx_rto` is a round trip and four times its variance, or 100 ms).
+    fn patience(&self) -> Duration {
+        self.round_trips.quantile(0.5).saturating_mul(3) / 2 + Duration::from_millis(40)
+    }
+
     /// Retransmitted segments among all PUSHes; 0 if there are none.
     pub fn retransmitted_share(&self) -> f64 {
         if self.pushes == 0 { 0.0 } else { self.retransmissions as f64 / self.pushes as f64 }
@@ -207,6 +190,8 @@ pub struct Kcp {
     /// What each side has sent: client, server.
     pub sides: [KcpSide; 2],
     exchange: Exchange,
+    /// Whether another conversation has begun in its place.
+    replaced: bool,
 }
 
 /// What a segment turned out to be.
@@ -235,6 +220,7 @@ impl Kcp {
             reset: None,
             sides: Default::default(),
             exchange: Exchange::default(),
+            replaced: false,
         }
     }
 
@@ -250,6 +236,19 @@ impl Kcp {
         }
     }
 
+    /// Whether nothing more can come of it, as far as was seen.
+    pub(crate) fn is_over(&self) -> bool {
+        self.replaced || matches!(self.ended(), Ended::Finished | Ended::Reset(_))
+    }
+
+    /// Whether a segment begins another conversation of the same conv; then this one is over.
+    pub(crate) fn ends_before(&mut self, side: Side, segment: &SegmentView<'_>) -> bool {
+        let is_over = self.is_over();
+        let own = &self.sides[side.index()];
+        self.replaced = own.life.is_another(segment, own.sent.una(), is_over);
+        self.replaced
+    }
+
     /// Has a side's stream put together.
     pub(crate) fn put_together(&mut self, side: Side, consumer: Consumer) {
         self.sides[side.index()].reassembly = Some(Box::new(KcpReassembly::new(consumer)));
@@ -260,22 +259,37 @@ impl Kcp {
         self.sides[side.index()].reassembly.as_mut().map(|reassembly| &mut reassembly.consumer)
     }
 
-    /// Nothing more comes.
-    pub(crate) fn finish(&mut self) {
+    /// Nothing more comes. `last` is when its last packet came.
+    pub(crate) fn finish(&mut self, last: Duration) {
         for side in &mut self.sides {
+            // A window that never opened again.
+            if let Some(since) = side.full_since.take() {
+                side.stalled = side.stalled.saturating_add(last.saturating_sub(since));
+            }
             if let Some(reassembly) = &mut side.reassembly {
                 reassembly.finish(side.sent.una());
             }
         }
     }
 
-    /// Numbers that are watched.
+    /// Numbers for which there is memory.
     pub(crate) fn tracked(&self) -> usize {
-        self.sides[0].sent.len() + self.sides[1].sent.len()
+        self.sides[0].sent.room() + self.sides[1].sent.room()
+    }
+
+    /// Bytes of memory that what waits for what belongs before it takes.
+    pub(crate) fn waiting(&self) -> usize {
+        let of = |side: &KcpSide| side.reassembly.as_ref().map_or(0, |reassembly| reassembly.waiting());
+        self.sides.iter().map(of).sum()
+    }
+
+    /// Whether its two streams are put together.
+    pub(crate) fn is_put_together(&self) -> bool {
+        self.sides.iter().any(|side| side.reassembly.is_some())
     }
 
     /// A datagram passes by. `segments` gives its segments of this conversation, as often as it is called, and
-    /// `news` has a place for each. `tracked` is what all conversations watch.
+    /// `news` has a place for each.
     pub(crate) fn datagram<'a, I: Iterator<Item = SegmentView<'a>>>(
         &mut self,
         now: Duration,
@@ -283,7 +297,7 @@ impl Kcp {
         segments: impl Fn() -> I,
         news: &mut [SegmentNews],
         recovered: bool,
-        tracked: usize,
+        bounds: Bounds,
     ) -> Option<Role> {
         let was_in_flight = self.sides[side.other().index()].sent.in_flight();
         // ACKs first: the una beside them would take away what they speak of.
@@ -302,7 +316,7 @@ impl Kcp {
             self.covered(now, side, &segment, news, recovered);
             match segment.command() {
                 Command::Push => {
-                    self.push(now, side, &segment, news, recovered, tracked);
+                    self.push(now, side, &segment, news, recovered, bounds);
                     new_data |= news.marks.has(Marks::NEW);
                 }
                 Command::Ack => self.sides[side.index()].acks += 1,
@@ -365,7 +379,7 @@ impl Kcp {
             own.edge = Some(edge);
             let other = &mut self.sides[side.other().index()];
             if let Some(since) = other.full_since.take() {
-                other.stalled += now.saturating_sub(since);
+                other.stalled = other.stalled.saturating_add(now.saturating_sub(since));
             }
         }
     }
@@ -377,28 +391,32 @@ impl Kcp {
         segment: &SegmentView<'_>,
         news: &mut SegmentNews,
         recovered: bool,
-        tracked: usize,
+        bounds: Bounds,
     ) {
         let edge = self.sides[side.other().index()].edge;
         let own = &mut self.sides[side.index()];
-        let limit = if tracked < MANY_TRACKED { MAX_TRACKED } else { FEW_TRACKED };
+        let limit = if bounds.tracked < MANY_TRACKED { MAX_TRACKED } else { FEW_TRACKED };
         let sn = segment.sn().0;
         if recovered && own.sent.knows(sn) {
             news.marks.set(Marks::KNOWN);
             own.recovered_known += 1;
             return;
         }
-        let judged = own.sent.push(now, sn, segment.timestamp().0, limit);
+        let mut judged = own.sent.push(now, sn, segment.timestamp().0, limit);
+        if judged.marks.has(Marks::FAST) && judged.after > own.patience() {
+            judged.marks.clear(Marks::FAST);
+        }
         news.marks.set(judged.marks);
         (news.transmission, news.after) = (judged.transmission, judged.after);
         let len = if Block::parse(segment).is_some() { 0 } else { segment.data_len() as u64 };
+        own.life.push(segment);
         own.pushes += 1;
         own.push_bytes += len;
         // Of a segment that the capture has cut off the data counts as missing: it may come again whole.
         if let Some(reassembly) = own.reassembly.as_mut().filter(|_| segment.missing() == 0) {
             // A FIN has a number too, and a block in place of data.
             let data = if Block::parse(segment).is_some() { &[] } else { segment.data() };
-            reassembly.push(sn, data);
+            reassembly.push(sn, data, bounds.waiting);
         }
         let marks = judged.marks;
         own.retransmissions += u64::from(marks.has(Marks::RETRANSMISSION | Marks::NEEDLESS));
@@ -438,6 +456,7 @@ impl Kcp {
         let own = &mut self.sides[side.index()];
         own.blocks += 1;
         match block.body {
+            Body::Hello { .. } => own.life.hello(&block),
             Body::Fin { code, reason } if own.fin.is_none() => {
                 let (sn, reason) = (segment.sn().0, reason.to_owned());
                 own.fin = Some(Fin { sn, code, reason, acknowledged: false });

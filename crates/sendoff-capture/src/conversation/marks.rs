@@ -13,7 +13,7 @@ impl Marks {
     pub const LATE: Marks = Marks(1 << 1);
     /// Sent again by its sender.
     pub const RETRANSMISSION: Marks = Marks(1 << 2);
-    /// A retransmission after later data was acknowledged: it didn't wait for its timeout. Judged, not known.
+    /// A retransmission after later data was acknowledged, and soon: it didn't wait for its timeout. Judged, not known.
     pub const FAST: Marks = Marks(1 << 3);
     /// A copy, made by the network or the capture: the same ts.
     pub const DUPLICATE: Marks = Marks(1 << 4);
@@ -70,6 +70,11 @@ impl Marks {
     /// Adds some.
     pub(crate) fn set(&mut self, marks: Marks) {
         self.0 |= marks.0;
+    }
+
+    /// Takes some away.
+    pub(crate) fn clear(&mut self, marks: Marks) {
+        self.0 &= !marks.0;
     }
 
     /// The words for all that are set.

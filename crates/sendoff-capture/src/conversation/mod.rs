@@ -1,20 +1,25 @@
 //! Conversations: who spoke with whom, how it went, how it began and ended.
 
 mod exchange;
+mod far;
+mod fec;
 mod kcp;
+mod life;
 mod marks;
 mod samples;
 mod sent;
 mod tcp;
 
 pub use exchange::Role;
-pub use kcp::{Began, Ended, Fec, Fin, Kcp, KcpSide, Reset};
+pub use fec::Fec;
+pub use kcp::{Began, Ended, Fin, Kcp, KcpSide, Reset};
 pub use marks::Marks;
 pub use samples::Samples;
 pub use sent::MAX_TRACKED;
 pub use tcp::{TcpConversation, TcpNote, TcpSide};
 
-pub(crate) use kcp::SegmentNews;
+pub(crate) use far::Far;
+pub(crate) use kcp::{Bounds, SegmentNews};
 pub(crate) use tcp::TcpSegment;
 
 use std::{fmt, net::SocketAddr, time::Duration};
@@ -91,6 +96,17 @@ pub enum Detail {
     Tcp(Box<TcpConversation>),
     /// UDP that isn't explained further.
     Udp,
+}
+
+impl Detail {
+    /// Whether nothing more can come of it, as far as was seen.
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            Self::Kcp(kcp) => kcp.is_over(),
+            Self::Tcp(tcp) => tcp.is_over(),
+            Self::Udp => false,
+        }
+    }
 }
 
 impl Conversation {

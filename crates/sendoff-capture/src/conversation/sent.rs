@@ -1,7 +1,10 @@
 //! What one side has sent and the other hasn't covered by una yet: tells retransmissions, duplicates, late ones
 //! and holes, and gives round trips.
 
-use super::Marks;
+use super::{
+    Marks,
+    far::{Far, NEAR},
+};
 use std::{collections::VecDeque, time::Duration};
 
 /// Numbers of one direction that are watched at a time: the largest window that stacks take.
@@ -12,6 +15,9 @@ const UNA_REACH: i32 = 65_536;
 
 /// Missing numbers that are remembered.
 const REMEMBERED: usize = 256;
+
+/// Entries for which memory is kept, however few are used.
+const ROOM: usize = 1_024;
 
 /// Entries that are looked at to judge a retransmission.
 const JUDGED: usize = 256;
@@ -59,6 +65,19 @@ const UNSEEN: Entry = Entry {
     transmissions: 0,
 };
 
+impl Entry {
+    fn new(now: Moment, ts: u32) -> Self {
+        Self {
+            first_at: now,
+            last_at: now,
+            first_ts: ts,
+            last_ts: ts,
+            acked_at: Moment::NEVER,
+            transmissions: 1,
+        }
+    }
+}
+
 /// What a PUSH turned out to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Judged {
@@ -71,17 +90,20 @@ pub(crate) struct Judged {
 
 #[derive(Debug, Default)]
 pub(crate) struct Sent {
+    /// Behind what the other side has said to have; what lies below the first entry isn't watched any more.
     entries: VecDeque<Entry>,
     /// sn of the first entry.
     base: u32,
     /// Whether `base` means anything.
     started: bool,
-    /// Whether the other side has said that all below `base` is there.
-    confirmed: bool,
+    /// What the other side has said that it expects next.
+    una: Option<u32>,
     /// Numbers that the other side has, and the capture hasn't.
     pub(crate) missing: u64,
     /// The latest of these: they may come yet, overtaken by their una, or recovered.
     passed_over: VecDeque<u32>,
+    far_pushes: Far,
+    far_unas: Far,
 }
 
 impl Sent {
@@ -90,14 +112,19 @@ impl Sent {
         !self.entries.is_empty()
     }
 
-    /// Entries held.
-    pub(crate) fn len(&self) -> usize {
-        self.entries.len()
+    /// Numbers for which there is memory.
+    pub(crate) fn room(&self) -> usize {
+        self.entries.capacity()
     }
 
     /// What the other side has said that it expects next.
     pub(crate) fn una(&self) -> Option<u32> {
-        self.confirmed.then_some(self.base)
+        self.una
+    }
+
+    /// Whether the other side has said that it has this number.
+    fn is_covered(&self, sn: u32) -> bool {
+        self.una.is_some_and(|una| (sn.wrapping_sub(una) as i32) < 0)
     }
 
     /// Whether a number was seen, or the other side has said that it has it.
@@ -107,7 +134,7 @@ impl Sent {
         }
         match usize::try_from(sn.wrapping_sub(self.base) as i32) {
             Ok(place) => self.entries.get(place).is_some_and(|entry| entry.transmissions > 0),
-            Err(_) => self.confirmed && !self.passed_over.contains(&sn),
+            Err(_) => self.is_covered(sn) && !self.passed_over.contains(&sn),
         }
     }
 
@@ -118,6 +145,7 @@ impl Sent {
             (self.base, self.started) = (sn, true);
         }
         let now = Moment::new(now);
+        self.make_room(sn, limit);
         let mut place = i64::from(sn.wrapping_sub(self.base) as i32);
         let room = limit.saturating_sub(self.entries.len()) as i64;
         if place < 0 {
@@ -126,8 +154,11 @@ impl Sent {
                 self.missing -= 1;
                 return judged(Marks::NEW | Marks::LATE, 1, Duration::ZERO);
             }
-            if self.confirmed || -place > room {
+            if self.is_covered(sn) {
                 return judged(Marks::NEEDLESS, 0, Duration::ZERO);
+            }
+            if -place > room {
+                return self.beyond(now, sn, ts);
             }
             // The capture began in the middle of a flight.
             for _ in place..0 {
@@ -139,17 +170,11 @@ impl Sent {
         let len = self.entries.len();
         if place >= len {
             if (place - len) as i64 >= room {
-                return judged(Marks::BEYOND, 0, Duration::ZERO);
+                return self.beyond(now, sn, ts);
             }
+            self.far_pushes = Far::default();
             self.entries.resize(place, UNSEEN);
-            self.entries.push_back(Entry {
-                first_at: now,
-                last_at: now,
-                first_ts: ts,
-                last_ts: ts,
-                acked_at: Moment::NEVER,
-                transmissions: 1,
-            });
+            self.entries.push_back(Entry::new(now, ts));
             return judged(Marks::NEW, 1, Duration::ZERO);
         }
         let fast = self.overtaken(place);
@@ -160,8 +185,8 @@ impl Sent {
                 (entry.first_at, entry.first_ts) = (now, ts);
                 Marks::NEW | Marks::LATE
             }
-            // Each transmission gets the time of its own.
-            _ if entry.last_ts == ts => Marks::DUPLICATE,
+            // Each transmission gets the time of its own; a copy may have been overtaken by a later one.
+            _ if entry.last_ts == ts || entry.first_ts == ts => Marks::DUPLICATE,
             _ if fast => Marks::RETRANSMISSION | Marks::FAST,
             _ => Marks::RETRANSMISSION,
         };
@@ -170,6 +195,35 @@ impl Sent {
             entry.transmissions = entry.transmissions.saturating_add(1);
         }
         judged(marks, entry.transmissions, after)
+    }
+
+    /// Where nobody acknowledges, as far as the capture shows, what was sent first gives way to what is sent now.
+    fn make_room(&mut self, sn: u32, limit: usize) {
+        let end = self.base.wrapping_add(self.entries.len() as u32);
+        let Ok(ahead) = usize::try_from(sn.wrapping_sub(end) as i32) else { return };
+        let too_many = (self.entries.len() + ahead + 1).saturating_sub(limit);
+        if ahead < NEAR.min(limit) && too_many > 0 {
+            let gone = too_many.min(self.entries.len());
+            self.entries.drain(..gone);
+            self.base = self.base.wrapping_add(gone as u32);
+            self.give_memory_back();
+        }
+    }
+
+    /// A number too far off to be watched: unless so many others are there that this is where the sender is now.
+    fn beyond(&mut self, now: Moment, sn: u32, ts: u32) -> Judged {
+        if !self.far_pushes.has_moved(sn) {
+            return Judged { marks: Marks::BEYOND, transmission: 0, after: Duration::ZERO };
+        }
+        let entries = VecDeque::from([Entry::new(now, ts)]);
+        *self = Self { entries, base: sn, started: true, missing: self.missing, ..Self::default() };
+        Judged { marks: Marks::NEW, transmission: 1, after: Duration::ZERO }
+    }
+
+    fn give_memory_back(&mut self) {
+        if self.entries.capacity() > ROOM && self.entries.len() < self.entries.capacity() / 4 {
+            self.entries.shrink_to(2 * self.entries.len());
+        }
     }
 
     /// Whether a later number was acknowledged after this one was sent last: what makes a sender resend at once.
@@ -199,34 +253,50 @@ impl Sent {
     /// The other side has all below `una`.
     pub(crate) fn covered(&mut self, una: u32) {
         if !self.started {
-            (self.base, self.started, self.confirmed) = (una, true, true);
+            (self.base, self.started, self.una) = (una, true, Some(una));
             return;
         }
         let ahead = una.wrapping_sub(self.base) as i32;
-        if !(0..=UNA_REACH).contains(&ahead) {
+        if !(-UNA_REACH..=UNA_REACH).contains(&ahead) {
+            if self.far_unas.has_moved(una) {
+                let missing = self.missing;
+                *self = Self { base: una, started: true, una: Some(una), missing, ..Self::default() };
+            }
             return;
         }
-        self.confirmed = true;
-        let known = self.entries.len().min(ahead as usize);
-        let base = self.base;
-        let unseen = self.entries.drain(..known).enumerate().filter(|(_, entry)| entry.transmissions == 0);
-        let unseen = unseen.map(|(n, _)| n).chain(known..ahead as usize);
-        for n in unseen {
-            self.missing += 1;
-            self.passed_over.push_back(base.wrapping_add(n as u32));
+        if self.una.is_some_and(|known| una.wrapping_sub(known) as i32 <= 0) {
+            return;
         }
-        let too_many = self.passed_over.len().saturating_sub(REMEMBERED);
-        self.passed_over.drain(..too_many);
-        self.base = una;
-        if self.entries.is_empty() && self.entries.capacity() > 1_024 {
-            self.entries.shrink_to(64);
+        (self.una, self.far_unas) = (Some(una), Far::default());
+        // Otherwise all that is watched lies behind it.
+        if let Ok(ahead) = usize::try_from(ahead) {
+            self.drop_below(una, ahead);
         }
+    }
+
+    /// Nothing below `una` needs watching, which lies so many numbers behind the first entry.
+    fn drop_below(&mut self, una: u32, ahead: usize) {
+        let Self { entries, passed_over, missing, base, .. } = self;
+        let known = entries.len().min(ahead);
+        let unseen = entries.drain(..known).enumerate().filter(|(_, entry)| entry.transmissions == 0);
+        let mut unseen_entries = 0;
+        let unseen = unseen.map(|(n, _)| n).inspect(|_| unseen_entries += 1);
+        // All count, but only the latest can be remembered.
+        for n in unseen.chain(known.max(ahead.saturating_sub(REMEMBERED))..ahead) {
+            if passed_over.len() == REMEMBERED {
+                passed_over.pop_front();
+            }
+            passed_over.push_back(base.wrapping_add(n as u32));
+        }
+        *missing += unseen_entries + (ahead - known) as u64;
+        *base = una;
+        self.give_memory_back();
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::far::MOVED, *};
 
     fn at(ms: u64) -> Duration {
         Duration::from_millis(ms)
@@ -317,8 +387,76 @@ mod tests {
         push(&mut sent, 0, 0, 0);
         assert_eq!(push(&mut sent, 0, MAX_TRACKED as u32, 0), Marks::BEYOND);
         assert_eq!(push(&mut sent, 0, MAX_TRACKED as u32 - 1, 0), Marks::NEW);
-        assert_eq!(sent.len(), MAX_TRACKED);
+        assert_eq!(sent.entries.len(), MAX_TRACKED);
         assert_eq!(push(&mut sent, 0, 0x7fff_ffff, 0), Marks::BEYOND);
-        assert_eq!(push(&mut sent, 0, 0x8000_0001, 0), Marks::NEEDLESS);
+        // Nobody has said that it arrived.
+        assert_eq!(push(&mut sent, 0, 0x8000_0001, 0), Marks::BEYOND);
+    }
+
+    #[test]
+    fn memory_is_given_back_and_a_far_una_takes_none() {
+        let mut sent = Sent::default();
+        push(&mut sent, 0, 0, 0);
+        push(&mut sent, 0, MAX_TRACKED as u32 - 1, 0);
+        sent.covered(MAX_TRACKED as u32 - 1);
+        assert_eq!(sent.entries.len(), 1);
+        assert!(sent.room() <= ROOM, "{}", sent.room());
+        sent.covered(MAX_TRACKED as u32 - 1 + UNA_REACH as u32);
+        assert_eq!(sent.missing, MAX_TRACKED as u64 - 2 + UNA_REACH as u64 - 1);
+        assert_eq!(sent.passed_over.len(), REMEMBERED);
+        assert!(sent.passed_over.capacity() <= 2 * REMEMBERED, "{}", sent.passed_over.capacity());
+        let latest = MAX_TRACKED as u32 - 2 + UNA_REACH as u32;
+        assert_eq!(push(&mut sent, 1, latest, 0), Marks::NEW | Marks::LATE);
+        assert_eq!(push(&mut sent, 1, latest - REMEMBERED as u32, 0), Marks::NEEDLESS);
+    }
+
+    #[test]
+    fn a_copy_that_a_retransmission_has_overtaken_is_a_copy() {
+        let mut sent = Sent::default();
+        push(&mut sent, 0, 5, 100);
+        assert_eq!(push(&mut sent, 200, 5, 300), Marks::RETRANSMISSION);
+        assert_eq!(push(&mut sent, 210, 5, 100), Marks::DUPLICATE);
+        assert_eq!(sent.ack(at(260), 5, 300), Some(at(60)), "the latest is still the one of ts 300");
+    }
+
+    #[test]
+    fn of_a_side_that_nobody_answers_all_is_new_however_long_it_goes_on() {
+        let mut sent = Sent::default();
+        for sn in 0..3 * MAX_TRACKED as u32 {
+            assert_eq!(push(&mut sent, u64::from(sn), sn, sn), Marks::NEW, "{sn}");
+        }
+        assert_eq!((sent.entries.len(), sent.missing, sent.una()), (MAX_TRACKED, 0, None));
+        // What is remembered is judged, what isn't is not.
+        let last = 3 * MAX_TRACKED as u32 - 1;
+        assert_eq!(push(&mut sent, 100_000, last, 100_000), Marks::RETRANSMISSION);
+        assert_eq!(push(&mut sent, 100_000, 0, 100_000), Marks::BEYOND);
+        // With few it goes on likewise.
+        assert_eq!(sent.push(at(100_001), last + 1, 0, 64).marks, Marks::NEW);
+        assert!(sent.entries.len() == 64 && sent.room() <= ROOM);
+    }
+
+    #[test]
+    fn behind_a_hole_of_any_length_it_goes_on() {
+        let mut sent = Sent::default();
+        push(&mut sent, 0, 0, 0);
+        sent.covered(1);
+        let far = 1_000_000;
+        for sn in far..far + MOVED - 1 {
+            assert_eq!(push(&mut sent, 1, sn, 0), Marks::BEYOND);
+        }
+        // One that lies near what was known takes no part in that.
+        assert_eq!(push(&mut sent, 1, 1, 0), Marks::NEW);
+        for sn in far..far + MOVED - 1 {
+            assert_eq!(push(&mut sent, 1, sn, 0), Marks::BEYOND);
+        }
+        assert_eq!(push(&mut sent, 2, far + MOVED, 0), Marks::NEW);
+        sent.covered(far);
+        sent.covered(far + MOVED + 1);
+        assert_eq!((sent.una(), sent.missing), (Some(far + MOVED + 1), 0));
+        // Nothing but what the other side says.
+        let further = 2 * far;
+        (0..MOVED).for_each(|n| sent.covered(further + n));
+        assert_eq!(sent.una(), Some(further + MOVED - 1));
+        assert_eq!(push(&mut sent, 3, further + MOVED, 0), Marks::NEW);
     }
 }

@@ -79,7 +79,13 @@ impl TcpConversation {
         self.reset.is_some() || self.sides.iter().all(|side| side.fin)
     }
 
-    pub(crate) fn segment(&mut self, side: Side, segment: TcpSegment<'_>) -> TcpNote {
+    /// Bytes of memory that what waits for what belongs before it takes.
+    pub(crate) fn waiting(&self) -> usize {
+        self.sides.iter().map(|side| side.stream.waiting()).sum()
+    }
+
+    /// A segment passes by. Not more than `limit` bytes of memory may wait behind it.
+    pub(crate) fn segment(&mut self, side: Side, segment: TcpSegment<'_>, limit: usize) -> TcpNote {
         let TcpSegment { header, payload } = segment;
         let flags = header.flags;
         let own = &mut self.sides[side.index()];
@@ -90,9 +96,15 @@ impl TcpConversation {
         }
         let mut note = TcpNote { sequence: header.sequence.wrapping_sub(origin), ..TcpNote::default() };
         if !payload.is_empty() {
-            let TcpSide { stream, consumer, .. } = own;
+            let TcpSide { stream, consumer, acknowledged, .. } = own;
+            let mut sink = |piece: Piece<'_>| consumer.take(piece);
             let first = header.sequence.wrapping_add(flags.has(TcpFlags::SYN).into());
-            match stream.push(first, payload, &mut |piece| consumer.take(piece)) {
+            let arrived = stream.push(first, payload, limit, &mut sink);
+            // A capture may have data a little behind its acknowledgement, but not behind later data.
+            if let (Arrived::Ahead, Some(acknowledged)) = (arrived, *acknowledged) {
+                stream.acknowledged(acknowledged, &mut sink);
+            }
+            match arrived {
                 Arrived::InOrder => {}
                 Arrived::Ahead => {
                     note.ahead = true;

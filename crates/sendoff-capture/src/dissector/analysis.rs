@@ -6,7 +6,7 @@ use crate::{
     conversation::{Role, SegmentNews, Side, TcpNote},
     file::Packet,
     layers::{FragmentNews, Icmp, Ip, Layer, Problem, Source, Span, Tcp, Udp},
-    stream::{Frame, SmuxFrame},
+    stream::{Frames, SmuxFrame},
 };
 use sendoff_proto::{Cipher, wire::SegmentView};
 use std::time::Duration;
@@ -113,7 +113,7 @@ pub struct Analysis {
     /// What a TCP segment turned out to be.
     pub tcp: Option<TcpNote>,
     /// Frames that became whole with this packet.
-    pub frames: Vec<Frame>,
+    pub frames: Option<Frames>,
     /// Frames of smux that began with this packet, [`MAX_SMUX_TOLD`](crate::stream::MAX_SMUX_TOLD) at most.
     pub smux: Vec<SmuxFrame>,
 }
@@ -123,11 +123,11 @@ impl Analysis {
         (self.number, self.after) = (number, after);
         self.layers.clear();
         self.segments.clear();
-        self.frames.clear();
         self.smux.clear();
         self.top = Top::Arp;
         (self.ip, self.fragment, self.participant, self.role) = (None, None, None, None);
         (self.opened, self.shard, self.trouble, self.tcp) = (None, None, None, None);
+        self.frames = None;
     }
 }
 

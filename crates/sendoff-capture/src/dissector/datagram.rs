@@ -3,9 +3,9 @@
 use super::{Analysis, Dissector, Participant, Top, analysis::SegmentNote};
 use crate::{
     above::{Keys, MAX_TRIES, Seal, Shard, ShardKind, Trouble, is_surely_kcp_or_shard},
-    conversation::{Conversation, Detail, Fec, Kcp, SegmentNews, Side},
+    conversation::{Bounds, Conversation, Detail, Fec, Kcp, SegmentNews, Side},
     file::Packet,
-    flows::{Flow, FlowKey, MAX_CONVERSATIONS_OF_FLOW, MAX_DECODERS},
+    flows::{Flow, FlowKey, MAX_CONVERSATIONS_OF_FLOW, MAX_PUT_TOGETHER, MAX_SHARD_BYTES},
     layers::{Ip, Source, Span, Udp},
 };
 use sendoff_proto::{
@@ -80,31 +80,35 @@ impl Dissector {
     ) -> Option<usize> {
         let shard = Shard::parse(content.of(bytes));
         let Some(shard) = shard else {
-            return self.segments(key, way, bytes, content, false);
+            let conv = self.segments(key, way, bytes, content, false)?;
+            return self.find_conversation(key, Some(conv));
         };
         self.analysis.shard = Some((shard, content));
         let inner = content.from(shard.header_len());
-        let mut at = None;
+        let mut conv = None;
         match shard.kind {
             ShardKind::Data { size } => {
                 let wanted = inner.len() + missing + 2;
                 if usize::from(size) != wanted {
                     self.analysis.trouble = Some(Trouble::ShardSize { size, wanted });
                 }
-                at = self.segments(key, way, bytes, inner, false);
+                conv = self.segments(key, way, bytes, inner, false);
             }
-            ShardKind::OutOfBand { conv, .. } => at = self.find_conversation(key, Some(conv)),
+            ShardKind::OutOfBand { conv: of, .. } => conv = Some(of),
             ShardKind::Parity => {}
         }
         // A decoder takes whole shards only.
         let whole = (missing == 0).then_some(content.of(bytes));
         let again = whole.and_then(|whole| self.recover(key, way, shard, whole, recovered));
-        let at = at.or(again).or_else(|| self.find_conversation(key, None))?;
+        // Found only now: what came back may have begun another conversation, for which one was forgotten.
+        let found =
+            [conv, again].into_iter().flatten().find_map(|conv| self.find_conversation(key, Some(conv)));
+        let at = found.or_else(|| self.find_conversation(key, None))?;
         self.count_shard(key, at, way, shard);
         Some(at)
     }
 
-    /// Hands a shard to the decoder of its direction, and tells what comes back.
+    /// Hands a shard to the decoder of its direction, and tells what comes back. Returns the conv of that.
     fn recover(
         &mut self,
         key: FlowKey,
@@ -112,34 +116,33 @@ impl Dissector {
         shard: Shard,
         datagram: &[u8],
         recovered: &mut Vec<u8>,
-    ) -> Option<usize> {
+    ) -> Option<u32> {
         if matches!(shard.kind, ShardKind::OutOfBand { .. }) {
             return None;
         }
         let flow = self.flows.get_mut(key)?;
-        let decoder = &mut flow.decoders[way.direction];
-        if decoder.is_none() && self.decoders < MAX_DECODERS {
-            self.decoders += 1;
-            *decoder = Some(Box::default());
-        }
         let mut ends = std::mem::take(&mut self.scratch.ends);
         recovered.clear();
         ends.clear();
-        if let Some(decoder) = decoder {
-            decoder.handle_datagram(datagram);
-            while let Some(segments) = decoder.poll_recovered() {
-                recovered.extend_from_slice(segments);
-                ends.push(recovered.len());
-            }
+        let before = flow.shard_bytes();
+        let decoder = flow.decoders[way.direction].get_or_insert_default();
+        decoder.handle_datagram(datagram);
+        while let Some(segments) = decoder.poll_recovered() {
+            recovered.extend_from_slice(segments);
+            ends.push(recovered.len());
         }
-        let (mut at, mut start) = (None, 0);
+        self.sums.shards = (self.sums.shards + flow.shard_bytes()).saturating_sub(before);
+        while self.sums.shards > MAX_SHARD_BYTES && self.flows.forget_shards() {
+            self.sums.shards = self.flows.sums().shards;
+        }
+        let (mut conv, mut start) = (None, 0);
         for end in &ends {
             let span = Span::new(Source::Recovered, start, *end);
-            at = self.segments(key, way, recovered, span, true);
+            conv = self.segments(key, way, recovered, span, true);
             start = *end;
         }
         self.scratch.ends = ends;
-        at
+        conv
     }
 
     fn count_shard(&mut self, key: FlowKey, at: usize, way: Way, shard: Shard) {
@@ -162,15 +165,8 @@ impl Dissector {
         }
     }
 
-    /// Tells the segments in a piece of `bytes`. Returns the place of their conversation in the flow.
-    fn segments(
-        &mut self,
-        key: FlowKey,
-        way: Way,
-        bytes: &[u8],
-        span: Span,
-        recovered: bool,
-    ) -> Option<usize> {
+    /// Tells the segments in a piece of `bytes`. Returns their conv.
+    fn segments(&mut self, key: FlowKey, way: Way, bytes: &[u8], span: Span, recovered: bool) -> Option<u32> {
         let from = self.analysis.segments.len();
         let inner = span.of(bytes);
         let missing = if recovered { 0 } else { self.missing_of_datagram() };
@@ -180,29 +176,48 @@ impl Dissector {
             self.analysis.trouble = trouble;
         }
         let first = SegmentView::parse_cut(inner).ok().filter(|_| count > 0)?.0;
+        if !recovered {
+            self.end_if_begun_anew(key, way, &first);
+        }
         let at = match self.find_conversation(key, Some(first.conv())) {
             Some(at) => at,
             None => self.new_conversation(key, way, Some(&first)),
         };
         let now = self.analysis.after;
+        let conversation = &self.flows.get_mut(key)?.conversations[at];
+        let (number, side) = (conversation.number, conversation.side_of(way.source));
+        let bounds = Bounds { tracked: self.sums.tracked, waiting: self.waiting_limit(number, side) };
         let conversation = &mut self.flows.get_mut(key)?.conversations[at];
-        let side = conversation.side_of(way.source);
         let Detail::Kcp(kcp) = &mut conversation.detail else { return None };
         let news = &mut self.scratch.news;
         news.clear();
         news.resize(count, SegmentNews::default());
         let all = || views(inner).take(count);
-        let before = kcp.tracked();
-        let role = kcp.datagram(now, side, all, news, recovered, self.tracked);
+        let (tracked, waiting) = (kcp.tracked(), kcp.waiting());
+        let role = kcp.datagram(now, side, all, news, recovered, bounds);
         // At once: a few datagrams can make a conversation watch very many numbers.
-        self.tracked = (self.tracked + kcp.tracked()).saturating_sub(before);
+        self.sums.tracked = (self.sums.tracked + kcp.tracked()).saturating_sub(tracked);
+        self.sums.waiting = (self.sums.waiting + kcp.waiting()).saturating_sub(waiting);
         for (note, news) in self.analysis.segments[from..].iter_mut().zip(news) {
             note.news = *news;
         }
         if !recovered {
             self.analysis.role = role;
         }
-        Some(at)
+        Some(first.conv())
+    }
+
+    /// The same ports and the same conv may serve again: then what they had served for is over.
+    fn end_if_begun_anew(&mut self, key: FlowKey, way: Way, first: &SegmentView<'_>) {
+        let Some(at) = self.find_conversation(key, Some(first.conv())) else { return };
+        let Some(flow) = self.flows.get_mut(key) else { return };
+        let conversation = &mut flow.conversations[at];
+        let side = conversation.side_of(way.source);
+        if let Detail::Kcp(kcp) = &mut conversation.detail
+            && kcp.ends_before(side, first)
+        {
+            self.forgotten.push(flow.conversations.remove(at));
+        }
     }
 
     /// Bytes that the capture has cut off this datagram.
@@ -230,11 +245,13 @@ impl Dissector {
         let detail = match first {
             Some(first) => {
                 let mut kcp = Kcp::new(first, cipher);
-                for side in [Side::Client, Side::Server] {
+                let room = followed.is_some() || self.sums.together < MAX_PUT_TOGETHER;
+                for side in [Side::Client, Side::Server].into_iter().filter(|_| room) {
                     if let Some(consumer) = self.options.consumer(followed == Some(side)) {
                         kcp.put_together(side, consumer);
                     }
                 }
+                self.sums.together += usize::from(kcp.is_put_together());
                 Detail::Kcp(Box::new(kcp))
             }
             None => Detail::Udp,
@@ -253,6 +270,7 @@ impl Dissector {
         let flow = self.flows.entry(key, self.analysis.number, &mut self.forgotten);
         if first.is_some() {
             // A peer that begins anew begins anew with its shards.
+            self.sums.shards = self.sums.shards.saturating_sub(flow.shard_bytes());
             flow.decoders = [None, None];
         }
         let conversations = &mut flow.conversations;
@@ -286,9 +304,8 @@ impl Dissector {
         match &mut conversation.detail {
             Detail::Kcp(kcp) => {
                 if let Some(consumer) = kcp.consumer(side) {
-                    self.analysis.frames.append(&mut consumer.frames);
-                    self.analysis.smux.append(&mut consumer.smux_frames);
-                    self.followed_bytes.append(&mut consumer.kept);
+                    let Analysis { frames, smux, .. } = &mut self.analysis;
+                    consumer.hand_over(frames, smux, &mut self.followed_bytes);
                 }
             }
             Detail::Udp if is_followed => self.followed_bytes.extend_from_slice(payload),
@@ -471,9 +488,9 @@ mod tests {
         while let Some(packet) = reader.next_packet().unwrap() {
             dissector.packet(&packet);
         }
-        let watched = dissector.flows.tracked();
+        let watched = dissector.flows.sums().tracked;
         assert!(watched < 1 << 20, "{watched} numbers are watched");
-        assert_eq!(watched, dissector.tracked);
+        assert_eq!(watched, dissector.sums.tracked);
         assert_eq!(dissector.totals().conversations, 2_000);
     }
 }

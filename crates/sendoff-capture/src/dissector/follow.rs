@@ -3,7 +3,7 @@
 use super::Dissector;
 use crate::{
     conversation::{Conversation, Detail, Side},
-    stream::{FrameError, Gap, SmuxError},
+    stream::{FrameError, Gap, MANY_WAITING, MAX_WAITING, SmuxError, move_all},
 };
 
 /// Whom to follow.
@@ -37,13 +37,15 @@ pub struct FollowReport {
     pub smux_error: Option<SmuxError>,
     /// Datagrams of plain UDP that the capture has cut off.
     pub cut_off: bool,
+    /// There were so many others that it was forgotten before its end was seen: what came later isn't there.
+    pub forgotten: bool,
 }
 
 impl FollowReport {
     /// Whether nothing is missing.
     pub fn is_complete(&self) -> bool {
         let errors = self.frame_error.is_some() || self.smux_error.is_some();
-        self.found && self.gaps.is_empty() && !errors && !self.cut_off
+        self.found && self.gaps.is_empty() && !errors && !self.cut_off && !self.forgotten
     }
 }
 
@@ -53,9 +55,15 @@ impl Dissector {
         self.options.follow?.side_in(number)
     }
 
+    /// Bytes that may wait in a direction for what belongs before them.
+    pub(super) fn waiting_limit(&self, number: u64, side: Side) -> usize {
+        let may_wait = self.follow_side(number) == Some(side) || self.sums.waiting < MANY_WAITING;
+        if may_wait { MAX_WAITING } else { 0 }
+    }
+
     /// Moves the bytes that have come in order since the last call behind those in `out`.
     pub fn take_followed(&mut self, out: &mut Vec<u8>) {
-        out.append(&mut self.followed_bytes);
+        move_all(&mut self.followed_bytes, out);
     }
 
     /// How complete they are; to be asked behind [`finish`](Self::finish).
@@ -63,16 +71,17 @@ impl Dissector {
         &self.followed
     }
 
-    /// A conversation is over: what waits for what is missing is handed on.
-    pub(super) fn over(&mut self, conversation: &mut Conversation) {
+    /// A conversation is over, or was forgotten: what waits for what is missing is handed on.
+    pub(super) fn over(&mut self, conversation: &mut Conversation, forgotten: bool) {
         let followed = self.follow_side(conversation.number);
+        self.followed.forgotten |= followed.is_some() && forgotten && !conversation.detail.is_over();
         let consumer = match &mut conversation.detail {
             Detail::Tcp(tcp) => {
                 tcp.finish();
                 followed.map(|side| &mut tcp.sides[side.index()].consumer)
             }
             Detail::Kcp(kcp) => {
-                kcp.finish();
+                kcp.finish(conversation.last);
                 followed.and_then(|side| kcp.consumer(side))
             }
             Detail::Udp => {
@@ -84,7 +93,7 @@ impl Dissector {
             }
         };
         let Some(consumer) = consumer else { return };
-        self.followed_bytes.append(&mut consumer.kept);
+        consumer.hand_over(&mut None, &mut Vec::new(), &mut self.followed_bytes);
         self.followed.found = true;
         self.followed.bytes = consumer.position();
         if let (Some(smux), Some(stream)) = (consumer.smux(), self.options.stream) {

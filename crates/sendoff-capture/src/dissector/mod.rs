@@ -20,10 +20,10 @@ use crate::{
     above::{KeyOptions, Keys},
     conversation::Conversation,
     file::Packet,
-    flows::{FlowKey, Flows},
+    flows::{FlowKey, Flows, Sums},
     layers::{
-        FragmentNews, Fragments, Icmp, Ip, Network, Problem, Source, Span, walk_icmp, walk_ip, walk_link,
-        walk_tcp, walk_udp,
+        FragmentNews, Fragments, Icmp, Ip, Network, Problem, Source, Span, walk_extensions, walk_icmp,
+        walk_ip, walk_link, walk_tcp, walk_udp,
     },
     stream::{Consumer, Framing},
 };
@@ -49,7 +49,7 @@ impl Options {
     /// What becomes of one side's stream of KCP, which may be followed; `None` if it isn't put together.
     fn consumer(&self, followed: bool) -> Option<Consumer> {
         if self.smux || self.stream.is_some() {
-            return Some(Consumer::of_smux(self.stream.filter(|_| followed)));
+            return Some(Consumer::of_smux(self.stream, followed));
         }
         (followed || self.framing.is_some()).then(|| Consumer::new(self.framing, false, followed))
     }
@@ -87,10 +87,8 @@ pub struct Dissector {
     totals: CaptureTotals,
     /// Conversations that had to be forgotten, and weren't told yet.
     forgotten: Vec<Conversation>,
-    /// What all conversations watch, and how many decoders there are; counted anew now and then, because of those
-    /// that are forgotten.
-    tracked: usize,
-    decoders: usize,
+    /// What all flows hold; counted anew now and then, because of those that are forgotten.
+    sums: Sums,
     /// Bytes of the side that is followed; whoever wants them takes them away.
     followed_bytes: Vec<u8>,
     followed: FollowReport,
@@ -115,8 +113,7 @@ impl Dissector {
             origin: None,
             totals: CaptureTotals::default(),
             forgotten: Vec::new(),
-            tracked: 0,
-            decoders: 0,
+            sums: Sums::default(),
             scratch: datagram::Scratch::default(),
         }
     }
@@ -145,9 +142,10 @@ impl Dissector {
         // A clock that was set back doesn't make the capture shorter.
         self.totals.duration = self.totals.duration.max(now);
         self.analysis.begin(packet.number, now);
-        if packet.number.is_multiple_of(SUMS_EVERY) {
+        // Not by the packet's number: a recording leaves some out.
+        if self.totals.packets.is_multiple_of(SUMS_EVERY) {
             self.flows.forget_if_too_many(&mut self.forgotten);
-            (self.tracked, self.decoders) = (self.flows.tracked(), self.flows.decoders());
+            self.sums = self.flows.sums();
         }
     }
 
@@ -162,11 +160,21 @@ impl Dissector {
         self.buffers.reassembled = whole;
         self.analysis.fragment = Some(news);
         match (news, protocol) {
-            (FragmentNews::Whole { .. }, Some(protocol)) => {
-                let span = Span::new(Source::Reassembled, 0, self.buffers.reassembled.len());
-                self.transport(packet, Ip { protocol, ..ip }, span);
-            }
+            (FragmentNews::Whole { .. }, Some(protocol)) => self.reassembled(packet, Ip { protocol, ..ip }),
             _ => self.analysis.top = Top::Fragment,
+        }
+    }
+
+    /// A packet that was in pieces is whole.
+    fn reassembled(&mut self, packet: &Packet<'_>, ip: Ip) {
+        let payload = Span::new(Source::Reassembled, 0, self.buffers.reassembled.len());
+        let mut whole = Ip { payload, missing: 0, fragment: None, ..ip };
+        let layers = &mut self.analysis.layers;
+        match walk_extensions(&self.buffers.reassembled, &mut whole, layers) {
+            Err(problem) => self.analysis.top = Top::Nothing(problem),
+            // A fragment of fragments: no system makes such.
+            Ok(()) if whole.fragment.is_some() => self.analysis.top = Top::Fragment,
+            Ok(()) => self.transport(packet, whole, whole.payload),
         }
     }
 
@@ -211,7 +219,7 @@ impl Dissector {
     /// Conversations that had to be forgotten because there were too many, since the last call.
     pub fn take_forgotten(&mut self) -> Vec<Conversation> {
         let mut forgotten = std::mem::take(&mut self.forgotten);
-        forgotten.iter_mut().for_each(|conversation| self.over(conversation));
+        forgotten.iter_mut().for_each(|conversation| self.over(conversation, true));
         forgotten
     }
 
@@ -224,7 +232,7 @@ impl Dissector {
     pub fn finish(&mut self) -> Vec<Conversation> {
         let mut all = self.take_forgotten();
         let mut rest = self.flows.take_all();
-        rest.iter_mut().for_each(|conversation| self.over(conversation));
+        rest.iter_mut().for_each(|conversation| self.over(conversation, false));
         all.append(&mut rest);
         all.sort_by_key(|conversation| conversation.number);
         all
@@ -241,3 +249,6 @@ impl Dissector {
         self.origin
     }
 }
+
+#[cfg(test)]
+mod tests;

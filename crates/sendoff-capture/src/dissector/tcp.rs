@@ -1,6 +1,6 @@
 //! A segment of TCP.
 
-use super::{Dissector, Participant};
+use super::{Analysis, Dissector, Participant};
 use crate::{
     conversation::{Conversation, Detail, Side, TcpConversation, TcpSegment},
     file::Packet,
@@ -64,10 +64,13 @@ impl Dissector {
         conversation.count(now, side, payload.len());
         let number = conversation.number;
         if let Detail::Tcp(tcp) = &mut conversation.detail {
-            self.analysis.tcp = Some(tcp.segment(side, TcpSegment { header: &header, payload }));
+            let limit = self.waiting_limit(number, side);
+            let before = tcp.waiting();
+            self.analysis.tcp = Some(tcp.segment(side, TcpSegment { header: &header, payload }, limit));
+            self.sums.waiting = (self.sums.waiting + tcp.waiting()).saturating_sub(before);
             let consumer = &mut tcp.sides[side.index()].consumer;
-            self.analysis.frames.append(&mut consumer.frames);
-            self.followed_bytes.append(&mut consumer.kept);
+            let Analysis { frames, smux, .. } = &mut self.analysis;
+            consumer.hand_over(frames, smux, &mut self.followed_bytes);
         }
         self.analysis.participant = Some(Participant { conversation: number, side });
         self.flows.entry(key, packet.number, &mut self.forgotten).conversations = conversations;

@@ -4,6 +4,10 @@
 //! of any size is read in constant memory. What is broken ends the reading with a [`ReadError`] that says where;
 //! all packets before it have been handed out.
 //!
+//! The crate pcap-parser, which the tests read files with too, gives blocks and leaves the rest to its user: what a packet's
+//! interface says of links and times, comments, where in the file something is broken. That rest is most of what is here,
+//! and the blocks themselves are the smaller part; so it isn't a dependency of users, but an oracle.
+//!
 //! Formats: draft-ietf-opsawg-pcapng and draft-ietf-opsawg-pcap.
 
 mod error;

@@ -46,7 +46,7 @@ pub(crate) fn walk_ip(bytes: &[u8], span: Span, layers: &mut Vec<Layer>) -> Resu
     let data = span.of(bytes);
     match data.first().map(|first| first >> 4) {
         Some(4) => ipv4(data, span, layers),
-        Some(6) => ipv6(data, span, layers),
+        Some(6) => ipv6(bytes, span, layers),
         Some(version) => Err(Problem::IpVersion(version)),
         None => Err(Problem::Short { layer: LayerKind::Ipv4, wanted: 20, there: 0 }),
     }
@@ -81,8 +81,9 @@ fn ipv4(data: &[u8], span: Span, layers: &mut Vec<Layer>) -> Result<Ip, Problem>
     })
 }
 
-fn ipv6(data: &[u8], span: Span, layers: &mut Vec<Layer>) -> Result<Ip, Problem> {
+fn ipv6(bytes: &[u8], span: Span, layers: &mut Vec<Layer>) -> Result<Ip, Problem> {
     const HEADER: usize = 40;
+    let data = span.of(bytes);
     let Ok(header) = Ipv6HeaderSlice::from_slice(data) else {
         return Err(Problem::Short { layer: LayerKind::Ipv6, wanted: HEADER, there: data.len() });
     };
@@ -100,15 +101,21 @@ fn ipv6(data: &[u8], span: Span, layers: &mut Vec<Layer>) -> Result<Ip, Problem>
         missing: total.saturating_sub(data.len()),
         fragment: None,
     };
+    walk_extensions(bytes, &mut ip, layers)?;
+    Ok(ip)
+}
+
+/// Goes over the extension headers in front of `ip`'s payload, up to that of a fragment.
+pub(crate) fn walk_extensions(bytes: &[u8], ip: &mut Ip, layers: &mut Vec<Layer>) -> Result<(), Problem> {
     let mut extensions = 0;
     // What is behind the header of a fragment can be told only when all are there.
-    while ip.fragment.is_none() && is_extension(ip.protocol) {
+    while !ip.is_v4() && ip.fragment.is_none() && is_extension(ip.protocol) {
         if extensions == MAX_EXTENSIONS {
             return Err(Problem::TooDeep);
         }
         extensions += 1;
         let kind = LayerKind::Ipv6Extension(ip.protocol);
-        let rest = &data[(ip.payload.start - span.start) as usize..(ip.payload.end - span.start) as usize];
+        let rest = ip.payload.of(bytes);
         if rest.len() < 8 {
             return Err(Problem::Short { layer: kind, wanted: 8, there: rest.len() });
         }
@@ -129,7 +136,7 @@ fn ipv6(data: &[u8], span: Span, layers: &mut Vec<Layer>) -> Result<Ip, Problem>
         ip.protocol = rest[0];
         ip.payload = ip.payload.from(len);
     }
-    Ok(ip)
+    Ok(())
 }
 
 impl Ip {

@@ -19,7 +19,7 @@ pub use transport::{Tcp, TcpFlags, Udp};
 
 pub(crate) use fragments::Fragments;
 pub(crate) use icmp::walk_icmp;
-pub(crate) use ip::walk_ip;
+pub(crate) use ip::{walk_extensions, walk_ip};
 pub(crate) use link::{Network, walk_link};
 pub(crate) use transport::{walk_tcp, walk_udp};
 

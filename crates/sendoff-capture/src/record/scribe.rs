@@ -55,6 +55,8 @@ pub(super) struct Scribe<W> {
     dissector: Dissector,
     lines: Lines,
     recorded: u64,
+    /// Of these, those that the file may not have yet.
+    unflushed: u64,
     stopped: Option<Stopped>,
     packet: Vec<u8>,
     way: String,
@@ -78,6 +80,7 @@ impl<W: Write> Scribe<W> {
             dissector: Dissector::new(Options::default()),
             lines: Lines::new(Signs::UNICODE),
             recorded: 0,
+            unflushed: 0,
             stopped: None,
             packet: Vec::new(),
             way: String::new(),
@@ -95,6 +98,9 @@ impl<W: Write> Scribe<W> {
             if self.stopped.is_none() {
                 let flushed = self.writer.flush();
                 self.note(flushed.map_err(WriteError::from));
+                if self.stopped.is_none() {
+                    self.unflushed = 0;
+                }
             }
             if let Some(stopped) = &self.stopped
                 && let Some(tell) = on_stop.take()
@@ -134,6 +140,7 @@ impl<W: Write> Scribe<W> {
         }
         let written = self.writer.packet_with(self.interface, time, &self.packet, &notes);
         self.recorded += 1;
+        self.unflushed += 1;
         self.note(written);
     }
 
@@ -161,6 +168,10 @@ impl<W: Write> Scribe<W> {
 
     fn note(&mut self, written: Result<(), WriteError>) {
         if let Err(error) = written {
+            // How much of it the file has nobody can tell.
+            self.recorded -= self.unflushed;
+            (0..self.unflushed).for_each(|_| self.queue.left_out());
+            self.unflushed = 0;
             self.stop(Stopped::Failed { problem: error.to_string() });
         }
     }

@@ -270,10 +270,10 @@ fn top(dissected: &Dissected<'_>, json: &mut Json<'_>) {
         }
         Top::Arp | Top::Fragment => {}
     }
-    if let [first, ..] = analysis.frames[..] {
+    if let Some(frames) = analysis.frames {
         let mut object = json.nested("frames");
-        object.plain("first", first.number);
-        object.plain("count", analysis.frames.len());
+        object.plain("first", frames.first.number);
+        object.plain("count", frames.count);
         object.end();
     }
     smux::frames(&analysis.smux, json);

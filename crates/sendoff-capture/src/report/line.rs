@@ -9,7 +9,7 @@ use crate::{
     conversation::Side,
     dissector::{Dissected, SegmentNote, Top},
     layers::{FragmentNews, Icmp, LayerKind, MacAddress, Source, Span, Tcp, TcpFlags, Udp},
-    stream::{Frame, SmuxFrame},
+    stream::{Frames, SmuxFrame},
 };
 use sendoff_proto::{Cipher, wire::SegmentView};
 use std::{
@@ -120,7 +120,7 @@ impl Lines {
             Top::Tcp(tcp) => self.tcp(dissected, tcp, out),
             Top::Udp(udp) => self.udp(dissected, udp, out),
         }
-        frames(&analysis.frames, out);
+        frames(analysis.frames, out);
         smux(&analysis.smux, out);
     }
 
@@ -282,11 +282,13 @@ pub(super) fn fragment(news: FragmentNews, out: &mut String) {
     };
 }
 
-pub(super) fn frames(frames: &[Frame], out: &mut String) {
+pub(super) fn frames(frames: Option<Frames>, out: &mut String) {
     match frames {
-        [] => {}
-        [frame] => _ = write!(out, "  frame {} ({} bytes)", frame.number, frame.len),
-        [first, .., last] => _ = write!(out, "  frames {} to {}", first.number, last.number),
+        None => {}
+        Some(Frames { first, count: 1 }) => {
+            _ = write!(out, "  frame {} ({} bytes)", first.number, first.len);
+        }
+        Some(frames) => _ = write!(out, "  frames {} to {}", frames.first.number, frames.last()),
     }
 }
 

@@ -53,6 +53,27 @@ pub struct Frame {
     pub len: u64,
 }
 
+/// Frames that have become whole one after the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frames {
+    /// The first of them.
+    pub first: Frame,
+    /// How many there are.
+    pub count: u64,
+}
+
+impl Frames {
+    /// Another one is whole.
+    pub(super) fn add(frames: &mut Option<Frames>, frame: Frame) {
+        frames.get_or_insert(Frames { first: frame, count: 0 }).count += 1;
+    }
+
+    /// Number of the last one.
+    pub fn last(&self) -> u64 {
+        self.first.number + self.count - 1
+    }
+}
+
 /// The bytes aren't frames of that kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]

@@ -1,23 +1,28 @@
 //! Puts the PUSHes of one direction in order.
 
-use super::{Consumer, MAX_PIECES, MAX_WAITING, Missing, Piece};
-use crate::conversation::MAX_TRACKED;
-use std::collections::BTreeMap;
+use super::{Consumer, Missing, PIECE_COST, Piece};
+use crate::conversation::{Far, MAX_TRACKED};
+use std::collections::{BTreeMap, btree_map::Entry};
 
 /// Segments by their numbers. Numbers are unwrapped to 64 bits, so that they have an order.
 #[derive(Debug, Default)]
 pub(crate) struct KcpStream {
     next: Option<u64>,
     waiting: BTreeMap<u64, Vec<u8>>,
+    /// Their bytes, and what each costs beside.
     waiting_bytes: usize,
+    /// Segments that lie too far ahead to wait; and the number behind the last of them.
+    far: Far,
+    furthest: u64,
 }
 
 /// Where numbers begin, so that those before can be told.
 const ORIGIN: u64 = 1 << 32;
 
 impl KcpStream {
-    /// A PUSH with its data; without data if it is a FIN, which has a number too.
-    pub(crate) fn push(&mut self, sn: u32, data: &[u8], sink: &mut dyn FnMut(Piece<'_>)) {
+    /// A PUSH with its data; without data if it is a FIN, which has a number too. Not more than `limit` bytes of memory
+    /// may wait behind it.
+    pub(crate) fn push(&mut self, sn: u32, data: &[u8], limit: usize, sink: &mut dyn FnMut(Piece<'_>)) {
         let next = match self.next {
             Some(next) => next,
             // A conversation begins with 0; the first that is seen may have overtaken others.
@@ -29,25 +34,44 @@ impl KcpStream {
         };
         let ahead = i64::from(sn.wrapping_sub(next as u32) as i32);
         let Some(number) = u64::try_from(ahead).ok().map(|ahead| next + ahead) else { return };
-        if ahead > 0 {
-            if (ahead as usize) < MAX_TRACKED && !self.waiting.contains_key(&number) {
-                self.waiting_bytes += data.len();
-                self.waiting.insert(number, data.to_vec());
+        if ahead as usize >= MAX_TRACKED {
+            self.furthest = self.furthest.max(number + 1);
+            if !self.far.has_moved(sn) {
+                return;
             }
-            while self.waiting_bytes > MAX_WAITING || self.waiting.len() > MAX_PIECES {
+            // The hole is so long that nothing in it comes any more.
+            self.give_all_up(sink);
+            let next = self.next.unwrap_or(next);
+            if number > next {
+                sink(Piece::Gap(Missing::Segments(number - next)));
+            }
+            self.next = Some(number);
+        } else if ahead > 0 {
+            self.far = Far::default();
+            if let Entry::Vacant(place) = self.waiting.entry(number) {
+                self.waiting_bytes += data.len() + PIECE_COST;
+                place.insert(data.to_vec());
+            }
+            while self.waiting_bytes > limit {
                 self.give_up(sink);
             }
             return;
         }
+        self.far = Far::default();
         sink(Piece::Data(data));
         self.next = Some(number + 1);
         self.go_on(sink);
     }
 
+    /// Bytes of memory that what waits takes.
+    fn waiting(&self) -> usize {
+        self.waiting_bytes
+    }
+
     fn go_on(&mut self, sink: &mut dyn FnMut(Piece<'_>)) {
         while let Some(next) = self.next {
             let Some(data) = self.waiting.remove(&next) else { return };
-            self.waiting_bytes -= data.len();
+            self.waiting_bytes -= data.len() + PIECE_COST;
             sink(Piece::Data(&data));
             self.next = Some(next + 1);
         }
@@ -62,18 +86,24 @@ impl KcpStream {
         self.go_on(sink);
     }
 
-    /// Nothing more comes; all below `una` has arrived at the other side, seen or not.
-    pub(crate) fn finish(&mut self, una: Option<u32>, sink: &mut dyn FnMut(Piece<'_>)) {
+    fn give_all_up(&mut self, sink: &mut dyn FnMut(Piece<'_>)) {
         while !self.waiting.is_empty() {
             self.give_up(sink);
         }
-        let due = self.next.map_or(0, |next| next as u32);
-        match una.map(|una| una.wrapping_sub(due) as i32) {
-            Some(never_seen @ 1..) if never_seen as usize <= MAX_TRACKED => {
-                sink(Piece::Gap(Missing::Segments(never_seen as u64)));
+    }
+
+    /// Nothing more comes; all below `una` has arrived at the other side, seen or not.
+    pub(crate) fn finish(&mut self, una: Option<u32>, sink: &mut dyn FnMut(Piece<'_>)) {
+        self.give_all_up(sink);
+        let due = self.next.unwrap_or(ORIGIN);
+        let acknowledged = una.map_or(0, |una| i64::from(una.wrapping_sub(due as u32) as i32));
+        let refused = self.furthest.saturating_sub(due);
+        match refused.max(u64::try_from(acknowledged).unwrap_or(0)) {
+            0 => {}
+            never_seen if self.next.is_none() && never_seen > MAX_TRACKED as u64 => {
+                sink(Piece::Gap(Missing::Beginning));
             }
-            Some(1..) if self.next.is_none() => sink(Piece::Gap(Missing::Beginning)),
-            _ => {}
+            never_seen => sink(Piece::Gap(Missing::Segments(never_seen))),
         }
     }
 }
@@ -90,8 +120,13 @@ impl KcpReassembly {
         Self { stream: KcpStream::default(), consumer }
     }
 
-    pub(crate) fn push(&mut self, sn: u32, data: &[u8]) {
-        self.stream.push(sn, data, &mut |piece| self.consumer.take(piece));
+    /// Bytes of memory that what waits takes.
+    pub(crate) fn waiting(&self) -> usize {
+        self.stream.waiting()
+    }
+
+    pub(crate) fn push(&mut self, sn: u32, data: &[u8], limit: usize) {
+        self.stream.push(sn, data, limit, &mut |piece| self.consumer.take(piece));
     }
 
     pub(crate) fn finish(&mut self, una: Option<u32>) {
@@ -102,7 +137,7 @@ impl KcpReassembly {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::MAX_WAITING, *};
 
     fn run_to(una: Option<u32>, pushes: &[(u32, &[u8])]) -> Vec<Result<Vec<u8>, Missing>> {
         let (mut stream, mut out) = (KcpStream::default(), Vec::new());
@@ -111,7 +146,7 @@ mod tests {
             Piece::Gap(missing) => out.push(Err(missing)),
         };
         for (sn, data) in pushes {
-            stream.push(*sn, data, &mut sink);
+            stream.push(*sn, data, MAX_WAITING, &mut sink);
         }
         stream.finish(una, &mut sink);
         out
@@ -157,9 +192,36 @@ mod tests {
         let mut stream = KcpStream::default();
         let mut gaps = 0;
         for (sn, data) in pushes {
-            stream.push(sn, data, &mut |piece| gaps += usize::from(matches!(piece, Piece::Gap(_))));
-            assert!(stream.waiting_bytes <= MAX_WAITING);
+            let mut sink = |piece: Piece<'_>| gaps += usize::from(matches!(piece, Piece::Gap(_)));
+            stream.push(sn, data, MAX_WAITING, &mut sink);
+            assert!(stream.waiting() <= MAX_WAITING);
         }
         assert_eq!(gaps, 1);
+    }
+
+    #[test]
+    fn what_waits_counts_with_its_cost() {
+        let mut stream = KcpStream::default();
+        for sn in 1..200 {
+            stream.push(sn, b"", MAX_WAITING, &mut |_| {});
+        }
+        assert_eq!(stream.waiting(), 199 * PIECE_COST);
+        stream.push(0, b"a", MAX_WAITING, &mut |_| {});
+        assert_eq!(stream.waiting(), 0);
+    }
+
+    #[test]
+    fn behind_a_hole_of_any_length_it_goes_on_and_says_how_long_it_was() {
+        let datum: &[u8] = b"x";
+        let pushes: Vec<_> = (0..11).chain(40_000..100_000).map(|sn| (sn, datum)).collect();
+        let out = run_to(Some(100_000), &pushes);
+        let gaps: Vec<_> = out.iter().filter_map(|piece| piece.as_ref().err()).collect();
+        // Seven more were refused until it was clear that it goes on there.
+        assert_eq!(gaps, [&Missing::Segments(40_007 - 11)]);
+        assert_eq!(out.len() - 1, 11 + 60_000 - 7);
+        // Too few to go there: the hole is told all the same.
+        let few = [(0, datum), (40_000, datum)];
+        assert_eq!(run(&few)[1..], [Err(Missing::Segments(40_000))]);
+        assert_eq!(run_to(Some(50_000), &few)[1..], [Err(Missing::Segments(49_999))]);
     }
 }

@@ -6,7 +6,7 @@ mod smux;
 mod snappy;
 mod tcp;
 
-pub use framing::{Frame, FrameError, Framing, MAX_FRAME, UnknownFraming};
+pub use framing::{Frame, FrameError, Frames, Framing, MAX_FRAME, UnknownFraming};
 pub use smux::{MAX_SMUX_STREAMS, MAX_SMUX_TOLD, SmuxCommand, SmuxError, SmuxFrame, SmuxStream, SmuxTotals};
 
 pub(crate) use framing::{Deframer, Guess};
@@ -16,12 +16,29 @@ pub(crate) use tcp::{Arrived, TcpStream};
 
 use std::fmt;
 
-/// Bytes that may wait for what belongs before them, for each direction that is put together. When there are
-/// more, what they wait for is given up.
+/// Bytes that may wait for what belongs before them, for each direction that is put together, with
+/// [`PIECE_COST`] for each piece. When there are more, what they wait for is given up.
 pub const MAX_WAITING: usize = 4 << 20;
 
-/// Pieces that may wait.
-pub(crate) const MAX_PIECES: usize = 65_536;
+/// Bytes that may wait in all directions together, before none but the one that is followed may wait any longer.
+pub const MANY_WAITING: usize = 32 << 20;
+
+/// What a piece costs beside its bytes: its place in a tree, and what an allocation costs.
+pub const PIECE_COST: usize = 96;
+
+/// Bytes of memory that a buffer may keep for its next use, where there are as many buffers as conversations.
+const KEPT: usize = 4_096;
+
+/// Moves all of `from` behind what is in `to`: without a copy, if it is much and there is nothing yet.
+pub(crate) fn move_all<T>(from: &mut Vec<T>, to: &mut Vec<T>) {
+    let few = KEPT / size_of::<T>();
+    if to.is_empty() && from.len() > few {
+        *to = std::mem::take(from);
+    } else {
+        to.append(from);
+        from.shrink_to(few);
+    }
+}
 
 /// Something that the application sent isn't in the capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,13 +93,12 @@ pub(crate) struct Consumer {
     smux: Option<Box<Smux>>,
     /// Whether the bytes are wanted.
     keep: bool,
-    /// Wanted bytes; whoever wants them takes them away.
-    pub(crate) kept: Vec<u8>,
+    /// Wanted bytes, until they are handed over.
+    kept: Vec<u8>,
+    /// Told only of a side whose bytes are wanted.
     pub(crate) gaps: Vec<Gap>,
-    /// Frames that have become whole; whoever tells of them takes them away.
-    pub(crate) frames: Vec<Frame>,
-    /// The same of smux.
-    pub(crate) smux_frames: Vec<SmuxFrame>,
+    /// Frames that have become whole, until they are handed over.
+    frames: Option<Frames>,
     error: Option<FrameError>,
 }
 
@@ -99,9 +115,10 @@ impl Consumer {
         }
     }
 
-    /// For a session of smux; the data of the stream `wanted` is kept.
-    pub(crate) fn of_smux(wanted: Option<u32>) -> Self {
-        Self { smux: Some(Box::new(Smux::new(wanted))), ..Self::default() }
+    /// For a session of smux; of one that is followed the data of the stream `wanted` is kept.
+    pub(crate) fn of_smux(wanted: Option<u32>, followed: bool) -> Self {
+        let wanted = wanted.filter(|_| followed);
+        Self { smux: Some(Box::new(Smux::new(wanted))), keep: followed, ..Self::default() }
     }
 
     pub(crate) fn take(&mut self, piece: Piece<'_>) {
@@ -116,7 +133,7 @@ impl Consumer {
                 if let Some(smux) = &mut self.smux {
                     smux.gap();
                 }
-                if self.gaps.len() < MAX_GAPS {
+                if self.keep && self.gaps.len() < MAX_GAPS {
                     self.gaps.push(Gap { position: self.position, missing });
                 }
             }
@@ -129,9 +146,7 @@ impl Consumer {
             guess.feed(data);
         }
         if let Some(smux) = &mut self.smux {
-            smux.feed(data);
-            smux.take(&mut self.smux_frames, &mut self.kept);
-            return;
+            return smux.feed(data);
         }
         let Self { deframer, kept, keep, frames, error, .. } = self;
         match deframer {
@@ -141,13 +156,29 @@ impl Consumer {
                         kept.extend_from_slice(payload);
                     }
                 };
-                if let Err(wrong) = deframer.feed(data, payload, |frame| frames.push(frame)) {
+                if let Err(wrong) = deframer.feed(data, payload, |frame| Frames::add(frames, frame)) {
                     error.get_or_insert(wrong);
                 }
             }
             None if *keep => kept.extend_from_slice(data),
             None => {}
         }
+    }
+
+    /// Hands on what has come since the last call: frames, frames of smux, and the wanted bytes.
+    pub(crate) fn hand_over(
+        &mut self,
+        frames: &mut Option<Frames>,
+        smux_frames: &mut Vec<SmuxFrame>,
+        bytes: &mut Vec<u8>,
+    ) {
+        if let Some(new) = self.frames.take() {
+            *frames = Some(new);
+        }
+        if let Some(smux) = &mut self.smux {
+            smux.hand_over(smux_frames, bytes);
+        }
+        move_all(&mut self.kept, bytes);
     }
 
     /// Nothing more comes.

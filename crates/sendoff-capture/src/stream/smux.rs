@@ -1,7 +1,10 @@
 //! smux (xtaci) in a stream: frames of `version u8 | command u8 | length u16 | stream u32`, little-endian, and its data.
 //! kcptun puts snappy's framing around all of it, which is recognised and taken off.
 
-use super::snappy::{Broken, IDENTIFIER, Unsnap};
+use super::{
+    move_all,
+    snappy::{Broken, IDENTIFIER, Unsnap},
+};
 use std::{collections::BTreeMap, fmt};
 
 /// Streams of a direction that are told one by one; data of others is only counted in its frames.
@@ -255,9 +258,9 @@ impl Smux {
     }
 
     /// Frames since the last call; data of the stream that is wanted goes behind that in `kept`.
-    pub(crate) fn take(&mut self, told: &mut Vec<SmuxFrame>, kept: &mut Vec<u8>) {
-        told.append(&mut self.frames.told);
-        kept.append(&mut self.frames.kept);
+    pub(crate) fn hand_over(&mut self, told: &mut Vec<SmuxFrame>, kept: &mut Vec<u8>) {
+        move_all(&mut self.frames.told, told);
+        move_all(&mut self.frames.kept, kept);
     }
 }
 

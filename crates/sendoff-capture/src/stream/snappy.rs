@@ -3,6 +3,8 @@
 //! Chunks of `type u8 | length u24 | …` (framing_format.txt of google/snappy); those with data have a CRC in front of
 //! it, which isn't checked: the bytes come from segments that were acknowledged.
 
+use super::KEPT;
+
 /// What such a stream begins with: the chunk that names the format.
 pub(super) const IDENTIFIER: [u8; 10] = *b"\xff\x06\x00\x00sNaPpY";
 
@@ -92,6 +94,11 @@ impl Unsnap {
             self.plain.clear();
             decompress(content, &mut self.plain).ok_or(Broken)?;
             sink(&self.plain);
+        }
+        // There may be many streams, and most chunks are short.
+        for buffer in [&mut self.chunk, &mut self.plain] {
+            buffer.clear();
+            buffer.shrink_to(KEPT);
         }
         Ok(())
     }

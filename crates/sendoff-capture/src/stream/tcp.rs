@@ -1,6 +1,6 @@
 //! Puts the segments of one direction of TCP in order: overlaps, repetitions, gaps.
 
-use super::{MAX_PIECES, MAX_WAITING, Missing, Piece};
+use super::{Missing, PIECE_COST, Piece};
 use std::collections::BTreeMap;
 
 /// What a segment is for the stream.
@@ -19,6 +19,7 @@ pub(crate) enum Arrived {
 pub(crate) struct TcpStream {
     next: Option<u64>,
     waiting: BTreeMap<u64, Vec<u8>>,
+    /// Their bytes, and what each costs beside.
     waiting_bytes: usize,
 }
 
@@ -41,8 +42,19 @@ impl TcpStream {
         self.next.is_some()
     }
 
-    /// A segment with data.
-    pub(crate) fn push(&mut self, sequence: u32, data: &[u8], sink: &mut dyn FnMut(Piece<'_>)) -> Arrived {
+    /// Bytes of memory that what waits takes.
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting_bytes
+    }
+
+    /// A segment with data. Not more than `limit` bytes of memory may wait behind it.
+    pub(crate) fn push(
+        &mut self,
+        sequence: u32,
+        data: &[u8],
+        limit: usize,
+        sink: &mut dyn FnMut(Piece<'_>),
+    ) -> Arrived {
         let next = match self.next {
             Some(next) => next,
             None => {
@@ -56,11 +68,11 @@ impl TcpStream {
             if ahead > REACH || self.waiting.get(&at).is_some_and(|there| there.len() >= data.len()) {
                 return Arrived::Old;
             }
-            self.waiting_bytes += data.len();
+            self.waiting_bytes += data.len() + PIECE_COST;
             if let Some(replaced) = self.waiting.insert(at, data.to_vec()) {
-                self.waiting_bytes -= replaced.len();
+                self.waiting_bytes -= replaced.len() + PIECE_COST;
             }
-            while self.waiting_bytes > MAX_WAITING || self.waiting.len() > MAX_PIECES {
+            while self.waiting_bytes > limit {
                 self.give_up(sink);
             }
             return Arrived::Ahead;
@@ -80,11 +92,23 @@ impl TcpStream {
                 return;
             }
             let (at, data) = entry.remove_entry();
-            self.waiting_bytes -= data.len();
+            self.waiting_bytes -= data.len() + PIECE_COST;
             if let Some(fresh) = data.get((next - at) as usize..).filter(|fresh| !fresh.is_empty()) {
                 sink(Piece::Data(fresh));
                 self.next = Some(next + fresh.len() as u64);
             }
+        }
+    }
+
+    /// The other side has all before this number: of what is due there, later data has come since, and the capture
+    /// won't bring it any more.
+    pub(crate) fn acknowledged(&mut self, number: u32, sink: &mut dyn FnMut(Piece<'_>)) {
+        while let (Some(next), Some((first, _))) = (self.next, self.waiting.first_key_value()) {
+            let acknowledged = i64::from(number.wrapping_sub(next as u32) as i32);
+            if acknowledged < (first - next) as i64 {
+                return;
+            }
+            self.give_up(sink);
         }
     }
 
@@ -114,7 +138,7 @@ impl TcpStream {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::MAX_WAITING, *};
     use proptest::prelude::*;
 
     fn run(syn: Option<u32>, segments: &[(u32, &[u8])], end: Option<u32>) -> (Vec<u8>, Vec<Missing>) {
@@ -126,7 +150,7 @@ mod tests {
         let mut stream = TcpStream::default();
         syn.inspect(|syn| stream.begin(*syn));
         for (sequence, bytes) in segments {
-            stream.push(*sequence, bytes, &mut sink);
+            stream.push(*sequence, bytes, MAX_WAITING, &mut sink);
         }
         stream.finish(end, &mut sink);
         (data, gaps)
@@ -144,6 +168,42 @@ mod tests {
         assert_eq!(run(Some(9), &[(10, b"a"), (15, b"f")], None), (b"af".to_vec(), vec![Missing::Bytes(4)]));
         assert_eq!(run(None, &[(10, b"a")], None), (b"a".to_vec(), vec![Missing::Beginning]));
         assert_eq!(run(Some(9), &[(10, b"a")], Some(14)), (b"a".to_vec(), vec![Missing::Bytes(3)]));
+    }
+
+    #[test]
+    fn what_waits_counts_with_its_cost_and_is_bounded() {
+        let (mut stream, mut gaps) = (TcpStream::default(), 0);
+        stream.begin(0);
+        let mut sink = |piece: Piece<'_>| gaps += usize::from(matches!(piece, Piece::Gap(_)));
+        for n in 1..100_000 {
+            stream.push(2 * n, b"x", MAX_WAITING, &mut sink);
+            let pieces = stream.waiting.len();
+            assert_eq!(stream.waiting(), pieces * (1 + PIECE_COST));
+            assert!(stream.waiting() <= MAX_WAITING);
+        }
+        stream.push(300_000, b"x", 0, &mut sink);
+        assert_eq!((stream.waiting(), stream.waiting.len()), (0, 0));
+        assert_eq!(gaps, 100_000);
+    }
+
+    #[test]
+    fn what_the_other_side_has_and_the_capture_lacks_is_given_up() {
+        let mut out = Vec::new();
+        let mut sink = |piece: Piece<'_>| match piece {
+            Piece::Data(data) => out.push(Ok(data.to_vec())),
+            Piece::Gap(missing) => out.push(Err(missing)),
+        };
+        let mut stream = TcpStream::default();
+        stream.begin(u32::MAX - 1);
+        stream.push(3, b"ef", MAX_WAITING, &mut sink);
+        stream.push(9, b"j", MAX_WAITING, &mut sink);
+        stream.acknowledged(3, &mut sink);
+        // Only a part of what lies before the next piece.
+        stream.acknowledged(8, &mut sink);
+        assert_eq!(stream.waiting.len(), 1);
+        stream.acknowledged(10, &mut sink);
+        let (ef, j) = (Ok(b"ef".to_vec()), Ok(b"j".to_vec()));
+        assert_eq!(out, [Err(Missing::Bytes(4)), ef, Err(Missing::Bytes(4)), j]);
     }
 
     proptest! {

@@ -151,9 +151,10 @@ impl Decoder {
         self.recovered.next()
     }
 
-    #[cfg(any(test, feature = "fuzz"))]
-    pub(crate) fn kept_bytes(&self) -> usize {
-        self.pool.bytes()
+    /// Bytes of memory that shards and what was recovered take: 3 MiB of shards at most, and what one datagram can
+    /// recover.
+    pub fn kept_bytes(&self) -> usize {
+        self.pool.bytes() + self.recovered.capacity()
     }
 
     fn take(&mut self, shard: Shard<'_>, is_data: bool) {

@@ -53,7 +53,7 @@ impl Pool {
         self.free.push(buffer);
     }
 
-    #[cfg(any(test, feature = "fuzz"))]
+    /// Bytes of all buffers, the lent ones included.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -123,6 +123,11 @@ impl Recovered {
 
     pub(super) fn len(&self) -> usize {
         self.segments.len()
+    }
+
+    /// Bytes of its buffer.
+    pub(super) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// The segments of the next one.

@@ -46,6 +46,11 @@ impl Bin {
         self.again += 1;
     }
 
+    /// The window was full for so many microseconds.
+    pub(super) fn add_full(&mut self, micros: u64) {
+        self.full = self.full.saturating_add_unsigned(micros);
+    }
+
     /// A round trip of so many microseconds.
     pub(super) fn round_trip(&mut self, micros: i64) {
         self.rtt_low = if self.rtt_count == 0 { micros } else { self.rtt_low.min(micros) };

@@ -163,7 +163,7 @@ impl Packets {
         self.window.push(segment.window().into());
         self.timestamp.push(segment.timestamp().0.into());
         self.fragment.push(segment.fragment().into());
-        self.length.push(data.len() as i64);
+        self.length.push(segment.data_len() as i64);
         self.marks.push(note.marks().bits().into());
         self.transmission.push(note.transmission().into());
         self.after.push(micros(note.since_last_transmission()));
@@ -172,7 +172,9 @@ impl Packets {
         self.words.clear();
         match block {
             Some(block) => _ = write!(self.words, "{block}"),
-            None if data.is_empty() => return,
+            None if segment.data_len() == 0 => return,
+            // All of it may be cut off.
+            None if data.is_empty() => {}
             None => excerpt(data, &mut self.words),
         }
         push_text(&mut self.text, &self.words);
@@ -196,7 +198,7 @@ impl Packets {
             if let Some(trouble) = analysis.trouble {
                 _ = write!(words, "[{trouble}]");
             }
-            line::frames(&analysis.frames, words);
+            line::frames(analysis.frames, words);
             line::smux(&analysis.smux, words);
         }
         for comment in dissected.packet.comments {

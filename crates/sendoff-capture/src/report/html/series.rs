@@ -52,6 +52,14 @@ impl SideSeries {
         bin
     }
 
+    /// A new number, however far it is: that it is no lie has been judged. What lies in a hole of the capture isn't in
+    /// flight.
+    fn go_on_at(&mut self, number: i64) {
+        if self.sent >= 0 && number - self.sent > REACH {
+            (self.sent, self.acked) = (number, number);
+        }
+    }
+
     /// Up to `end` all has been sent.
     fn sent_to(&mut self, now: u64, start: i64, end: i64, reach: i64) {
         if self.acked < 0 {
@@ -78,7 +86,7 @@ impl SideSeries {
         if edge > self.edge {
             self.edge = edge;
             if let Some(since) = self.full_since.take() {
-                self.bin(now).full += now.saturating_sub(since) as i64;
+                self.bin(now).add_full(now.saturating_sub(since));
             }
         }
         self.bin(now);
@@ -142,6 +150,7 @@ impl Series {
         let own = &mut self.sides[side.index()];
         let number = unwrap(own.reference(), segment.sn().0);
         if marks.has(Marks::NEW) {
+            own.go_on_at(number);
             own.sent_to(now, number, number + 1, REACH);
         }
         if marks.has(Marks::FILLS_WINDOW) {
@@ -149,7 +158,7 @@ impl Series {
         }
         let bin = own.bin(now);
         if marks.has(Marks::NEW) && block.is_none() {
-            bin.fresh += segment.data().len() as i64;
+            bin.fresh += segment.data_len() as i64;
         }
         if marks.has(Marks::RETRANSMISSION | Marks::NEEDLESS) {
             bin.sent_again(number);
@@ -184,7 +193,7 @@ impl Series {
         for side in &mut self.sides {
             if let (Some(since), Some(last)) = (side.full_since, side.bins.last()) {
                 // It never opened again.
-                last.full += end.saturating_sub(since) as i64;
+                last.add_full(end.saturating_sub(since));
             }
         }
         out.push('[');
@@ -232,6 +241,18 @@ mod tests {
         assert_eq!(side.bin(5).full, 0, "the same edge again");
         side.covered(9, 1, Some(1), REACH);
         assert_eq!((side.bin(9).full, side.full_since), (7, None));
+    }
+
+    #[test]
+    fn behind_a_hole_of_any_length_it_goes_on() {
+        let mut side = SideSeries::new(64);
+        side.sent_to(0, 0, 1, REACH);
+        side.covered(1, 1, Some(32), REACH);
+        side.go_on_at(1_000_000);
+        side.sent_to(2, 1_000_000, 1_000_001, REACH);
+        assert_eq!(side.bin(2).flight, 1);
+        side.covered(3, 1_000_001, Some(32), REACH);
+        assert_eq!((side.sent, side.acked, side.edge), (1_000_001, 1_000_001, 1_000_033));
     }
 
     #[test]

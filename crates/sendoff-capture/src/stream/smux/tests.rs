@@ -11,7 +11,7 @@ fn run(stream: &[u8], cut: usize) -> (Vec<SmuxFrame>, Vec<u8>, SmuxTotals) {
     let (mut smux, mut told, mut kept) = (Smux::new(Some(3)), Vec::new(), Vec::new());
     for piece in stream.chunks(cut) {
         smux.feed(piece);
-        smux.take(&mut told, &mut kept);
+        smux.hand_over(&mut told, &mut kept);
     }
     smux.finish();
     (told, kept, smux.totals().clone())

@@ -314,5 +314,8 @@ fn complete(report: &FollowReport, args: &DissectArgs) -> Result<(), String> {
     if report.cut_off {
         problems.push("the capture has cut off datagrams".into());
     }
+    if report.forgotten {
+        problems.push("among so many others it was forgotten before its end was seen".into());
+    }
     Err(problems.join("; "))
 }

@@ -100,6 +100,9 @@ function cutBins(bins, from, to) {
 /** The bit of a mark, by how its word begins. */
 const bitOf = (head, word) => head.marks.find(([, known]) => known.startsWith(word))[0];
 
+/** Transmissions of a segment, back from the latest, among which that is looked for which an ACK answers. */
+const TRANSMISSIONS = 16;
+
 /**
  * Finds out which transmission follows which, and which ACK answers which: `before` and `again` lead from a PUSH to the
  * transmission before it and behind it, `answer` to the ACK with its ts. −1: there is none. `unanswered`: it was sent
@@ -130,7 +133,10 @@ function linkSegments(packets, head) {
       numbers.set(of.sn[n], n);
     } else if (command === ACK) {
       let answered = numbersOf(packets.conversation[packet], 1 - server).get(of.sn[n]) ?? -1;
-      while (answered >= 0 && of.timestamp[answered] !== of.timestamp[n]) answered = links.before[answered];
+      // A capture may have any number of transmissions of one segment; of an honest one the latest are asked about.
+      for (let back = 0; answered >= 0 && of.timestamp[answered] !== of.timestamp[n]; back++) {
+        answered = back < TRANSMISSIONS ? links.before[answered] : -1;
+      }
       if (answered >= 0 && links.answer[answered] < 0) links.answer[answered] = n;
     }
   }

@@ -247,7 +247,9 @@ function lowerBound(count, is) {
 function niceTicks(from, to, count) {
   const rough = (to - from) / count, power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].find((factor) => factor * power >= rough) * power, ticks = [];
-  for (let n = Math.ceil(from / step); n * step <= to * (1 + 1e-12); n++) ticks.push(n * step);
+  // Counted from 0: of a number as great as the first multiple can be, the next one may be the same.
+  const first = Math.ceil(from / step);
+  for (let n = 0; n < 100 && (first + n) * step <= to * (1 + 1e-12); n++) ticks.push((first + n) * step);
   return ticks;
 }
 
