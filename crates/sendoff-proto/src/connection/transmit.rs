@@ -494,6 +494,8 @@ impl Connection {
                 datagram.append_unlimited(&header.encode_header(1), &[0]);
                 self.liveness.note_probe(probe);
             }
+        } else if self.peering.is_unproven() {
+            self.answers.welcome = true;
         }
         self.liveness.note_asked(now, self.stats.segments_received);
         self.stats.probes_sent += 1;
