@@ -35,6 +35,8 @@ const STREAM: u64 = 32;
 pub enum Elsewhere {
     /// It isn't the peer's, or proves nothing.
     Ignored,
+    /// The peer has broken it off, wherever it is: hand it the datagram.
+    Reset,
     /// Send these there.
     Asked(Answer, Option<Answer>),
     /// The peer is there now: [`relocate`](crate::Endpoint::relocate) it, and hand it the datagram.
@@ -98,12 +100,16 @@ impl Connection {
         let own = segments(datagram).map_while(Result::ok).take_while(|s| s.conv() == self.conv.value());
         let (own_token, peer) = (Some(self.peering.own), self.peering.peer);
         let mut blocks = own.filter_map(|segment| Block::parse(&segment));
-        let named =
-            blocks.find(|block| block.to == own_token && block.from == peer && asks_or_answers(block));
+        // A tombstone's RESET has no token of its own.
+        let is_reset = |block: &Block<'_>| matches!(block.body, Body::Reset { .. });
+        let named = blocks.find(|block| {
+            block.to == own_token && (block.from == peer && asks_or_answers(block) || is_reset(block))
+        });
         match named.map(|block| block.body) {
             Some(Body::Ping { challenge }) => self.ask_elsewhere(now, from, Some(challenge)),
             Some(Body::Hello { .. }) => self.ask_elsewhere(now, from, None),
             Some(Body::Pong { challenge }) => self.take_proof(now, from, challenge),
+            Some(Body::Reset { .. }) => Elsewhere::Reset,
             _ => {
                 self.stats.unbelieved_blocks += 1;
                 Elsewhere::Ignored
