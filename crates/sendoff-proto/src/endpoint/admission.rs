@@ -81,10 +81,9 @@ impl<H: Clone> Endpoint<H> {
 
     /// "Come again with this": nothing is stored.
     fn retry(&mut self, now: Instant, (remote, conv, from): (SocketAddr, Conv, Token)) -> Route<H> {
-        let bake = |cookies: &mut Cookies| {
-            cookies.may_retry(now, remote).then(|| cookies.bake(now, (remote, conv, from)))
-        };
-        let Some(cookie) = self.cookies.as_mut().and_then(bake) else {
+        let may = self.may_retry(now, remote);
+        let bake = |cookies: &mut Cookies| cookies.bake(now, (remote, conv, from));
+        let Some(cookie) = self.cookies.as_mut().filter(|_| may).map(bake) else {
             return self.drop(DropReason::Unproven);
         };
         self.stats.retries_sent += 1;

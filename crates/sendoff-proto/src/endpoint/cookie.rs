@@ -41,13 +41,13 @@ pub(super) struct Cookies {
     key: [u8; 16],
     /// When the first slot began: at the first use.
     epoch: Option<Instant>,
-    quota: Quota,
+    pub(super) quota: Quota,
 }
 
 impl Cookies {
     /// Who can guess `seed` can open from addresses that aren't his.
     pub(super) fn new(seed: u128) -> Self {
-        Self { key: seed.to_le_bytes(), epoch: None, quota: Quota::default() }
+        Self { key: seed.to_le_bytes(), epoch: None, quota: Quota::new(seed) }
     }
 
     fn slot(&mut self, now: Instant) -> u64 {
@@ -89,14 +89,6 @@ impl Cookies {
         hasher.finish128()
     }
 
-    /// Whether one more RETRY may be sent to that address.
-    pub(super) fn may_retry(&mut self, now: Instant, remote: SocketAddr) -> bool {
-        let mut hasher = SipHasher24::new_with_key(&self.key);
-        hasher.write(b"quota");
-        hasher.write(&group(remote.ip()).octets());
-        self.quota.take(now, u128::from(hasher.finish128()) as usize % GROUPS)
-    }
-
     /// How long the slot still lasts.
     pub(super) fn slot_left(&mut self, now: Instant) -> Duration {
         let epoch = *self.epoch.get_or_insert(now);
@@ -106,14 +98,25 @@ impl Cookies {
 }
 
 /// How many RETRYs each group of addresses has had in this second: 64 KiB once it is used.
-#[derive(Clone, Debug, Default)]
-struct Quota {
+#[derive(Clone, Debug)]
+pub(super) struct Quota {
+    key: [u8; 16],
     since: Option<Instant>,
     used: Vec<u8>,
 }
 
 impl Quota {
-    fn take(&mut self, now: Instant, group: usize) -> bool {
+    /// Who can guess `seed` can find addresses that are counted as one.
+    pub(super) fn new(seed: u128) -> Self {
+        Self { key: seed.to_le_bytes(), since: None, used: Vec::new() }
+    }
+
+    /// Whether one more RETRY may be sent to that address.
+    pub(super) fn take(&mut self, now: Instant, remote: SocketAddr) -> bool {
+        let mut hasher = SipHasher24::new_with_key(&self.key);
+        hasher.write(b"quota");
+        hasher.write(&group(remote.ip()).octets());
+        let group = u128::from(hasher.finish128()) as usize % GROUPS;
         if self.since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1)) {
             self.since = Some(now);
             self.used.clear();
@@ -203,13 +206,13 @@ mod tests {
     #[test]
     fn retries_are_counted_by_address_without_its_port_and_by_second() {
         let now = Instant::now();
-        let mut cookies = Cookies::new(1);
+        let mut quota = Quota::new(1);
         let of = |host, port| SocketAddr::from(([192, 0, 2, host], port));
         let most = u16::from(RETRIES_PER_SECOND);
-        assert!((0..most).all(|port| cookies.may_retry(now, of(1, port))));
-        assert!(!cookies.may_retry(now, of(1, 9_999)), "another port is the same host");
-        assert!(cookies.may_retry(now, of(2, 1)), "another host has its own");
-        assert!(!cookies.may_retry(now + Duration::from_millis(999), of(1, 1)));
-        assert!(cookies.may_retry(now + Duration::from_secs(1), of(1, 1)));
+        assert!((0..most).all(|port| quota.take(now, of(1, port))));
+        assert!(!quota.take(now, of(1, 9_999)), "another port is the same host");
+        assert!(quota.take(now, of(2, 1)), "another host has its own");
+        assert!(!quota.take(now + Duration::from_millis(999), of(1, 1)));
+        assert!(quota.take(now + Duration::from_secs(1), of(1, 1)));
     }
 }

@@ -7,6 +7,7 @@
 
 use super::{
     DropReason, Endpoint, Route, addressee,
+    cookie::Quota,
     limits::{Budget, Neighbours},
 };
 use crate::{config::Config, seq::Conv, wire::SegmentView};
@@ -38,6 +39,8 @@ pub struct Group {
     forwards: Mutex<Forwards>,
     /// Ports of one address hash to different drivers.
     neighbours: Mutex<Neighbours>,
+    /// So does what comes in one address's name from many ports: it is answered as by one driver.
+    quota: Mutex<Option<Quota>>,
 }
 
 impl Group {
@@ -50,12 +53,18 @@ impl Group {
             forwarded: AtomicUsize::new(0),
             forwards: Mutex::default(),
             neighbours: Mutex::new(Neighbours::new(config.max_connections_per_address_count())),
+            quota: Mutex::default(),
         })
     }
 
     /// Endpoints that there are.
     pub fn drivers(&self) -> u8 {
         self.drivers
+    }
+
+    /// RETRYs are counted by a hash of the address that nobody can guess: the first seed counts.
+    pub(super) fn count_retries(&self, seed: u128) {
+        lock(&self.quota).get_or_insert_with(|| Quota::new(seed));
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut Forwards) -> R) -> R {
@@ -142,6 +151,15 @@ impl<H: Clone> Endpoint<H> {
         match &self.place {
             None => change(&mut self.neighbours),
             Some(place) => change(&mut lock(&place.group.neighbours)),
+        }
+    }
+
+    /// Whether one more RETRY may be sent to that address, by whichever driver.
+    pub(super) fn may_retry(&mut self, now: Instant, remote: SocketAddr) -> bool {
+        let take = |quota: &mut Quota| quota.take(now, remote);
+        match &self.place {
+            None => self.cookies.as_mut().is_some_and(|cookies| take(&mut cookies.quota)),
+            Some(place) => lock(&place.group.quota).as_mut().is_some_and(take),
         }
     }
 
