@@ -59,7 +59,7 @@ fn what_is_sent_again_while_a_client_moves_and_both_close_moves_nobody_and_spoil
             while !(net.at(AWAY).is_over() && net.at(SERVER).is_over()) {
                 replay_all(&mut net, from);
                 replayed += recorded(&net).len();
-                net.run_for(ms(30));
+                net.run_for(ms(5));
                 assert!(net.now < limit, "no end, moved after {after} ms: {:#?}", net.log);
             }
             for n in [AWAY, SERVER] {
@@ -75,7 +75,7 @@ fn what_is_sent_again_while_a_client_moves_and_both_close_moves_nobody_and_spoil
             }
         }
     }
-    assert!(replayed > 5_000, "{replayed}");
+    assert!(replayed > 1_000, "{replayed}");
 }
 
 #[test]
