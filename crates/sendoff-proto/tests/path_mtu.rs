@@ -211,6 +211,128 @@ fn stepped((conversations, config): (u64, Config), loss: f64, mut talk: impl FnM
     (stepped, segments)
 }
 
+/// The server has written all that its window holds, and drops the stream: that takes half a minute to leave.
+fn closes_behind_a_narrow_link(seed: u64) -> Pair {
+    let narrow = clean().rate(400_000);
+    // What waits in the link is no more than a second's.
+    let configs = [Config::new().recv_window(32).unwrap(), Config::new()];
+    let mut pair = Pair::with(configs, [clean(), narrow], seed, Start::default());
+    let data = payload(1_500_000, 1);
+    let now = pair.instant();
+    let server = &mut pair.server().connection;
+    assert_eq!(server.write(&data), data.len());
+    server.close(now, 0, "");
+    pair
+}
+
+#[test]
+fn a_peer_that_has_closed_and_drops_what_comes_is_no_small_path() {
+    let mut pair = closes_behind_a_narrow_link(13);
+    // The client uploads all the while.
+    write(&mut pair, &payload(3_000_000, 2));
+    pair.run_until(ms(120_000), |p| p.client().connection.ending().is_some());
+    let client = pair.client();
+    let ending = client.connection.ending().unwrap();
+    assert_eq!((ending.cause, ending.code), (Cause::Reset, sendoff_proto::code::UNREAD), "{ending}");
+    assert!(client.received == payload(1_500_000, 1), "{} bytes of the answer", client.received.len());
+    let stats = client.connection.stats();
+    assert_eq!((stats.mtu, stats.mtu_steps), (1_400, 0));
+    assert!(ending.lasted > ms(25_000), "{ending}");
+    // It is known after a second; from then on only the first segment is sent again.
+    assert!(stats.retransmitted_timeout < 3_200, "{stats:?}");
+}
+
+#[test]
+fn a_reader_that_pauses_is_no_small_path() {
+    // Its bound on bytes is met long before its window is.
+    let sender = Config::new().mtu(9_000).unwrap();
+    for (pause, seed) in [(ms(60_000), 14), (ms(600_000), 15)] {
+        let configs = [sender.clone(), Config::new()];
+        let mut pair = Pair::with(configs, [clean(), clean()], seed, Start::default());
+        pair.server().reads = false;
+        let data = payload(10_000_000, 3);
+        write(&mut pair, &data);
+        pair.run_for(pause);
+        assert!(pair.client().connection.ending().is_none(), "{}", pair.describe());
+        assert_eq!(mtu(&pair), (9_000, 0));
+        pair.server().reads = true;
+        pair.run_until(ms(10_000), |p| {
+            p.client().written == p.client().outgoing.len() && p.client().connection.is_delivered()
+        });
+        pair.pump();
+        assert!(pair.server().received == data);
+    }
+}
+
+#[test]
+fn what_was_sent_beyond_the_window_that_was_told_is_no_small_path() {
+    // Of the first flight the peer takes 8; then one for each that its reader takes, each three seconds.
+    let configs = [Config::new(), Config::new().wire(Wire::Classic).recv_window(8).unwrap()];
+    let mut pair = Pair::with(configs, [clean(), clean()], 16, Start::default());
+    pair.server().reads = false;
+    let data = payload(32 * 1_308, 4);
+    write(&mut pair, &data);
+    let mut received = Vec::new();
+    while received.len() < data.len() {
+        pair.run_for(ms(3_000));
+        assert!(pair.client().connection.ending().is_none() && pair.now < ms(200_000), "{}", pair.describe());
+        let mut chunk = [0; 1_308];
+        let read = pair.server().connection.read(&mut chunk);
+        received.extend_from_slice(&chunk[..read]);
+        assert_eq!(mtu(&pair), (1_400, 0), "after {} bytes", received.len());
+    }
+    assert!(received == data);
+}
+
+#[test]
+fn a_segment_that_follows_an_idle_time_has_twenty_seconds_too() {
+    let mut pair = Pair::with([Config::fast3(), Config::fast3()], [clean(), clean()], 17, Start::default());
+    pair.transfer(0, &payload(50_000, 1), ms(10_000));
+    change_path(&mut pair, takes(1_252));
+    pair.run_for(ms(15_000));
+    let began = pair.now;
+    write(&mut pair, &payload(20_000, 2));
+    pair.run_until(ms(120_000), |p| p.client().connection.ending().is_some());
+    let ending = pair.client().connection.ending().unwrap().clone();
+    assert_eq!(ending.cause, Cause::TimedOut(Silence::TooLarge));
+    assert!(pair.now - began >= ms(20_000), "{:?}", pair.now - began);
+}
+
+#[test]
+fn a_peer_that_has_gone_since_is_not_said_to_be_behind_a_small_path() {
+    let mut pair = Pair::with([Config::fast3(), Config::fast3()], [clean(), clean()], 18, Start::default());
+    pair.transfer(0, &payload(50_000, 1), ms(10_000));
+    change_path(&mut pair, takes(1_252));
+    write(&mut pair, &payload(20_000, 2));
+    pair.run_for(ms(15_000));
+    assert_eq!(mtu(&pair), (1_200, 2));
+    pair.server().stopped = true;
+    pair.run_until(ms(60_000), |p| p.client().connection.ending().is_some());
+    let ending = pair.client().connection.ending().unwrap();
+    assert!(ending.silent_for > ms(15_000), "{ending}");
+    assert!(
+        matches!(ending.cause, Cause::TimedOut(Silence::Retransmissions | Silence::KeepAlive)),
+        "nothing small arrives either: {ending}"
+    );
+}
+
+#[test]
+fn a_window_that_does_not_get_through_draws_one_question_a_timeout() {
+    let mut pair = Pair::with([Config::fast3(), Config::fast3()], [clean(), clean()], 19, Start::default());
+    pair.transfer(0, &payload(3_000_000, 1), ms(10_000));
+    change_path(&mut pair, takes(1_252));
+    let before = pair.client().connection.stats().probes_sent;
+    // They leave one after the other, and so they time out.
+    for n in 0..200 {
+        write(&mut pair, &payload(2 * 1_376, n));
+        pair.run_for(ms(1));
+    }
+    pair.run_for(ms(5_000));
+    let stats = pair.client().connection.stats();
+    // The first one times out after 1, 2.5, 4.5, … rto.
+    assert!((3..=20).contains(&(stats.probes_sent - before)), "after {before}: {stats:?}");
+}
+
 #[test]
 fn random_loss_hardly_ever_steps_down() {
     let mut told = String::new();

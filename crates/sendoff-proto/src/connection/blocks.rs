@@ -140,7 +140,9 @@ impl Connection {
         self.believe(now, segment, arrival);
         self.answers.pong = Some(challenge);
         self.going_away.peer |= block.flags & Block::GOING_AWAY != 0;
-        if block.flags & Block::READS_NO_MORE != 0 && self.reading_stopped {
+        let reads_no_more = block.flags & Block::READS_NO_MORE != 0;
+        self.remote.reads_no_more |= reads_no_more;
+        if reads_no_more && self.reading_stopped {
             // Nobody reads any more, on either side.
             let doubt = self.stats.bytes_sent > self.stats.bytes_acknowledged || self.ring.queued_bytes() > 0;
             self.break_off(now, code::UNREAD, if doubt { Cause::Reset } else { Cause::Closed });

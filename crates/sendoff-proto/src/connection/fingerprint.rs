@@ -165,7 +165,7 @@ impl Connection {
                     deadlines.wrapping_add((time + 1).wrapping_mul(0x9e37_79b9 * (u64::from(sn) + 1)));
             }
         }
-        (deadlines, self.rtt.rto, self.remote_edge, self.told_edge, self.first_sent.is_some()).hash(h);
+        (deadlines, self.rtt.rto, self.remote, self.first_sent.is_some()).hash(h);
     }
 
     fn hash_sent(&self, now: Instant, slot: &Slot, h: &mut impl Hasher) {

@@ -104,7 +104,11 @@ impl Connection {
         if arrival.delivered {
             self.on_delivered(now);
         }
+        let reopened = self.remote.take_reopened();
         if self.ring.in_flight() > 0 {
+            if reopened {
+                self.loss.resend_first(&mut self.ring, now, self.rtt.rto);
+            }
             self.detect_skipped(now);
         }
         self.settle_lease();
@@ -276,30 +280,16 @@ impl Connection {
         if una.is_before(self.ring.unacked) {
             return false;
         }
-        let edge = una.plus(u32::from(window));
         let news = una != self.ring.unacked;
         if news {
             self.stats.bytes_acknowledged += self.loss.on_una(&mut self.ring, una);
         }
-        // Of two with the same una the larger is the newer: an edge is never taken back.
-        if news || self.remote_edge.is_before(edge) {
-            self.remote_edge = edge;
+        if let Some((old, new)) = self.remote.tell(una, window, news) {
+            // What is in flight there was sent in vain, on the assumption that every KCP makes of a peer that it
+            // hasn't heard.
+            self.loss.resend_between(&mut self.ring, old, new, self.rtt.rto);
         }
-        self.note_told_edge(edge);
         news
-    }
-
-    /// What is in flight beyond the furthest edge that was told before was sent in vain: on the
-    /// assumption that every KCP makes of a peer that it hasn't heard.
-    fn note_told_edge(&mut self, edge: SeqNumber) {
-        match self.told_edge {
-            Some(told) if told.is_before(edge) => {
-                self.loss.on_window_opened(&mut self.ring, told, edge, self.rtt.rto);
-                self.told_edge = Some(edge);
-            }
-            Some(_) => {}
-            None => self.told_edge = Some(edge),
-        }
     }
 
     fn handle_push(&mut self, now: Instant, segment: &SegmentView<'_>) {
@@ -342,8 +332,7 @@ impl Connection {
 
     fn on_delivered(&mut self, now: Instant) {
         self.last_progress = now;
-        let remote = self.remote_edge.ahead_of(self.ring.unacked).max(0) as u32;
-        self.congestion.on_delivered(remote);
+        self.congestion.on_delivered(self.remote.room_from(self.ring.unacked));
         self.timers.stop(Timer::Marks);
         if self.is_delivered() && !self.closing {
             self.timers.stop(Timer::Linger);
@@ -356,14 +345,19 @@ impl Connection {
     /// Fast retransmission at once; early retransmission after a wait that reordering may need.
     fn detect_skipped(&mut self, now: Instant) {
         let resend = self.profile.resend();
-        let found = self.loss.detect_fast(&mut self.ring, resend, self.rtt.rto);
+        if !self.remote.drops() {
+            let released = self.loss.release_held(&mut self.ring, now, self.rtt.rto);
+            self.stats.retransmitted_timeout += u64::from(released);
+        }
+        let terms = self.terms();
+        let found = self.loss.detect_fast(&mut self.ring, resend, terms);
         if found > 0 {
             self.stats.retransmitted_fast += u64::from(found);
             self.congestion.on_fast_retransmit(self.ring.in_flight(), resend);
         }
         if self.loss.all_marked(&self.ring) {
             if !self.timers.is_set(Timer::Marks) {
-                self.timers.set(Timer::Marks, Some(now + self.rtt.rto));
+                self.timers.set(Timer::Marks, Some(now + self.loss.marks_wait(self.rtt.rto)));
             }
         } else if !self.timers.is_set(Timer::Early) && self.loss.has_skipped(&self.ring) {
             self.timers.set(Timer::Early, Some(now + self.reordering_delay()));

@@ -10,6 +10,7 @@
 //! kcp-go's `parse_fastack`: what was sent before can't show that something sent later is lost.
 
 use super::{
+    INITIAL_REMOTE_WINDOW,
     path_mtu::PathMtu,
     rtt::Rtt,
     send::{SendRing, SlotState},
@@ -25,6 +26,13 @@ use std::{
     collections::{BinaryHeap, VecDeque},
     time::{Duration, Instant},
 };
+
+/// Timeouts of the first segment in a row that send all again that has waited as long. After that half, then a quarter,
+/// and so on: into a path that carries nothing, a whole window each time would be sent in vain.
+const FRUITLESS: u32 = 3;
+
+/// What all segments being acknowledged without una may make wait at most.
+const LONGEST_MARKS: Duration = Duration::from_secs(60);
 
 /// What counts of losses in a row at most, for the account of them: longer than parity reaches.
 const MOST_IN_A_RUN: u64 = 16;
@@ -52,6 +60,31 @@ pub(crate) struct LossDetector {
     latest_answered: Option<Instant>,
     /// How large a datagram gets through.
     pub(super) path: PathMtu,
+    /// Timeouts of the first segment in flight since any was acknowledged.
+    fruitless: u32,
+    /// Timeouts have run out of segments that were not sent again.
+    holds: bool,
+    /// How often the marks were cleared since una moved.
+    clearings: u32,
+}
+
+/// What has timed out.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct TimedOut {
+    /// Segments that are to be sent again.
+    pub(crate) lost: u32,
+    /// The first segment in flight is among them.
+    pub(crate) head: bool,
+}
+
+/// Whose timeouts count, and for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Terms {
+    pub(crate) timeout: Timeout,
+    /// Segments from there on tell nothing of the path: the peer drops them.
+    pub(crate) judged: SeqNumber,
+    /// Only the first is sent again.
+    pub(crate) head_only: bool,
 }
 
 /// What an acknowledgement of one segment has shown.
@@ -83,6 +116,9 @@ impl LossDetector {
             marked: 0,
             meter: LossMeter::bounded(MOST_IN_A_RUN),
             latest_answered: None,
+            fruitless: 0,
+            holds: false,
+            clearings: 0,
         }
     }
 
@@ -141,6 +177,7 @@ impl LossDetector {
         let (sent_at, transmission) = (slot.sent_at, slot.transmission);
         if slot.state != SlotState::Marked {
             slot.state = SlotState::Marked;
+            self.fruitless = 0;
             slot.in_vain = !latest || is_later(sent_at, self.latest_answered);
             self.marked += 1;
             self.path.on_arrived(slot.datagram(), latest.then_some(sent_at));
@@ -164,6 +201,7 @@ impl LossDetector {
 
     /// `una` has moved: frees what it covers; returns the bytes.
     pub(crate) fn on_una(&mut self, ring: &mut SendRing, una: SeqNumber) -> u64 {
+        (self.fruitless, self.clearings) = (0, 0);
         let (marked, meter, latest) = (&mut self.marked, &mut self.meter, self.latest_answered);
         let path = &mut self.path;
         let bytes = ring.release_below(una, |slot| {
@@ -186,26 +224,26 @@ impl LossDetector {
     }
 
     /// Segments skipped by `resend` acknowledgements become lost; returns how many.
-    pub(crate) fn detect_fast(&mut self, ring: &mut SendRing, resend: u32, rto: Duration) -> u32 {
+    pub(crate) fn detect_fast(&mut self, ring: &mut SendRing, resend: u32, terms: Terms) -> u32 {
         if resend == 0 || self.highest.len() < resend as usize {
             return 0;
         }
         let Some(&Reverse(edge)) = self.highest.peek() else { return 0 };
-        self.detect_below(ring, edge, rto)
+        self.detect_below(ring, edge, terms)
     }
 
     /// Segments skipped at all become lost; returns how many.
-    pub(crate) fn detect_early(&mut self, ring: &mut SendRing, rto: Duration) -> u32 {
-        self.highest_acked.map_or(0, |edge| self.detect_below(ring, edge, rto))
+    pub(crate) fn detect_early(&mut self, ring: &mut SendRing, terms: Terms) -> u32 {
+        self.highest_acked.map_or(0, |edge| self.detect_below(ring, edge, terms))
     }
 
-    fn detect_below(&mut self, ring: &mut SendRing, edge: u64, rto: Duration) -> u32 {
+    fn detect_below(&mut self, ring: &mut SendRing, edge: u64, terms: Terms) -> u32 {
         let mut found = 0;
         while let Some(sn) = self.oldest_first_sending(ring) {
             if ring.slot(sn).transmission >= edge {
                 break;
             }
-            self.believe_lost(ring, sn);
+            self.believe_lost(ring, sn, terms.judged);
             found += 1;
         }
         while let Some(&(transmission, sn)) = self.resent.front() {
@@ -214,8 +252,8 @@ impl LossDetector {
                     break;
                 }
                 // Sent again by evidence, not by time: its back-off starts over (kcp-go does so).
-                ring.slot_mut(sn).rto = rto;
-                self.believe_lost(ring, sn);
+                ring.slot_mut(sn).rto = terms.timeout.rto;
+                self.believe_lost(ring, sn, terms.judged);
                 found += 1;
             }
             self.resent.pop_front();
@@ -224,9 +262,11 @@ impl LossDetector {
         found
     }
 
-    /// That transmission has not arrived.
-    fn believe_lost(&mut self, ring: &mut SendRing, sn: SeqNumber) {
-        self.path.on_lost(sn, ring.slot(sn));
+    /// That transmission has not arrived; which tells something of the path, unless the peer drops it.
+    fn believe_lost(&mut self, ring: &mut SendRing, sn: SeqNumber, judged: SeqNumber) {
+        if sn.is_before(judged) {
+            self.path.on_lost(sn, ring.slot(sn));
+        }
         self.mark_lost(ring, sn);
     }
 
@@ -242,23 +282,25 @@ impl LossDetector {
         self.lost.push_back(sn);
     }
 
-    /// The peer's window has opened from `old` to `new`: what is in flight there was sent beyond it,
-    /// and dropped by the peer in silence.
-    pub(crate) fn on_window_opened(
+    /// Sends again what is in flight from `from` to `to` and not marked, each with this timeout; returns how many.
+    pub(crate) fn resend_between(
         &mut self,
         ring: &mut SendRing,
-        old: SeqNumber,
-        new: SeqNumber,
+        from: SeqNumber,
+        to: SeqNumber,
         rto: Duration,
-    ) {
-        let mut sn = if old.is_before(ring.unacked) { ring.unacked } else { old };
-        while sn.is_before(new) && sn.is_before(ring.next) {
+    ) -> u32 {
+        let mut sn = if from.is_before(ring.unacked) { ring.unacked } else { from };
+        let mut found = 0;
+        while sn.is_before(to) && sn.is_before(ring.next) {
             if ring.slot(sn).state == SlotState::InFlight {
                 ring.slot_mut(sn).rto = rto;
                 self.mark_lost(ring, sn);
+                found += 1;
             }
             sn = sn.plus(1);
         }
+        found
     }
 
     /// Whether a segment in flight has been skipped by an acknowledgement.
@@ -269,31 +311,110 @@ impl LossDetector {
             || self.resent.front().is_some_and(|&(n, sn)| n < edge && is_current(ring, sn, n))
     }
 
-    /// Segments whose timer has run out become lost, and their timeouts grow; returns how many.
-    pub(crate) fn detect_timeouts(&mut self, ring: &mut SendRing, now: Instant, timeout: Timeout) -> u32 {
-        let mut found = 0;
+    /// Segments whose timer has run out become lost, and their timeouts grow. Those beyond the reach only wait on.
+    pub(crate) fn detect_timeouts(&mut self, ring: &mut SendRing, now: Instant, terms: Terms) -> TimedOut {
+        let mut found = TimedOut::default();
         while let Some(sn) = self.oldest_first_sending(ring) {
-            if ring.slot(sn).sent_at + timeout.first() > now {
+            if ring.slot(sn).sent_at + terms.timeout.first() > now {
                 break;
             }
-            timeout.back_off(&mut ring.slot_mut(sn).rto);
-            self.believe_lost(ring, sn);
-            found += 1;
+            self.first_sendings = sn.plus(1);
+            self.on_timeout(ring, sn, now, terms, &mut found);
         }
         while let Some(&Reverse((deadline, transmission, sn))) = self.deadlines.peek() {
             let sn = SeqNumber(sn);
-            if is_current(ring, sn, transmission) {
-                if deadline > now {
-                    break;
-                }
-                timeout.back_off(&mut ring.slot_mut(sn).rto);
-                self.believe_lost(ring, sn);
-                found += 1;
+            let current = is_current(ring, sn, transmission);
+            if current && deadline > now {
+                break;
             }
             self.deadlines.pop();
+            if current {
+                self.on_timeout(ring, sn, now, terms, &mut found);
+            }
         }
         self.resize(ring);
         found
+    }
+
+    fn on_timeout(
+        &mut self,
+        ring: &mut SendRing,
+        sn: SeqNumber,
+        now: Instant,
+        terms: Terms,
+        found: &mut TimedOut,
+    ) {
+        if sn == ring.unacked {
+            self.fruitless += 1;
+            found.head = true;
+        }
+        // One that is only marked has no timer: then the others stand for it.
+        found.head |= ring.slot(ring.unacked).state == SlotState::Marked;
+        let slot = ring.slot_mut(sn);
+        terms.timeout.back_off(&mut slot.rto);
+        let (deadline, transmission) = (now + slot.rto, slot.transmission);
+        if sn.distance_from(ring.unacked) < self.reach(ring, terms) {
+            self.believe_lost(ring, sn, terms.judged);
+            found.lost += 1;
+        } else {
+            self.deadlines.push(Reverse((deadline, transmission, sn.0)));
+            self.holds = true;
+        }
+    }
+
+    /// How many segments from the first on are sent again by time. Windows as small as every KCP assumes aren't cut.
+    fn reach(&self, ring: &SendRing, terms: Terms) -> u32 {
+        if terms.head_only {
+            return 1;
+        }
+        let halvings = self.fruitless.saturating_sub(FRUITLESS).min(31);
+        (ring.in_flight() >> halvings).max(INITIAL_REMOTE_WINDOW)
+    }
+
+    /// Something was acknowledged after segments were held back: all that is in flight goes again, in its order, unless
+    /// it left just now; returns how much.
+    #[inline]
+    pub(crate) fn release_held(&mut self, ring: &mut SendRing, now: Instant, rto: Duration) -> u32 {
+        if !self.holds || self.fruitless > 0 {
+            return 0;
+        }
+        self.holds = false;
+        self.resend_older(ring, now, rto)
+    }
+
+    #[cold]
+    fn resend_older(&mut self, ring: &mut SendRing, now: Instant, rto: Duration) -> u32 {
+        let (mut sn, mut found) = (ring.unacked, 0);
+        while sn.is_before(ring.next) {
+            found += u32::from(self.resend_if_older(ring, sn, now, rto));
+            sn = sn.plus(1);
+        }
+        found
+    }
+
+    /// The peer has refused what came, and takes it again. The timeouts have grown meanwhile: the first segment shows
+    /// whether it is taken.
+    pub(crate) fn resend_first(&mut self, ring: &mut SendRing, now: Instant, rto: Duration) {
+        self.resend_if_older(ring, ring.unacked, now, rto);
+    }
+
+    /// From now on it waits no longer than any other; if that time is over already, it is sent again.
+    fn resend_if_older(&mut self, ring: &mut SendRing, sn: SeqNumber, now: Instant, rto: Duration) -> bool {
+        let slot = ring.slot_mut(sn);
+        if slot.state != SlotState::InFlight {
+            return false;
+        }
+        slot.rto = rto;
+        let due = slot.sent_at + rto;
+        if due > now {
+            // A first sending has its place in the queue of those.
+            if slot.transmissions > 1 {
+                self.deadlines.push(Reverse((due, slot.transmission, sn.0)));
+            }
+            return false;
+        }
+        self.mark_lost(ring, sn);
+        true
     }
 
     /// When the next segment times out.
@@ -338,9 +459,15 @@ impl LossDetector {
         self.marked > 0 && self.marked == ring.in_flight()
     }
 
+    /// How long una may stand still then: longer each time that sending all again has not moved it.
+    pub(crate) fn marks_wait(&self, rto: Duration) -> Duration {
+        rto.saturating_mul(1 << self.clearings.min(16)).min(LONGEST_MARKS)
+    }
+
     /// A selective ACK may be taken back (a stock peer that closed acknowledges what it discards):
     /// forgets the marks and sends all again.
     pub(crate) fn clear_marks(&mut self, ring: &mut SendRing) -> u32 {
+        self.clearings += 1;
         let mut sn = ring.unacked;
         while sn != ring.next {
             if ring.slot(sn).state == SlotState::Marked {
@@ -363,16 +490,10 @@ impl LossDetector {
         self.marked = 0;
     }
 
-    /// Sends again what is in flight and not marked, each with this timeout.
+    /// Sends again what is in flight and not marked, each with this timeout: what is known of the path is void.
     pub(crate) fn resend_in_flight(&mut self, ring: &mut SendRing, rto: Duration) {
-        let mut sn = ring.unacked;
-        while sn != ring.next {
-            if ring.slot(sn).state == SlotState::InFlight {
-                ring.slot_mut(sn).rto = rto;
-                self.mark_lost(ring, sn);
-            }
-            sn = sn.plus(1);
-        }
+        (self.fruitless, self.holds) = (0, false);
+        self.resend_between(ring, ring.unacked, ring.next, rto);
     }
 
     /// Drops stale entries at the fronts, so that the queues stay as short as what is in flight.
@@ -390,6 +511,7 @@ impl LossDetector {
             self.resent.clear();
             self.deadlines.clear();
             self.lost.clear();
+            self.holds = false;
         }
         let bound = 64 + 2 * ring.in_flight() as usize;
         if self.deadlines.len() > bound {

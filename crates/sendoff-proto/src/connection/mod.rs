@@ -22,6 +22,7 @@ mod path_mtu;
 mod peering;
 mod receive;
 mod recovered;
+mod remote;
 mod retry;
 mod rtt;
 mod send;
@@ -56,13 +57,14 @@ use blocks::Answers;
 use closing::Finish;
 use going_away::GoingAway;
 use liveness::Liveness;
-use loss::{LossDetector, Timeout};
+use loss::{LossDetector, Terms, Timeout};
 use opening::{Dial, FRONT_RESERVE, Unproven};
 use pacer::Pacer;
 use path::Path;
 use path_mtu::PathMtu;
 use peering::Peering;
 use receive::ReceiveQueue;
+use remote::Remote;
 use retry::Retries;
 use rtt::Rtt;
 use send::SendRing;
@@ -131,10 +133,7 @@ pub struct Connection {
     timers: Timers,
     acks: AckQueue,
     probing: Probing,
-    /// One past the last segment that the peer has room for (its una + wnd).
-    remote_edge: SeqNumber,
-    /// The furthest that it ever told.
-    told_edge: Option<SeqNumber>,
+    remote: Remote,
     /// When the first segment left, and its timestamp.
     first_sent: Option<(Instant, Timestamp)>,
     /// When the latest PUSH left.
@@ -142,10 +141,11 @@ pub struct Connection {
     /// The number of the first segment, on both sides.
     first_expected: SeqNumber,
     last_received: Instant,
+    /// When una moved last, or something was sent after nothing had been in flight.
     last_progress: Instant,
     /// When the first thing was sent that wants an answer, since anything has come.
     asking_since: Option<Instant>,
-    /// Timeouts of segments since anything has come.
+    /// Timeouts of the first segment in flight since anything has come.
     timeouts_unheard: u32,
     write_closed: bool,
     fin: Finish,
@@ -279,8 +279,7 @@ impl Connection {
             timers: Timers::default(),
             acks: AckQueue::default(),
             probing: Probing::default(),
-            remote_edge: first.plus(INITIAL_REMOTE_WINDOW),
-            told_edge: None,
+            remote: Remote::new(first),
             first_sent: None,
             last_pushed: None,
             first_expected: first,
@@ -365,7 +364,7 @@ impl Connection {
             rto: self.rtt.rto,
             send_window: self.send_window,
             recv_window: self.receive.limit(),
-            remote_window: self.remote_edge.ahead_of(self.ring.unacked).max(0) as u32,
+            remote_window: self.remote.room_from(self.ring.unacked),
             congestion_window: (cwnd != u32::MAX).then_some(cwnd),
             mtu: self.mtu(),
             mtu_steps: self.loss.path.steps(),
@@ -605,6 +604,11 @@ impl Connection {
     fn timeout(&self) -> Timeout {
         let (rto, nodelay) = (self.rtt.rto, self.profile.nodelay());
         Timeout { rto, nodelay, backoff: self.config.backoff_value() }
+    }
+
+    fn terms(&self) -> Terms {
+        let judged = self.remote.takes_before(self.ring.unacked, self.ring.next);
+        Terms { timeout: self.timeout(), judged, head_only: self.remote.reads_no_more }
     }
 
     /// Whether it counts messages rather than bytes.

@@ -27,6 +27,10 @@ use std::{
 /// How long a challenge is good for, from the first question of an attempt; then the next has another key.
 const ATTEMPT: Duration = Duration::from_secs(10);
 
+/// Datagrams a second to addresses from which somebody asks; what is asked beyond is met by silence. Its own bound for
+/// each connection: who knows no tokens uses up nothing of it.
+const ANSWERS_PER_SECOND: u32 = 1_000;
+
 /// Segments received since the peer was last asked, after which a silence is worth a question.
 const STREAM: u64 = 32;
 
@@ -39,7 +43,8 @@ pub enum Elsewhere {
     Reset,
     /// Send these there.
     Asked(Answer, Option<Answer>),
-    /// The peer is there now: [`relocate`](crate::Endpoint::relocate) it, and hand it the datagram.
+    /// The peer is there now: [`relocate`](crate::Endpoint::relocate) it, and if that may be, tell the
+    /// [`connection`](Connection::handle_moved) and hand it the datagram.
     Moved,
 }
 
@@ -48,6 +53,8 @@ pub enum Elsewhere {
 pub(super) struct Path {
     /// Questions to other addresses.
     attempt: Option<Attempt>,
+    /// Datagrams that such addresses have got in the second that began then.
+    answers: (Option<Instant>, u32),
     /// What was sent before went another way: it tells nothing of this one.
     since: Option<Instant>,
     /// Our own address is another now, and the peer may not know it: data waits until it answers.
@@ -60,6 +67,16 @@ impl Path {
     /// Whether somebody has asked from elsewhere since the last move.
     pub(super) fn is_asking(&self) -> bool {
         self.attempt.is_some()
+    }
+
+    /// Whether so many more datagrams may go to other addresses.
+    fn may_answer(&mut self, now: Instant, datagrams: u32) -> bool {
+        let (since, count) = &mut self.answers;
+        if since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1)) {
+            (*since, *count) = (Some(now), 0);
+        }
+        *count += datagrams;
+        *count <= ANSWERS_PER_SECOND
     }
 }
 
@@ -97,19 +114,18 @@ impl Connection {
         if self.followed_as().is_none() {
             return Elsewhere::Ignored;
         }
+        if self.is_reset(datagram) {
+            return Elsewhere::Reset;
+        }
         let own = segments(datagram).map_while(Result::ok).take_while(|s| s.conv() == self.conv.value());
         let (own_token, peer) = (Some(self.peering.own), self.peering.peer);
         let mut blocks = own.filter_map(|segment| Block::parse(&segment));
-        // A tombstone's RESET has no token of its own.
-        let is_reset = |block: &Block<'_>| matches!(block.body, Body::Reset { .. });
-        let named = blocks.find(|block| {
-            block.to == own_token && (block.from == peer && asks_or_answers(block) || is_reset(block))
-        });
+        let named =
+            blocks.find(|block| block.to == own_token && block.from == peer && asks_or_answers(block));
         match named.map(|block| block.body) {
             Some(Body::Ping { challenge }) => self.ask_elsewhere(now, from, Some(challenge)),
             Some(Body::Hello { .. }) => self.ask_elsewhere(now, from, None),
             Some(Body::Pong { challenge }) => self.take_proof(now, from, challenge),
-            Some(Body::Reset { .. }) => Elsewhere::Reset,
             _ => {
                 self.stats.unbelieved_blocks += 1;
                 Elsewhere::Ignored
@@ -117,10 +133,21 @@ impl Connection {
         }
     }
 
+    /// Whether it is a RESET for us, and nothing else. One of a tombstone has no token of its own.
+    fn is_reset(&self, datagram: &[u8]) -> bool {
+        let mut segments = segments(datagram);
+        let Some(Ok(first)) = segments.next() else { return false };
+        let block = Block::parse(&first).filter(|block| block.to == Some(self.peering.own));
+        segments.next().is_none() && block.is_some_and(|block| matches!(block.body, Body::Reset { .. }))
+    }
+
     /// Two small datagrams for one: less than three times what has come.
     fn ask_elsewhere(&mut self, now: Instant, from: SocketAddr, theirs: Option<u64>) -> Elsewhere {
-        let key = (self.random.next(), self.random.next());
         let path = self.path.get_or_insert_default();
+        if !path.may_answer(now, 1 + u32::from(theirs.is_some())) {
+            return Elsewhere::Ignored;
+        }
+        let key = (self.random.next(), self.random.next());
         let fresh = Attempt { key, began: now, asked_at: now };
         let attempt = path.attempt.get_or_insert(fresh);
         if attempt.is_over(now) {
@@ -146,30 +173,30 @@ impl Connection {
         Answer::new(header, &data)
     }
 
-    /// What was asked when, if that is the answer to a question that went to that address, and nowhere else.
-    fn proven_attempt(&self, now: Instant, from: SocketAddr, challenge: u64) -> Option<Attempt> {
-        let attempt = self.path.as_ref()?.attempt.filter(|attempt| !attempt.is_over(now))?;
-        (attempt.challenge(from) == challenge).then_some(attempt)
-    }
-
-    /// Whether a PONG with that challenge from there would move the peer: for tests that explore all states.
+    /// Whether a PONG with that challenge from there moves the peer: it answers a question that went to that address, and
+    /// nowhere else.
     #[doc(hidden)]
     pub fn expects_proof(&self, now: Instant, from: SocketAddr, challenge: u64) -> bool {
-        self.proven_attempt(now, from, challenge).is_some()
+        let attempt = self.path.as_ref().and_then(|path| path.attempt);
+        attempt.is_some_and(|attempt| !attempt.is_over(now) && attempt.challenge(from) == challenge)
     }
 
     fn take_proof(&mut self, now: Instant, from: SocketAddr, challenge: u64) -> Elsewhere {
-        let Some(attempt) = self.proven_attempt(now, from, challenge) else {
-            self.stats.unbelieved_blocks += 1;
-            return Elsewhere::Ignored;
-        };
-        if let Some(path) = &mut self.path {
-            path.attempt = None;
+        if self.expects_proof(now, from, challenge) {
+            return Elsewhere::Moved;
         }
+        self.stats.unbelieved_blocks += 1;
+        Elsewhere::Ignored
+    }
+
+    /// The peer is where its answer has come from, and the endpoint has [`relocate`](crate::Endpoint::relocate)d it.
+    pub fn handle_moved(&mut self, now: Instant) {
+        let attempt = self.path.as_mut().and_then(|path| path.attempt.take());
         self.stats.moves += 1;
         self.start_path_over(now);
-        self.rtt.estimate(now.saturating_duration_since(attempt.asked_at));
-        Elsewhere::Moved
+        if let Some(attempt) = attempt {
+            self.rtt.estimate(now.saturating_duration_since(attempt.asked_at));
+        }
     }
 
     /// Nothing is known of the new way, and what is in flight went the old one: it is sent again.

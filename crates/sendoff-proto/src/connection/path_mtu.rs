@@ -179,6 +179,11 @@ impl PathMtu {
         }
     }
 
+    /// Whether something small has arrived that left at that time or later.
+    pub(super) fn has_small_arrived(&self, since: Instant) -> bool {
+        self.small >= Some(since)
+    }
+
     /// Whether the loss of what was made before the last step tells nothing: new ones have got through.
     fn knows_better(&self, lost: usize) -> bool {
         lost > self.size && self.largest > step_below(self.size)
@@ -191,6 +196,7 @@ impl PathMtu {
         if next == 0 || self.knows_better(size) {
             return;
         }
+        let peer_was_there = self.has_small_arrived(slot.sent_at);
         let witness = self.witness.get_or_insert(Witness { sn, size, losses: 0, strikes: 0, row: 0 });
         if size < witness.size {
             self.lost += 1;
@@ -201,7 +207,7 @@ impl PathMtu {
             return;
         }
         witness.losses += 1;
-        if self.small >= Some(slot.sent_at) {
+        if peer_was_there {
             witness.strikes += 1;
             if witness.strikes >= self.needed() {
                 self.steps += 1;

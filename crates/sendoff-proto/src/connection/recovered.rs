@@ -97,10 +97,7 @@ impl Connection {
         let news = self.is_una_current(una) && una != self.ring.unacked;
         if news {
             self.stats.bytes_acknowledged += self.loss.on_una(&mut self.ring, una);
-            // The edge that was told last holds, but for what lies below una already.
-            if self.remote_edge.is_before(una) {
-                self.remote_edge = una;
-            }
+            self.remote.hold_from(una);
         }
         news
     }

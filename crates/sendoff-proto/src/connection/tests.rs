@@ -1,7 +1,7 @@
 //! The loss detector against a naive walk over the window, as the reference does it.
 
 use super::{
-    loss::{Acked, LossDetector, Timeout},
+    loss::{Acked, LossDetector, Terms, Timeout},
     path_mtu::PathMtu,
     send::{SendRing, SlotState},
 };
@@ -103,6 +103,10 @@ struct Both {
 }
 
 impl Both {
+    fn terms(&self, timeout: Timeout) -> Terms {
+        Terms { timeout, judged: self.ring.next, head_only: false }
+    }
+
     fn sn(&self, n: u64) -> SeqNumber {
         SeqNumber(self.first.wrapping_add(n as u32))
     }
@@ -136,6 +140,7 @@ fn random_run(seed: u64) -> u64 {
     for _ in 0..400 {
         now += Duration::from_millis(rng.below(12));
         let ts = Timestamp(now.duration_since(start).as_millis() as u32);
+        let terms = both.terms(timeout);
         match rng.below(10) {
             // Send new segments.
             0..=3 => {
@@ -156,7 +161,7 @@ fn random_run(seed: u64) -> u64 {
                 let acked = both.loss.on_ack(&mut both.ring, sn, echo, resend);
                 assert!(matches!(acked, Acked::Latest(_)));
                 both.naive.ack(n);
-                losses += both.loss.detect_fast(&mut both.ring, resend, timeout.rto) as u64;
+                losses += both.loss.detect_fast(&mut both.ring, resend, terms) as u64;
                 if resend > 0 {
                     both.naive.detect_skipped(resend as usize, timeout.rto);
                 }
@@ -171,10 +176,10 @@ fn random_run(seed: u64) -> u64 {
                 both.loss.on_una(&mut both.ring, una);
             }
             8 => {
-                losses += both.loss.detect_timeouts(&mut both.ring, now, timeout) as u64;
+                losses += both.loss.detect_timeouts(&mut both.ring, now, terms).lost as u64;
                 both.naive.detect_timeouts(now, timeout.rto);
                 if rng.chance(0.3) {
-                    losses += both.loss.detect_early(&mut both.ring, timeout.rto) as u64;
+                    losses += both.loss.detect_early(&mut both.ring, terms) as u64;
                     both.naive.detect_skipped(1, timeout.rto);
                 }
             }

@@ -9,10 +9,10 @@ const DEAD_LINK: u32 = 20;
 /// The silence that a dead link needs besides, since it was first asked something in vain.
 const DEAD_LINK_SILENCE: Duration = Duration::from_secs(20);
 
-/// And so many timeouts in that silence: waits may be longer than it.
+/// And so many timeouts of the first segment in that silence: waits may be longer than it.
 const DEAD_TIMEOUTS: u32 = 3;
 
-/// Timeouts in a silence after which there may be another way to the peer.
+/// Timeouts of the first segment in a silence after which there may be another way to the peer.
 const DOUBTED_TIMEOUTS: u32 = 2;
 
 /// Unanswered probes of a closed window after which a silent link is dead.
@@ -55,22 +55,14 @@ impl Connection {
     }
 
     fn on_resend(&mut self, now: Instant) {
-        let timeout = self.timeout();
-        let found = self.loss.detect_timeouts(&mut self.ring, now, timeout);
-        if found > 0 {
-            self.stats.retransmitted_timeout += u64::from(found);
+        let terms = self.terms();
+        let found = self.loss.detect_timeouts(&mut self.ring, now, terms);
+        if found.head {
+            self.note_head_timeout();
+        }
+        if found.lost > 0 {
+            self.stats.retransmitted_timeout += u64::from(found.lost);
             self.congestion.on_timeout();
-            self.timeouts_unheard += 1;
-            if self.timeouts_unheard == DOUBTED_TIMEOUTS {
-                self.doubt_path();
-            }
-            // Data beyond the fresh window of a stock peer that has restarted is met by silence.
-            if self.peering.kind() == PeerKind::Stock && self.peering.blocks {
-                self.liveness.ask = true;
-            }
-            if self.is_path_in_doubt() && self.peering.blocks && self.unproven.is_none() {
-                self.liveness.ask = true;
-            }
             if self.is_link_dead(now) {
                 return self.time_out(now, Silence::Retransmissions);
             }
@@ -81,19 +73,37 @@ impl Connection {
         self.rearm_resend();
     }
 
-    /// The first segment in flight doesn't get through, though the peer is there: it is larger than the path takes,
-    /// and can't be cut again, for it may have arrived.
+    /// The first segment in flight has timed out: of many that do one after the other, only this counts.
+    fn note_head_timeout(&mut self) {
+        self.timeouts_unheard += 1;
+        if self.timeouts_unheard == DOUBTED_TIMEOUTS {
+            self.doubt_path();
+        }
+        // Data beyond the fresh window of a stock peer that has restarted is met by silence.
+        if self.peering.kind() == PeerKind::Stock && self.peering.blocks {
+            self.liveness.ask = true;
+        }
+        if self.is_path_in_doubt() && self.peering.blocks && self.unproven.is_none() {
+            self.liveness.ask = true;
+        }
+    }
+
+    /// The first segment in flight doesn't get through, though the peer is there and takes what comes: it is larger
+    /// than the path takes, and can't be cut again, for it may have arrived.
     fn is_stuck_in_path(&self, now: Instant) -> bool {
         let patience = DEAD_LINK_SILENCE.max(self.rtt.rto * 8);
-        self.is_first_oversize()
-            && self.ring.slot(self.ring.unacked).transmissions >= DEAD_LINK
-            && !self.is_remote_closed()
-            && now.saturating_duration_since(self.last_progress) >= patience
+        let is_old = now.saturating_duration_since(self.last_progress) >= patience;
+        is_old && self.is_first_oversize() && !self.is_remote_closed() && !self.remote.reads_no_more && {
+            let head = self.ring.slot(self.ring.unacked);
+            // Where nothing is asked, what was sent anyway has to do.
+            let lately = if self.peering.blocks { head.sent_at } else { self.last_progress };
+            head.transmissions >= DEAD_LINK && self.loss.path.has_small_arrived(lately)
+        }
     }
 
     /// Whether it should be tried if something small arrives.
     pub(super) fn is_path_in_doubt(&self) -> bool {
-        self.loss.path.wants_answer() || self.is_first_oversize()
+        !self.remote.drops() && (self.loss.path.wants_answer() || self.is_first_oversize())
     }
 
     fn is_first_oversize(&self) -> bool {
@@ -119,7 +129,8 @@ impl Connection {
         if self.sendable_segments() > 0 || self.ring.in_flight() == 0 {
             return;
         }
-        let found = self.loss.detect_early(&mut self.ring, self.rtt.rto);
+        let terms = self.terms();
+        let found = self.loss.detect_early(&mut self.ring, terms);
         if found > 0 {
             self.stats.retransmitted_early += u64::from(found);
             self.congestion.on_fast_retransmit(self.ring.in_flight(), self.profile.resend());
@@ -151,7 +162,7 @@ impl Connection {
     }
 
     fn is_remote_closed(&self) -> bool {
-        !self.ring.unacked.is_before(self.remote_edge)
+        self.remote.is_closed(self.ring.unacked)
     }
 
     fn on_probe(&mut self, now: Instant) {

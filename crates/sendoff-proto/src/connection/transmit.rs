@@ -124,6 +124,9 @@ impl Connection {
                 // It vouches for the data behind it.
                 self.put_question(now, &stamp, &mut datagram);
             }
+            if self.is_answer_first() {
+                self.fill_with_answers(&stamp, &mut datagram);
+            }
             self.fill_with_data(now, &mut stamp, &mut datagram, front.is_some());
             if self.unproven.is_some() || (self.sendable_segments() == 0 && self.next_lost().is_none()) {
                 self.fill_with_control(now, &stamp, &mut datagram);
@@ -152,6 +155,12 @@ impl Connection {
         }
         self.after_transmit(now, buffer.len());
         true
+    }
+
+    /// Whether a PONG goes before data: where the way has changed it may be the proof of it, and what comes from an
+    /// unknown address before that is dropped.
+    fn is_answer_first(&self) -> bool {
+        self.answers.pong.is_some() && self.path.is_some()
     }
 
     /// Bytes of segments in the next datagram at most: what the path takes, or what a segment needs that was made before
@@ -257,6 +266,7 @@ impl Connection {
             || self.unproven.is_some()
             || self.answers.welcome
             || self.is_greeting()
+            || self.is_answer_first()
             || self.ring.next == self.first_expected
         {
             return None;
@@ -305,7 +315,7 @@ impl Connection {
         let known = if known { u32::MAX } else { INITIAL_REMOTE_WINDOW };
         let window = self.send_window.min(self.congestion.window()).min(known);
         let ours = window.saturating_sub(self.ring.in_flight());
-        let theirs = self.remote_edge.ahead_of(self.ring.next).max(0) as u32;
+        let theirs = self.remote.room_from(self.ring.next);
         ours.min(theirs).min(self.paced())
     }
 
@@ -381,6 +391,9 @@ impl Connection {
         slot.set_datagram(datagram);
         if slot.state == SlotState::Queued {
             self.stats.bytes_sent += slot.payload_len();
+            if stamp.sn == self.ring.unacked {
+                self.last_progress = now; // of what was idle until now
+            }
         }
         self.last_pushed = Some(now);
         self.loss.on_sent(&mut self.ring, stamp.sn, now, stamp.timestamp, self.rtt.rto);

@@ -32,6 +32,13 @@ const SLOT: Duration = Duration::from_secs(5);
 /// RETRYs a second to one group of addresses. A host whose address is forged gets no more than these 2 kB.
 const RETRIES_PER_SECOND: u8 = 32;
 
+/// Who has just been told to come again isn't told so again for that long, or a little less: each datagram of a flight
+/// begins with the same HELLO. Shorter than the time after which a client repeats it.
+const REPEAT: Duration = Duration::from_millis(200);
+
+/// Names remembered as just told: a new one takes the place of whichever it falls on.
+const NAMES: usize = 1 << 14;
+
 /// Groups of addresses: by their number a flood from everywhere doesn't use up what others are answered.
 const GROUPS: usize = 1 << 16;
 
@@ -41,18 +48,22 @@ pub(super) struct Cookies {
     key: [u8; 16],
     /// When the first slot began: at the first use.
     epoch: Option<Instant>,
-    pub(super) quota: Quota,
+    told: Told,
+    quota: Quota,
 }
 
 impl Cookies {
     /// Who can guess `seed` can open from addresses that aren't his.
     pub(super) fn new(seed: u128) -> Self {
-        Self { key: seed.to_le_bytes(), epoch: None, quota: Quota::new(seed) }
+        Self { key: seed.to_le_bytes(), epoch: None, told: Told::default(), quota: Quota::new(seed) }
+    }
+
+    fn age_of_all(&mut self, now: Instant) -> Duration {
+        now.saturating_duration_since(*self.epoch.get_or_insert(now))
     }
 
     fn slot(&mut self, now: Instant) -> u64 {
-        let epoch = *self.epoch.get_or_insert(now);
-        now.saturating_duration_since(epoch).as_secs() / SLOT.as_secs()
+        self.age_of_all(now).as_secs() / SLOT.as_secs()
     }
 
     /// The cookie for who has said HELLO in that name.
@@ -89,11 +100,45 @@ impl Cookies {
         hasher.finish128()
     }
 
+    /// The cookie of a RETRY to who has said HELLO in that name; `None` if none may be sent: it was told just now, or its
+    /// address has had its share of this second, of `shared` where other drivers answer in the same name.
+    pub(super) fn retry(&mut self, now: Instant, name: Name, shared: Option<&mut Quota>) -> Option<Cookie> {
+        let cookie = self.bake(now, name);
+        let time = self.age_of_all(now).as_millis() / REPEAT.as_millis();
+        let entry = Told::entry(&cookie, time);
+        let quota = shared.unwrap_or(&mut self.quota);
+        if self.told.has(entry) || !quota.take(now, name.0) {
+            return None;
+        }
+        self.told.note(entry);
+        Some(cookie)
+    }
+
     /// How long the slot still lasts.
     pub(super) fn slot_left(&mut self, now: Instant) -> Duration {
-        let epoch = *self.epoch.get_or_insert(now);
-        let into = now.saturating_duration_since(epoch).as_millis() as u64 % SLOT.as_millis() as u64;
+        let into = self.age_of_all(now).as_millis() as u64 % SLOT.as_millis() as u64;
         SLOT - Duration::from_millis(into)
+    }
+}
+
+/// Who was told just now: 64 KiB once it is used.
+#[derive(Clone, Debug, Default)]
+struct Told(Vec<u32>);
+
+impl Told {
+    /// Where a name lies, and what stands there: 24 bits of its cookie, and 8 of the time.
+    fn entry(cookie: &Cookie, time: u128) -> (usize, u32) {
+        let [a, b, c, d, e, ..] = *cookie;
+        (usize::from(u16::from_le_bytes([a, b])) % NAMES, u32::from_le_bytes([time as u8, c, d, e]))
+    }
+
+    fn has(&self, (place, what): (usize, u32)) -> bool {
+        self.0.get(place) == Some(&what)
+    }
+
+    fn note(&mut self, (place, what): (usize, u32)) {
+        self.0.resize(NAMES, 0);
+        self.0[place] = what;
     }
 }
 

@@ -112,6 +112,11 @@ impl Place {
         self.group.connections.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// How many RETRYs each address has had from all drivers.
+    pub(super) fn quota(&self) -> MutexGuard<'_, Option<Quota>> {
+        lock(&self.group.quota)
+    }
+
     /// A connection has ended: its tombstone still answers for a while.
     pub(super) fn fade(&self, now: Instant, remote: SocketAddr, conv: Conv) {
         if self.group.forwarded.load(Ordering::Acquire) > 0 {
@@ -151,15 +156,6 @@ impl<H: Clone> Endpoint<H> {
         match &self.place {
             None => change(&mut self.neighbours),
             Some(place) => change(&mut lock(&place.group.neighbours)),
-        }
-    }
-
-    /// Whether one more RETRY may be sent to that address, by whichever driver.
-    pub(super) fn may_retry(&mut self, now: Instant, remote: SocketAddr) -> bool {
-        let take = |quota: &mut Quota| quota.take(now, remote);
-        match &self.place {
-            None => self.cookies.as_mut().is_some_and(|cookies| take(&mut cookies.quota)),
-            Some(place) => lock(&place.group.quota).as_mut().is_some_and(take),
         }
     }
 

@@ -256,20 +256,20 @@ impl<H: Clone> Endpoint<H> {
     }
 
     fn route_unknown(&mut self, now: Instant, remote: SocketAddr, conv: Conv, datagram: &[u8]) -> Route<H> {
-        if let Some((handle, asks)) = self.find_elsewhere(conv, datagram) {
-            return if !asks || self.may_answer(now) {
-                Route::Elsewhere(handle)
-            } else {
-                self.drop(DropReason::Unknown)
-            };
+        if let Some(handle) = self.find_elsewhere(conv, datagram) {
+            return Route::Elsewhere(handle);
         }
-        match self.tombstones.meet(now, remote, conv, datagram) {
+        let met = self.tombstones.meet(now, remote, conv, datagram);
+        match met {
             Some(Verdict::Answer(answer)) => return self.answer(now, answer, DropReason::Ended),
             Some(Verdict::Silence) => return self.drop(DropReason::Ended),
-            None => {}
+            Some(Verdict::Moved) | None => {}
         }
         if let Some(answer) = self.meet_elsewhere(now, conv, datagram) {
             return self.answer(now, answer, DropReason::Ended);
+        }
+        if met.is_some() {
+            return self.drop(DropReason::Ended);
         }
         let own = || segments(datagram).map_while(Result::ok).take_while(|s| s.conv() == conv.value());
         if !self.config.speaks_blocks() {

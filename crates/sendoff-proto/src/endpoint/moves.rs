@@ -39,15 +39,13 @@ impl<H: Clone> Endpoint<H> {
         self.tokens.len()
     }
 
-    /// The connection that a datagram from an address without one asks for, and whether it asks for an answer.
-    pub(super) fn find_elsewhere(&self, conv: Conv, datagram: &[u8]) -> Option<(H, bool)> {
+    /// The connection that a datagram from an address without one asks for. It knows the other token too, and what it
+    /// has answered lately: who has no tokens can't use that up.
+    pub(super) fn find_elsewhere(&self, conv: Conv, datagram: &[u8]) -> Option<H> {
         if self.tokens.is_empty() {
             return None;
         }
-        named_in(conv, datagram).find_map(|block| {
-            let handle = self.by_token(block.to?)?;
-            Some((handle.clone(), matches!(block.body, Body::Ping { .. } | Body::Hello { .. })))
-        })
+        named_in(conv, datagram).find_map(|block| self.by_token(block.to?).cloned())
     }
 
     /// What a PING or HELLO is told whose conversation has ended at another address: as it would be there.
@@ -55,7 +53,7 @@ impl<H: Clone> Endpoint<H> {
         let remote = self.tombstones.address_of(addressee(conv, datagram)?, conv)?;
         match self.tombstones.meet(now, remote, conv, datagram)? {
             Verdict::Answer(answer) => Some(answer),
-            Verdict::Silence => None,
+            Verdict::Silence | Verdict::Moved => None,
         }
     }
 

@@ -51,6 +51,8 @@ pub(super) struct Tombstone {
 pub(super) enum Verdict {
     Answer(Answer),
     Silence,
+    /// Silence, but the conversation went on elsewhere, and may have ended there since.
+    Moved,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -65,7 +67,7 @@ pub(super) struct Tombstones {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Graveyard {
     pub(super) stones: HashMap<Name, Tombstone>,
-    /// Where those ended whose peers may come from another address.
+    /// Where those ended whose peers may come from another address; of the proven only.
     tokens: HashMap<Token, SocketAddr>,
     order: VecDeque<(Instant, Name)>,
 }
@@ -78,9 +80,6 @@ impl Graveyard {
         }
         let own = stone.own;
         self.order.push_back((stone.until, name));
-        if stone.is_found_by_token() {
-            self.tokens.insert(stone.own, name.0);
-        }
         let former = self.stones.insert(name, stone);
         if let Some(former) = former
             && former.own != own
@@ -128,7 +127,9 @@ impl Tombstones {
         if remains.unproven {
             self.unproven.insert(now, MAX_UNPROVEN, name, stone);
         } else {
+            let token = stone.is_found_by_token().then_some(stone.own);
             self.proven.insert(now, MAX_TOMBSTONES, name, stone);
+            self.proven.tokens.extend(token.map(|token| (token, remote)));
         }
         if remains.repeats > 0 {
             self.repeats.insert((now + remains.rto, remote, conv.value(), remains.repeats - 1));
@@ -199,8 +200,9 @@ impl Tombstones {
     ) -> Option<Verdict> {
         let stone = self.get_mut(now, (remote, conv))?;
         let answer = stone.answer(conv, datagram);
+        let moved = stone.rest == Rest::Moved && answer.is_none();
         let Some((_, answer)) = answer.filter(|&(kind, _)| stone.may_answer(now, kind)) else {
-            return Some(Verdict::Silence);
+            return Some(if moved { Verdict::Moved } else { Verdict::Silence });
         };
         // Our last word was lost, and this answer may be.
         let longer = now + stone.rto * 3;

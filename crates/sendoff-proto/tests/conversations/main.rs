@@ -259,7 +259,7 @@ impl Seen {
         println!("{self:#?}");
         let few = conversations < 100;
         for (what, seen) in [("moves", self.moves), ("retries", self.retries), ("replays", self.replays)] {
-            assert!(few || seen > conversations / 25, "{seen} {what} in {conversations} conversations");
+            assert!(few || seen > conversations / 40, "{seen} {what} in {conversations} conversations");
         }
     }
 }

@@ -55,7 +55,7 @@ pub fn random_events(rng: &mut Rng) -> Vec<(Duration, Event)> {
             events.push((ms(rng.below(1_500)), Event::Pressure(false)));
         }
     }
-    if rng.chance(0.5) {
+    if rng.chance(0.6) {
         let mut here = 0;
         let mut at = 0;
         for _ in 0..1 + rng.below(3) {

@@ -371,6 +371,7 @@ impl Host {
                 let moved = self.endpoint.relocate(now, (talk.remote, talk.conv), from, &remains);
                 if moved {
                     talk.remote = from;
+                    connection.handle_moved(now);
                     talk.moved_in_the_end |= talk.closed || talk.peer_finished;
                 }
                 moved

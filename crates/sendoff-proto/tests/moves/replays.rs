@@ -117,20 +117,69 @@ fn who_asks_from_a_hundred_other_addresses_does_not_stand_in_the_way_of_the_true
 }
 
 #[test]
-fn a_flood_of_questions_is_answered_a_thousand_times_a_second_with_less_than_three_times_the_bytes() {
+fn a_flood_of_questions_is_answered_by_a_thousand_datagrams_a_second_of_less_than_three_times_the_bytes() {
+    // Also where something that asks for nothing stands in front, by a token that isn't the client's.
+    for in_front in [false, true] {
+        let mut net = connected(Config::new());
+        let own = net.connection(SERVER).token().value();
+        let pong = block(segment(Command::WindowTell, 1), own, 9, Body::Pong { challenge: 7 });
+        let mut ping = if in_front { pong } else { Vec::new() };
+        ping.extend(forged_ping(&mut net));
+        let before = net.sent_by(SERVER).count();
+        let mut asked = 0;
+        for n in 0..5_000u16 {
+            let from = std::net::SocketAddr::from(([198, 51, 100, (n % 250) as u8], 1_000 + n));
+            asked += ping.len();
+            net.inject(from, SERVER, ping.clone());
+        }
+        let told: Vec<_> = net.sent_by(SERVER).skip(before).map(|sent| sent.bytes.len()).collect();
+        assert_eq!(told.len(), 1_000, "a PING and a PONG each");
+        assert!(told.iter().sum::<usize>() < 3 * asked);
+        assert_eq!(seen_at(&mut net), addr(CLIENT));
+    }
+}
+
+#[test]
+fn a_blind_flood_keeps_nobody_from_moving() {
+    let mut net = connected(Config::new());
+    net.move_host(CLIENT, AWAY);
+    let now = net.instant();
+    net.connection(AWAY).handle_new_path(now);
+    let began = net.now;
+    while seen_at(&mut net) != addr(AWAY) {
+        // All that an endpoint answers in a second.
+        for n in 10..210 {
+            for sn in 5..15 {
+                let push = sendoff_proto::wire::Segment { conv: 77, ..segment(Command::Push, sn) };
+                net.inject(addr(n), SERVER, sim::net::encode(push, b"x"));
+            }
+        }
+        net.run_for(ms(5));
+        assert!(net.now < began + ms(1_000), "held up");
+    }
+    assert_eq!(net.now - began, ms(30));
+    assert_eq!(net.at(SERVER).endpoint.stats().answered, 1_000);
+}
+
+#[test]
+fn a_proof_moves_nothing_before_the_table_has_let_it() {
     let mut net = connected(Config::new());
     let ping = forged_ping(&mut net);
-    let before = net.sent_by(SERVER).count();
-    let mut asked = 0;
-    for n in 0..5_000u16 {
-        let from = std::net::SocketAddr::from(([198, 51, 100, (n % 250) as u8], 1_000 + n));
-        asked += ping.len();
-        net.inject(from, SERVER, ping.clone());
+    net.inject(addr(AWAY), SERVER, ping);
+    let challenge = challenge_to(&net, AWAY).expect("a question");
+    let pong = forged_pong(&mut net, challenge);
+    let now = net.instant();
+    let connection = net.connection(SERVER);
+    let rtt = connection.stats().rtt;
+    for _ in 0..2 {
+        let met = connection.handle_elsewhere(now, addr(AWAY), &pong);
+        assert_eq!(met, sendoff_proto::Elsewhere::Moved);
+        assert_eq!((connection.stats().moves, connection.stats().rtt), (0, rtt));
     }
-    let told: Vec<_> = net.sent_by(SERVER).skip(before).map(|sent| sent.bytes.len()).collect();
-    assert_eq!(told.len(), 2_000, "a PING and a PONG each");
-    assert!(told.iter().sum::<usize>() < 3 * asked);
-    assert_eq!(seen_at(&mut net), addr(CLIENT));
+    connection.handle_moved(now);
+    assert_eq!(connection.stats().moves, 1);
+    let met = connection.handle_elsewhere(now, addr(AWAY), &pong);
+    assert_eq!(met, sendoff_proto::Elsewhere::Ignored, "it counts once");
 }
 
 #[test]

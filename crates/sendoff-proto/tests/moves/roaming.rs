@@ -163,6 +163,44 @@ fn a_client_whose_last_acknowledgement_was_lost_by_the_move_hears_of_it_from_the
 }
 
 #[test]
+fn who_has_come_back_unseen_hears_of_the_end_where_it_was_seen_last() {
+    let mut net = connected(Config::new());
+    net.talk(SERVER).app.echoes = false;
+    net.connection(SERVER).finish();
+    net.move_host(CLIENT, AWAY);
+    let now = net.instant();
+    net.connection(AWAY).handle_new_path(now);
+    net.run_until(ms(1_000), |net| seen_at(net) == addr(AWAY));
+    net.run_for(ms(500));
+    say_the_rest(&mut net, AWAY, b"a report");
+    net.run_for(ms(11));
+    assert!(net.at(SERVER).is_over() && !net.at(AWAY).is_over());
+    // The acknowledgement goes to where it isn't any more; there is a tombstone for where it is, too.
+    net.move_host(AWAY, CLIENT);
+    net.run_until(ms(5_000), |net| net.at(CLIENT).is_over());
+    let ending = net.ending(CLIENT);
+    assert_eq!((ending.cause, ending.bytes_acknowledged), (Cause::Closed, 8), "{ending} {:#?}", net.log);
+}
+
+#[test]
+fn the_answer_that_moves_a_peer_leaves_before_the_data_that_waits_for_it() {
+    let mut net = connected(Config::fast3());
+    net.talk(SERVER).app.echoes = false;
+    net.talk(CLIENT).app.outgoing = payload(3_000_000, 6);
+    net.run_for(ms(25));
+    assert!(net.connection(CLIENT).stats().in_flight > 100);
+    net.move_host(CLIENT, AWAY);
+    let now = net.instant();
+    net.connection(AWAY).handle_new_path(now);
+    net.run_until(ms(1_000), |net| seen_at(net) == addr(AWAY));
+    let question = net.log.iter().find(|sent| sent.to == addr(AWAY) && sent.has(BlockKind::Ping));
+    let heard = question.expect("a question").at + ms(10);
+    let after: Vec<_> = net.sent_by(AWAY).filter(|sent| sent.at >= heard).collect();
+    assert!(after[0].has(BlockKind::Pong), "{:?}", after[0]);
+    assert!(after.len() > 30, "and then the data: {}", after.len());
+}
+
+#[test]
 fn a_late_copy_of_the_opening_opens_nothing_at_the_address_that_was_left() {
     let mut net = Net::default();
     net.host(CLIENT, Config::new(), false, Script::says(b"an order"));

@@ -2,8 +2,9 @@
 
 use super::*;
 use proptest::{collection::vec, prelude::*};
-use sendoff_proto::{Endpoint, Route, wire::SegmentView};
+use sendoff_proto::{DropReason, Endpoint, Route, wire::SegmentView};
 use std::{
+    collections::HashSet,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -45,6 +46,7 @@ proptest! {
         let start = Instant::now();
         let mut now = Duration::ZERO;
         let mut given: Vec<([u8; 16], Name, u64)> = Vec::new();
+        let mut told = HashSet::new();
         let mut began = None;
         for (name, shown, pause) in steps {
             now += Duration::from_millis(pause);
@@ -57,7 +59,8 @@ proptest! {
             };
             let header = sendoff_proto::wire::Segment { conv, ..segment(Command::WindowAsk, 0) };
             let hello = block(header, 0, token, Body::Hello { features: 0, cookie });
-            let slot = (now - *began.get_or_insert(now)).as_secs() / 5;
+            let age = now - *began.get_or_insert(now);
+            let (slot, moment) = (age.as_secs() / 5, age.as_millis() / 200);
             let is_good = given.iter().any(|&(c, n, s)| c == cookie && n == name && slot - s <= 1);
             match endpoint.route(start + now, addr(host), &hello) {
                 Route::Opens(_, Opening::HelloWithCookie(from)) => {
@@ -69,6 +72,10 @@ proptest! {
                     let cookie = cookie_in(&answer);
                     prop_assert!(cookie.is_some_and(|cookie| cookie != [0; 16]));
                     given.push((cookie.unwrap_or_default(), name, slot));
+                    prop_assert!(told.insert((name, moment)), "twice");
+                }
+                Route::Dropped(DropReason::Unproven) => {
+                    prop_assert!(!is_good && told.contains(&(name, moment)), "not told");
                 }
                 route => prop_assert!(false, "{:?}", route),
             }

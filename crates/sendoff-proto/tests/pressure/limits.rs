@@ -236,3 +236,28 @@ fn what_is_counted_once_a_connection_takes_another_name_stays_one() {
     assert!(matches!(listener.open_honestly(other), Route::Opens(..)));
     assert!(is_busy(&listener.open_honestly(SocketAddr::new(remote.ip(), 2_001))));
 }
+
+#[test]
+fn twenty_clients_of_one_address_whose_data_rides_all_come_in() {
+    let mut listener = listener(Config::new());
+    listener.endpoint.set_pressure(0);
+    let client = |n: u16| SocketAddr::from(([10, 9, 9, 9], 1_000 + n));
+    // Each has a HELLO in front of each of the 32 datagrams of its flight; and the flights are mixed.
+    let mut told: [Vec<_>; 20] = Default::default();
+    for _ in 0..32 {
+        for n in 0..20 {
+            if let Route::Answer(answer) = listener.receive(client(n), &hello(u64::from(n) + 1)) {
+                told[usize::from(n)].push(cookie_in(&answer).expect("a cookie"));
+            }
+        }
+    }
+    assert!(told.iter().all(|told| told.len() == 1), "each is told once to come again: {told:?}");
+    // One whose cookie was lost says HELLO again after 250 ms.
+    listener.now += ms(250);
+    let again = (0..32).filter(|_| is_retry(&listener.receive(client(3), &hello(4)))).count();
+    assert_eq!(again, 1);
+    for (n, told) in (0..20).zip(told) {
+        let route = listener.receive(client(n), &hello_with(u64::from(n) + 1, told[0]));
+        assert!(matches!(route, Route::Opens(_, Opening::HelloWithCookie(_))), "{n}: {route:?}");
+    }
+}

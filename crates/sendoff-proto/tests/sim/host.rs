@@ -96,6 +96,7 @@ impl<A: App + Clone> Host<A> {
                 let remains = talk.connection.leave_old_path();
                 assert!(self.endpoint.relocate(now, name, from, &remains), "nobody else is there");
                 talk.remote = from;
+                talk.connection.handle_moved(now);
                 talk.connection.handle_datagram(now, datagram);
                 Vec::new()
             }

@@ -49,6 +49,7 @@ impl Driver {
                 if !self.shared.table().relocate(now, name, source, &remains) {
                     return false;
                 }
+                state.connection.handle_moved(now);
                 (state.peer, state.source) = (source, local);
                 // Before any handle sends there.
                 self.shared.shards.carry(from, source);
