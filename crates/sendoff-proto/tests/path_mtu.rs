@@ -246,17 +246,18 @@ fn a_peer_that_has_closed_and_drops_what_comes_is_no_small_path() {
 fn a_reader_that_pauses_is_no_small_path() {
     // Its bound on bytes is met long before its window is.
     let sender = Config::new().mtu(9_000).unwrap();
-    for (pause, seed) in [(ms(60_000), 14), (ms(600_000), 15)] {
+    // More than the window, and less: then nothing new shows that there is room again.
+    for (pause, len, seed) in [(60_000, 10_000_000, 14), (600_000, 3_000_000, 15)] {
         let configs = [sender.clone(), Config::new()];
         let mut pair = Pair::with(configs, [clean(), clean()], seed, Start::default());
         pair.server().reads = false;
-        let data = payload(10_000_000, 3);
+        let data = payload(len, 3);
         write(&mut pair, &data);
-        pair.run_for(pause);
+        pair.run_for(ms(pause));
         assert!(pair.client().connection.ending().is_none(), "{}", pair.describe());
         assert_eq!(mtu(&pair), (9_000, 0));
         pair.server().reads = true;
-        pair.run_until(ms(10_000), |p| {
+        pair.run_until(ms(1_000), |p| {
             p.client().written == p.client().outgoing.len() && p.client().connection.is_delivered()
         });
         pair.pump();

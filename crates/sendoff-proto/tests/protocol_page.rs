@@ -139,6 +139,8 @@ fn under_pressure_the_hello_of_the_page_is_answered_with_its_retry_but_for_the_c
     let (rest, cookie) = answer.split_at(48);
     assert_eq!((rest, cookie.len()), (&retry.bytes[..48], 16));
     let mut again = again.bytes.clone();
+    // When a client would say it again.
+    let now = now + Duration::from_millis(250);
     assert!(matches!(endpoint.route(now, client(), &again), Route::Answer(_)), "another's cookie");
     again[52..].copy_from_slice(cookie);
     let route = endpoint.route(now, client(), &again);
