@@ -85,8 +85,8 @@ fn settings(input: &mut Input<'_>) -> Config {
         .and_then(|config| config.send_window(window))
         .and_then(|config| config.recv_window(window))
         .expect("in range")
-        .wire(if input.byte() % 4 == 0 { Wire::Required } else { Wire::Extended })
-        .follow(input.byte() % 8 != 0)
+        .wire(if input.byte().is_multiple_of(4) { Wire::Required } else { Wire::Extended })
+        .follow(!input.byte().is_multiple_of(8))
         .prove(input.bit())
         .max_connections(CONNECTIONS)
 }
@@ -121,7 +121,7 @@ impl World {
                 let next = timers.into_iter().flatten().filter_map(Connection::poll_timeout).min();
                 self.now = self.now.max(next.unwrap_or(self.now));
             }
-            7 | 8 => self.deliver(input, more % 4 == 0),
+            7 | 8 => self.deliver(input, more.is_multiple_of(4)),
             9 => self.exchange(),
             10 => {
                 // Recorded, and sent again from elsewhere.
@@ -144,7 +144,7 @@ impl World {
                 }
             }
             14 => self.endpoint.set_pressure([0, 1, usize::MAX][usize::from(more % 3)]),
-            _ if more % 4 == 0 => {
+            _ if more.is_multiple_of(4) => {
                 self.endpoint.go_away();
                 self.talks.iter_mut().for_each(|talk| talk.connection.go_away(self.now));
             }
@@ -393,7 +393,7 @@ fn command(connection: &mut Connection, now: Instant, which: u8, input: &mut Inp
         2 | 3 => drop(connection.read(&mut vec![0; usize::from(input.short() % 4_096)])),
         4 => connection.finish(),
         5 => connection.close(now, 1, "closed"),
-        6 if input.byte() % 4 == 0 => connection.abort(now, 3),
+        6 if input.byte().is_multiple_of(4) => connection.abort(now, 3),
         6 => connection.defer_answer(now),
         _ => connection.handle_unreachable(now),
     }
