@@ -4,12 +4,12 @@
 mod sim;
 
 use sendoff_proto::{
-    Cause, Config, Congestion, NoDelay, Profile,
+    Cause, Config, Congestion, NoDelay, Party, Profile,
     wire::{Body, Command},
 };
 use sim::{
     ms,
-    net::{Net, Sent, addr, block, connected, segment},
+    net::{DELAY, Net, Sent, addr, block, connected, segment},
     payload,
 };
 
@@ -76,6 +76,41 @@ fn what_is_sent_again_while_a_client_moves_and_both_close_moves_nobody_and_spoil
         }
     }
     assert!(replayed > 1_000, "{replayed}");
+}
+
+#[test]
+fn who_breaks_off_right_after_a_move_is_heard_at_once() {
+    for knows in [true, false] {
+        let mut net = connected(Config::new());
+        moves(&mut net, knows);
+        let (now, began) = (net.instant(), net.now);
+        net.connection(AWAY).abort(now, 77);
+        net.run_until(ms(1_000), |net| net.at(SERVER).is_over());
+        let ending = net.ending(SERVER);
+        assert_eq!((ending.by, ending.cause, ending.code), (Party::Peer, Cause::Reset, 77));
+        assert_eq!(net.now - began, DELAY);
+    }
+}
+
+#[test]
+fn a_reset_from_elsewhere_counts_alone_and_with_the_right_token() {
+    let mut net = connected(Config::new());
+    let (own, client) = (net.connection(SERVER).token().value(), net.connection(CLIENT).token().value());
+    let reset = |to, from| {
+        let body = Body::Reset { code: 77, reason: "" };
+        block(segment(Command::WindowTell, 1), to, from, body)
+    };
+    let data = sim::net::encode(segment(Command::Push, 0), b"data");
+    let with_data = [[reset(own, client), data.clone()].concat(), [data, reset(own, client)].concat()];
+    for forged in [reset(own ^ 1, client), reset(client, own)].into_iter().chain(with_data) {
+        net.inject(addr(ELSEWHERE), SERVER, forged);
+        assert!(net.connection(SERVER).ending().is_none());
+    }
+    // As a tombstone says it again.
+    net.inject(addr(ELSEWHERE), SERVER, reset(own, 0));
+    assert_eq!(net.ending(SERVER).code, 77);
+    assert_eq!(net.talk(SERVER).app.received, b"");
+    assert_eq!(net.accepted(SERVER), 1);
 }
 
 #[test]

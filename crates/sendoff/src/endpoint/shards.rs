@@ -88,17 +88,6 @@ impl Shards {
         sender.is_some()
     }
 
-    /// A new conversation begins there, or the last has ended: seqids start at 0 again.
-    fn forget(&self, remote: SocketAddr) {
-        if self.fec.is_none() {
-            return;
-        }
-        if let Some(sender) = lock(&self.encoders).remove(&remote) {
-            let stats = lock(&sender).encoder.stats();
-            self.count(stats);
-        }
-    }
-
     /// A peer has moved. Its decoder goes on as it was, so the encoder does too: to it, seqids that start at 0 again would
     /// be old ones for a long time.
     pub(super) fn carry(&self, from: SocketAddr, to: SocketAddr) {
@@ -107,6 +96,17 @@ impl Shards {
             && let Some(sender) = encoders.remove(&from)
         {
             encoders.insert(to, sender);
+        }
+    }
+
+    /// A new conversation begins there, or the last has ended: seqids start at 0 again.
+    fn forget(&self, remote: SocketAddr) {
+        if self.fec.is_none() {
+            return;
+        }
+        if let Some(sender) = lock(&self.encoders).remove(&remote) {
+            let stats = lock(&sender).encoder.stats();
+            self.count(stats);
         }
     }
 
