@@ -236,10 +236,34 @@ fn a_stock_peer_is_told_nothing() {
     net.dial(1, 2, Opening::Waiting);
     net.run_for(ms(3_000));
     assert_eq!(net.connection(1).peer_kind(), PeerKind::Stock);
-    let before = net.sent_by(1).count();
+    let (before, timeout) = (net.sent_by(1).count(), net.connection(1).poll_timeout());
     go_away(&mut net, 1);
+    assert_eq!(net.connection(1).poll_timeout(), timeout, "there is nothing to wait for");
     net.run_for(ms(5_000));
     assert_eq!(net.sent_by(1).count(), before);
+}
+
+#[test]
+fn a_peer_that_was_taken_for_a_stock_one_is_told_as_soon_as_it_shows_that_it_is_none() {
+    let mut net = Net::default();
+    net.host(1, Config::new(), false, Script::default());
+    net.host(2, Config::new(), true, Script::echo());
+    net.loses = Some(Box::new(|sent: &Sent| sent.from == addr(2)));
+    net.dial(1, 2, Opening::Waiting);
+    net.run_for(ms(100));
+    net.inject(addr(2), 1, sim::net::encode(segment(sendoff_proto::wire::Command::WindowTell, 1), &[]));
+    assert_eq!(net.connection(1).peer_kind(), PeerKind::Stock);
+    go_away(&mut net, 1);
+    net.run_for(ms(3_000));
+    assert_eq!(notices(&net, 1), []);
+    net.loses = None;
+    net.talk(1).app.outgoing = b"a PUSH, with a HELLO in front".to_vec();
+    let began = net.now;
+    net.run_until(ms(1_000), |net| net.connection(2).is_peer_going_away());
+    assert_eq!(notices(&net, 1), [began + DELAY * 2], "with the first PING, and no other");
+    net.run_for(ms(2_000));
+    assert!(net.connection(1).is_going_away_confirmed());
+    assert_eq!(notices(&net, 1).len(), 1);
 }
 
 #[test]

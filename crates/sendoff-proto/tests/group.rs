@@ -268,6 +268,51 @@ fn answers_a_second_are_those_of_one_endpoint() {
 }
 
 #[test]
+fn a_host_in_whose_name_a_flood_comes_gets_32_answers_a_second_from_all_drivers_together() {
+    let now = Instant::now();
+    let tables = group(Config::new(), 4).into_iter().zip(1..);
+    let mut tables: Vec<_> = tables.map(|(table, seed)| table.with_cookies(seed)).collect();
+    tables.iter_mut().for_each(|table| table.set_pressure(0));
+    for second in 0..3 {
+        let (mut retries, now) = (0, now + Duration::from_secs(second));
+        for n in 0..400 {
+            let route = tables[n % 4].route(now, remote(1 + n as u16), &hello(None));
+            retries += usize::from(matches!(route, Route::Answer(_)));
+        }
+        assert_eq!(retries, 32);
+    }
+    let other = SocketAddr::from(([192, 0, 2, 2], 1));
+    assert!(matches!(tables[0].route(now + Duration::from_secs(2), other, &hello(None)), Route::Answer(_)));
+    let sent: Vec<_> = tables.iter().map(|table| table.stats().retries_sent).collect();
+    assert_eq!(sent.iter().sum::<u64>(), 3 * 32 + 1);
+    assert!(sent.iter().all(|&sent| sent > 0), "whichever the hash leads to: {sent:?}");
+}
+
+#[test]
+fn a_peer_that_has_moved_stays_where_it_was_if_the_other_drivers_cannot_be_told() {
+    let now = Instant::now();
+    let mut tables = group(Config::new().max_connections(100_000), 2);
+    for n in 0..65_536u32 {
+        let [.., a, b] = n.to_be_bytes();
+        let remote = SocketAddr::from(([10, 0, a, b], 9));
+        tables[0].insert(remote, conv(), "lives");
+        assert!(tables[0].forward(now, remote, conv()));
+    }
+    tables[1].insert(remote(1), conv(), "roams");
+    tables[1].follow(token(1), "roams");
+    let connections = tables[1].connections();
+    assert!(!tables[1].relocate(now, (remote(1), conv()), remote(2), &moved(now)));
+    assert_eq!(tables[1].route(now, remote(1), &push(9)), Route::Known("roams"));
+    assert_eq!((tables[1].get(remote(2), conv()), tables[1].tombstones()), (None, 0));
+    assert_eq!(tables[1].connections(), connections);
+    // One of the others ends, and leaves room once it is forgotten.
+    let gone = SocketAddr::from(([10, 0, 0, 0], 9));
+    tables[0].remove(now, gone, conv(), Some(&remains(now)));
+    assert!(tables[1].relocate(now, (remote(1), conv()), remote(2), &moved(now)));
+    assert_eq!(tables[0].route(now, remote(2), &push(9)), Route::PassOn(1));
+}
+
+#[test]
 fn a_connections_tokens_name_its_driver() {
     let now = Instant::now();
     let mut tables = group(Config::new(), 3);

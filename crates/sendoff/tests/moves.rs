@@ -88,7 +88,7 @@ async fn a_connection_with_fec_goes_on_when_a_nat_forgets_it() {
         let Roaming { nat, client, server, .. } = Roaming::new(config).await;
         let (client, server) = carry(client, server, &nat, Arc::new(payload(3_000_000, 3))).await;
         assert!(server.stats().moves >= 1);
-        // And the other way, where the client's decoder meets an encoder that begins anew.
+        // And the other way.
         let (server, _client) = carry(server, client, &nat, Arc::new(payload(3_000_000, 4))).await;
         assert_eq!(Some(server.peer_addr()), nat.outside());
     })

@@ -24,6 +24,18 @@ fn null() -> Crypt {
     Crypt::null()
 }
 
+/// As somebody else would seal it.
+fn seal(crypt: &Crypt, plain: &[u8]) -> Vec<u8> {
+    let mut datagram = unsealed(crypt, plain);
+    let size = datagram.len();
+    crypt.sealer([1; 32]).seal_batch(&mut datagram, size);
+    datagram
+}
+
+fn unsealed(crypt: &Crypt, plain: &[u8]) -> Vec<u8> {
+    [&vec![0; crypt.front()], plain, &vec![0; crypt.back()]].concat()
+}
+
 /// A conversation through a gate, and what the client has sent: on the wire, and inside.
 struct Scene {
     client: KcpStream,
@@ -122,28 +134,32 @@ async fn who_knows_everything_but_the_key_can_do_nothing_that_he_could_in_the_cl
                 }
             }
         }
-        let mut scene = Scene::new(gcm()).await;
-        let forgeries = scene.forgeries();
-        let other = Crypt::aes_128_gcm(Key::kcptun("another")).sealer([1; 32]);
-        let crc = aes().sealer([1; 32]);
-        let mut forged = 0;
-        for (_, plain) in &forgeries {
-            let mut by_other_key = [&[0; 12][..], plain, &[0; 16]].concat();
-            let size = by_other_key.len();
-            other.seal_batch(&mut by_other_key, size);
-            let mut by_other_cipher = [&[0; 20][..], plain].concat();
-            let size = by_other_cipher.len();
-            crc.seal_batch(&mut by_other_cipher, size);
-            let unsealed = [&[0; 12][..], plain, &[0; 16]].concat();
-            for datagram in [plain.clone(), by_other_key, by_other_cipher, unsealed] {
-                scene.forge(&datagram).await;
-                forged += 1;
+        let by_others = [Crypt::aes_128_gcm(Key::kcptun("another")), Crypt::aes_256(Key::kcptun("another"))];
+        for (crypt, by_other_key, by_other_cipher) in
+            [(gcm(), &by_others[0], aes()), (aes(), &by_others[1], gcm())]
+        {
+            let mut scene = Scene::new(crypt.clone()).await;
+            let (forgeries, mut forged) = (scene.forgeries(), 0);
+            for (_, plain) in &forgeries {
+                for datagram in [
+                    plain.clone(),
+                    seal(by_other_key, plain),
+                    seal(&by_other_cipher, plain),
+                    unsealed(&crypt, plain),
+                ] {
+                    scene.forge(&datagram).await;
+                    forged += 1;
+                }
             }
+            let stats = scene.listener.endpoint().stats();
+            assert_eq!(stats.failed_to_open, forged, "{stats:?}");
+            assert_eq!(scene.server.stats().failed_to_open, forged, "it knows that somebody tries");
+            scene.goes_on().await;
+            // With the key they are believed: so nothing but the cipher stands in the way.
+            let (_, reset) = &forgeries[2];
+            scene.forge(&seal(&crypt, reset)).await;
+            failed(scene.server.read(&mut [0; 8]).await, ErrorKind::ConnectionReset);
         }
-        let stats = scene.listener.endpoint().stats();
-        assert_eq!(stats.failed_to_open, forged, "{stats:?}");
-        assert_eq!(scene.server.stats().failed_to_open, forged, "it knows that somebody tries");
-        scene.goes_on().await;
     })
     .await;
 }
@@ -232,16 +248,11 @@ async fn what_opens_but_holds_no_segment_is_dropped_and_opens_no_connection() {
             let config = Config::new().crypt(crypt.clone());
             let listener = KcpListener::bind_with("127.0.0.1:0", config.clone()).await.unwrap();
             let raw = RawPeer::client(listener.local_addr(), 1).await;
-            let sealer = crypt.sealer([3; 32]);
-            let room = |inside: &[u8]| [&vec![0; crypt.front()], inside, &vec![0; crypt.back()]].concat();
             let insides = (0..24).map(|len| payload(len, 1)).chain([payload(24, 2), payload(1_000, 3)]);
             let insides: Vec<_> = insides.collect();
             for inside in &insides {
                 assert!(SegmentView::parse(inside).is_err());
-                let mut datagram = room(inside);
-                let size = datagram.len();
-                sealer.seal_batch(&mut datagram, size);
-                raw.send_bytes(&datagram).await;
+                raw.send_bytes(&seal(&crypt, inside)).await;
             }
             let count = insides.len() as u64;
             let stats = || listener.endpoint().stats();
@@ -259,19 +270,49 @@ async fn what_opens_but_holds_no_segment_is_dropped_and_opens_no_connection() {
 #[tokio::test]
 async fn garbage_from_1000_ports_is_counted_and_answered_by_nobody() {
     watched(async {
-        let config = Config::new().crypt(gcm());
-        let listener = KcpListener::bind_with("127.0.0.1:0", config.clone()).await.unwrap();
-        for n in 0..1_000 {
-            let raw = RawPeer::client(listener.local_addr(), 1).await;
-            raw.send_bytes(&payload(1 + n % 1_400, n as u64)).await;
-            if n % 100 == 99 {
-                until(|| listener.endpoint().stats().datagrams_received > n as u64).await;
+        for crypt in [gcm(), aes()] {
+            let config = Config::new().crypt(crypt);
+            let listener = KcpListener::bind_with("127.0.0.1:0", config.clone()).await.unwrap();
+            for n in 0..1_000 {
+                let raw = RawPeer::client(listener.local_addr(), 1).await;
+                raw.send_bytes(&payload(1 + n % 1_400, n as u64)).await;
+                if n % 100 == 99 {
+                    until(|| listener.endpoint().stats().datagrams_received > n as u64).await;
+                }
             }
+            let stats = listener.endpoint().stats();
+            assert_eq!((stats.failed_to_open, stats.datagrams_sent, stats.connections), (1_000, 0, 0));
+            let client = KcpStream::connect_with(listener.local_addr(), config).await.unwrap();
+            greeted(client, &listener).await;
         }
-        let stats = listener.endpoint().stats();
-        assert_eq!((stats.failed_to_open, stats.datagrams_sent, stats.connections), (1_000, 0, 0));
-        let client = KcpStream::connect_with(listener.local_addr(), config).await.unwrap();
-        greeted(client, &listener).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_was_recorded_and_is_replayed_from_another_socket_moves_nobody() {
+    watched(async {
+        for crypt in [gcm(), aes()] {
+            let mut scene = Scene::new(crypt).await;
+            let (before, place) = (scene.server.stats(), scene.server.peer_addr());
+            let elsewhere = RawPeer::client(scene.listener.local_addr(), 1).await;
+            let received = |scene: &Scene| scene.listener.endpoint().stats().datagrams_received;
+            let recorded = scene.gate.passed();
+            // The first is a HELLO, which would open another conversation there: that is tried last.
+            for datagram in recorded[1..].iter().chain(recorded.iter().rev()) {
+                let count = received(&scene);
+                elsewhere.send_bytes(datagram).await;
+                until(|| received(&scene) > count).await;
+            }
+            let after = scene.server.stats();
+            assert_eq!((scene.server.peer_addr(), after.moves), (place, 0));
+            assert_eq!(after.bytes_received, before.bytes_received);
+            assert!(after.datagrams_sent > before.datagrams_sent, "who names it is asked");
+            while let Some(Ok((_, peer))) = poll_once(scene.listener.accept()).await {
+                assert_eq!(peer, elsewhere.addr());
+            }
+            scene.goes_on().await;
+        }
     })
     .await;
 }

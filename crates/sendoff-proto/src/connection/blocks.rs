@@ -217,6 +217,7 @@ impl Connection {
         self.note_sign_of_life(now);
         self.end_moving(now);
         self.prove();
+        self.tell_going_away(now);
         if self.is_una_current(segment.una()) {
             arrival.delivered |= self.handle_una(segment.una(), segment.window());
         } else if !self.is_old_una(segment.una()) {

@@ -3,7 +3,7 @@
 //! It is a flag in PINGs, which are answered as any other: an answer to one of them confirms that the peer knows. It
 //! ends nothing by itself, whether it is answered or not.
 
-use super::{Connection, PeerKind, Phase, Timer};
+use super::{Connection, Phase, Timer};
 use std::time::{Duration, Instant};
 
 /// How often it is said at most: at once, and after 1, 3 and 7 timeouts.
@@ -81,20 +81,20 @@ impl Connection {
         self.going_away.peer
     }
 
+    /// The peer has shown that it knows us: if that is news, it is told what it couldn't be told before.
+    pub(super) fn tell_going_away(&mut self, now: Instant) {
+        if self.going_away.own.as_ref().is_some_and(|notice| notice.said == 0) {
+            self.on_going_away(now);
+        }
+    }
+
     pub(super) fn on_going_away(&mut self, now: Instant) {
         let Some(notice) = self.going_away.own.as_mut().filter(|notice| !notice.confirmed) else { return };
-        let rto = self.rtt.rto;
-        if !self.peering.knows_us() {
-            // One that is settled as stock may still turn out to be extended; a stock client never does.
-            let hopeless = self.peering.kind() == PeerKind::Stock && self.peering.is_server();
-            let again = (!hopeless).then(|| now + rto);
-            return self.timers.set(Timer::GoingAway, again);
-        }
-        if notice.said == NOTICES {
+        if notice.said == NOTICES || !self.peering.knows_us() {
             return;
         }
         // 1, 2 and 4 timeouts from one to the next.
-        let gap = rto * (1 << notice.said.min(NOTICES - 1));
+        let gap = self.rtt.rto * (1 << notice.said.min(NOTICES - 1));
         notice.said += 1;
         self.liveness.ask = true;
         let again = (notice.said < NOTICES).then(|| now + gap.min(LONGEST_GAP));

@@ -53,6 +53,8 @@ pub(super) struct Liveness {
     /// The latest PING: its challenge, and when it left.
     ping: Option<(u64, Instant)>,
     asked_at: Option<Instant>,
+    /// The same of the last question of a round that met silence.
+    last_of_round: Option<Instant>,
     /// PUSHes received until then.
     pub(super) heard_when_asked: u64,
 }
@@ -120,15 +122,17 @@ impl Connection {
 
     pub(super) fn on_keep_alive(&mut self, now: Instant) {
         let Some(every) = self.config.keep_alive_interval() else { return };
-        if self.phase == Phase::Opening && (self.dial.is_some() || self.first_sent.is_none()) {
-            // The opening has its own times; and a client that has said nothing isn't known there.
+        let opening = self.phase == Phase::Opening && (self.dial.is_some() || self.first_sent.is_none());
+        if opening || self.unproven.is_some() {
+            // The opening has its own times, and so has who has proven nothing; a client that has said nothing isn't
+            // known there.
             return self.timers.set(Timer::KeepAlive, Some(now + every));
         }
         if self.liveness.keep_alives == 0 && now < self.last_received + every {
             return self.arm_keep_alive();
         }
         let gap = KEEP_ALIVE_GAP.min(every).max(self.rtt.rto);
-        if self.liveness.keep_alives > 0 && self.was_overtaken() {
+        if self.liveness.keep_alives > 0 && (self.was_overtaken() || !self.has_question()) {
             self.liveness.keep_alives -= 1;
         }
         if self.liveness.keep_alives == KEEP_ALIVES {
@@ -181,6 +185,7 @@ impl Connection {
         let Some(round) = &mut self.liveness.round else { return };
         if round.asked == ROUND.len() {
             let proven = round.undelivered.is_some_and(|(first, last)| last >= first + REPORTS_APART);
+            self.liveness.last_of_round = self.liveness.asked_at;
             self.liveness.end_round();
             self.stop_moving();
             if proven {
@@ -213,15 +218,23 @@ impl Connection {
         if self.phase == Phase::Opening || !self.peering.blocks || self.unproven.is_some() {
             return self.count_unreachable(now);
         }
-        let asked_at = self.liveness.asked_at;
+        let (asked_at, drawn) = (self.liveness.asked_at, self.has_asked_last());
         match (&mut self.liveness.round, asked_at) {
             (Some(round), Some(asked)) => {
                 let first = round.undelivered.map_or(asked, |(first, _)| first);
                 round.undelivered = Some((first, asked));
             }
             (Some(_), None) => {}
+            (None, _) if drawn => {}
             (None, _) => self.hint(now),
         }
+    }
+
+    /// Whether nothing has left since the last question of a round: else each round could draw the next.
+    fn has_asked_last(&self) -> bool {
+        let (last, asked) = (self.liveness.last_of_round, self.liveness.asked_at);
+        let pushed_since = |asked| self.last_pushed.is_some_and(|pushed| pushed > asked);
+        last == asked && asked.is_some_and(|asked| !pushed_since(asked))
     }
 
     fn count_unreachable(&mut self, now: Instant) {
@@ -239,11 +252,16 @@ impl Connection {
         self.unreachable.sent_since = false;
     }
 
-    /// The next PROBE; none while its number could be taken for a live one.
+    /// Whether there is something to ask by: the number of a PROBE must not be taken for a live one.
+    pub(super) fn has_question(&self) -> bool {
+        self.peering.kind() != PeerKind::Stock || self.ring.unacked.0.abs_diff(1 << 31) >= 1 << 16
+    }
+
+    /// The next PROBE.
     pub(super) fn next_probe(&mut self, now: Instant) -> Option<Probe> {
         let unacked = self.ring.unacked;
         let u = unacked.0;
-        if u.abs_diff(1 << 31) < 1 << 16 {
+        if !self.has_question() {
             return None;
         }
         // Old for the peer, and old for one that has forgotten us and expects 0.

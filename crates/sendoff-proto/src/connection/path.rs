@@ -39,6 +39,8 @@ const STREAM: u64 = 32;
 pub enum Elsewhere {
     /// It isn't the peer's, or proves nothing.
     Ignored,
+    /// The peer has broken it off, wherever it is: hand it the datagram.
+    Reset,
     /// Send these there.
     Asked(Answer, Option<Answer>),
     /// The peer is there now: [`relocate`](crate::Endpoint::relocate) it, and if that may be, tell the
@@ -112,6 +114,9 @@ impl Connection {
         if self.followed_as().is_none() {
             return Elsewhere::Ignored;
         }
+        if self.is_reset(datagram) {
+            return Elsewhere::Reset;
+        }
         let own = segments(datagram).map_while(Result::ok).take_while(|s| s.conv() == self.conv.value());
         let (own_token, peer) = (Some(self.peering.own), self.peering.peer);
         let mut blocks = own.filter_map(|segment| Block::parse(&segment));
@@ -126,6 +131,14 @@ impl Connection {
                 Elsewhere::Ignored
             }
         }
+    }
+
+    /// Whether it is a RESET for us, and nothing else. One of a tombstone has no token of its own.
+    fn is_reset(&self, datagram: &[u8]) -> bool {
+        let mut segments = segments(datagram);
+        let Some(Ok(first)) = segments.next() else { return false };
+        let block = Block::parse(&first).filter(|block| block.to == Some(self.peering.own));
+        segments.next().is_none() && block.is_some_and(|block| matches!(block.body, Body::Reset { .. }))
     }
 
     /// Two small datagrams for one: less than three times what has come.

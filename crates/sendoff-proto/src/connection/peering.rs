@@ -117,10 +117,6 @@ impl Peering {
         self.role == Role::Server && self.peer.is_some() && !self.proven
     }
 
-    pub(super) fn is_server(&self) -> bool {
-        self.role == Role::Server
-    }
-
     pub(super) fn take_learned(&mut self) -> bool {
         std::mem::take(&mut self.learned)
     }

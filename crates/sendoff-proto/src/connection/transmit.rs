@@ -42,7 +42,7 @@ impl Connection {
         }
         let data = self.sendable_segments() > 0 || self.next_lost().is_some();
         let asks = self.answers.reset.is_some() || self.probing.any();
-        let asks = asks || (self.liveness.ask && !self.is_greeting());
+        let asks = asks || (self.liveness.ask && !self.is_greeting() && self.has_question());
         let any = data || asks || self.is_hello_due() || (self.owes_answer() && !self.acks.deferred);
         any && (self.unproven.is_none() || self.has_credit_for_any())
     }
@@ -495,7 +495,7 @@ impl Connection {
             let (to, own) = (self.peering.peer, Some(self.peering.own));
             self.put_block(&header, flags, to, own, Body::Ping { challenge }, datagram);
         } else if self.peering.kind() == PeerKind::Stock {
-            if !self.may_probe() || datagram.unlimited_room() <= HEADER_SIZE {
+            if !self.may_probe() || !self.has_question() || datagram.unlimited_room() <= HEADER_SIZE {
                 return;
             }
             if let Some(unproven) = &mut self.unproven {
@@ -507,6 +507,8 @@ impl Connection {
                 datagram.append_unlimited(&header.encode_header(1), &[0]);
                 self.liveness.note_probe(probe);
             }
+        } else if self.peering.is_unproven() {
+            self.answers.welcome = true;
         }
         self.liveness.note_asked(now, self.stats.segments_received);
         self.stats.probes_sent += 1;

@@ -3,7 +3,8 @@
 use super::{
     DropReason, Endpoint, Route,
     answers::Answer,
-    cookie::{Cookie, Cookies, NO_COOKIE},
+    cookie::{Cookie, Cookies, NO_COOKIE, Name},
+    group::Place,
     limits::Neighbours,
 };
 use crate::{
@@ -81,12 +82,17 @@ impl<H: Clone> Endpoint<H> {
 
     /// "Come again with this": nothing is stored.
     fn retry(&mut self, now: Instant, (remote, conv, from): (SocketAddr, Conv, Token)) -> Route<H> {
-        let bake = |cookies: &mut Cookies| cookies.retry(now, (remote, conv, from));
-        let Some(cookie) = self.cookies.as_mut().and_then(bake) else {
+        let Some(cookie) = self.cookie_of_retry(now, (remote, conv, from)) else {
             return self.drop(DropReason::Unproven);
         };
         self.stats.retries_sent += 1;
         Route::Answer(Answer::retry(conv, from, cookie))
+    }
+
+    fn cookie_of_retry(&mut self, now: Instant, name: Name) -> Option<Cookie> {
+        let mut shared = self.place.as_ref().map(Place::quota);
+        let shared = shared.as_mut().and_then(|quota| quota.as_mut());
+        self.cookies.as_mut()?.retry(now, name, shared)
     }
 
     /// How many unproven connections there have to be for a HELLO to need a cookie: for tests that want a server

@@ -55,7 +55,7 @@ pub(super) struct Cookies {
 impl Cookies {
     /// Who can guess `seed` can open from addresses that aren't his.
     pub(super) fn new(seed: u128) -> Self {
-        Self { key: seed.to_le_bytes(), epoch: None, told: Told::default(), quota: Quota::default() }
+        Self { key: seed.to_le_bytes(), epoch: None, told: Told::default(), quota: Quota::new(seed) }
     }
 
     fn age_of_all(&mut self, now: Instant) -> Duration {
@@ -101,24 +101,17 @@ impl Cookies {
     }
 
     /// The cookie of a RETRY to who has said HELLO in that name; `None` if none may be sent: it was told just now, or its
-    /// address has had its share of this second.
-    pub(super) fn retry(&mut self, now: Instant, name: Name) -> Option<Cookie> {
+    /// address has had its share of this second, of `shared` where other drivers answer in the same name.
+    pub(super) fn retry(&mut self, now: Instant, name: Name, shared: Option<&mut Quota>) -> Option<Cookie> {
         let cookie = self.bake(now, name);
         let time = self.age_of_all(now).as_millis() / REPEAT.as_millis();
         let entry = Told::entry(&cookie, time);
-        if self.told.has(entry) || !self.may_retry(now, name.0) {
+        let quota = shared.unwrap_or(&mut self.quota);
+        if self.told.has(entry) || !quota.take(now, name.0) {
             return None;
         }
         self.told.note(entry);
         Some(cookie)
-    }
-
-    /// Whether one more RETRY may be sent to that address.
-    fn may_retry(&mut self, now: Instant, remote: SocketAddr) -> bool {
-        let mut hasher = SipHasher24::new_with_key(&self.key);
-        hasher.write(b"quota");
-        hasher.write(&group(remote.ip()).octets());
-        self.quota.take(now, u128::from(hasher.finish128()) as usize % GROUPS)
     }
 
     /// How long the slot still lasts.
@@ -150,14 +143,25 @@ impl Told {
 }
 
 /// How many RETRYs each group of addresses has had in this second: 64 KiB once it is used.
-#[derive(Clone, Debug, Default)]
-struct Quota {
+#[derive(Clone, Debug)]
+pub(super) struct Quota {
+    key: [u8; 16],
     since: Option<Instant>,
     used: Vec<u8>,
 }
 
 impl Quota {
-    fn take(&mut self, now: Instant, group: usize) -> bool {
+    /// Who can guess `seed` can find addresses that are counted as one.
+    pub(super) fn new(seed: u128) -> Self {
+        Self { key: seed.to_le_bytes(), since: None, used: Vec::new() }
+    }
+
+    /// Whether one more RETRY may be sent to that address.
+    pub(super) fn take(&mut self, now: Instant, remote: SocketAddr) -> bool {
+        let mut hasher = SipHasher24::new_with_key(&self.key);
+        hasher.write(b"quota");
+        hasher.write(&group(remote.ip()).octets());
+        let group = u128::from(hasher.finish128()) as usize % GROUPS;
         if self.since.is_none_or(|since| now.saturating_duration_since(since) >= Duration::from_secs(1)) {
             self.since = Some(now);
             self.used.clear();
@@ -247,13 +251,13 @@ mod tests {
     #[test]
     fn retries_are_counted_by_address_without_its_port_and_by_second() {
         let now = Instant::now();
-        let mut cookies = Cookies::new(1);
+        let mut quota = Quota::new(1);
         let of = |host, port| SocketAddr::from(([192, 0, 2, host], port));
         let most = u16::from(RETRIES_PER_SECOND);
-        assert!((0..most).all(|port| cookies.may_retry(now, of(1, port))));
-        assert!(!cookies.may_retry(now, of(1, 9_999)), "another port is the same host");
-        assert!(cookies.may_retry(now, of(2, 1)), "another host has its own");
-        assert!(!cookies.may_retry(now + Duration::from_millis(999), of(1, 1)));
-        assert!(cookies.may_retry(now + Duration::from_secs(1), of(1, 1)));
+        assert!((0..most).all(|port| quota.take(now, of(1, port))));
+        assert!(!quota.take(now, of(1, 9_999)), "another port is the same host");
+        assert!(quota.take(now, of(2, 1)), "another host has its own");
+        assert!(!quota.take(now + Duration::from_millis(999), of(1, 1)));
+        assert!(quota.take(now + Duration::from_secs(1), of(1, 1)));
     }
 }

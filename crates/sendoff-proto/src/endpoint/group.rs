@@ -7,6 +7,7 @@
 
 use super::{
     DropReason, Endpoint, Route, addressee,
+    cookie::Quota,
     limits::{Budget, Neighbours},
 };
 use crate::{config::Config, seq::Conv, wire::SegmentView};
@@ -38,6 +39,8 @@ pub struct Group {
     forwards: Mutex<Forwards>,
     /// Ports of one address hash to different drivers.
     neighbours: Mutex<Neighbours>,
+    /// So does what comes in one address's name from many ports: it is answered as by one driver.
+    quota: Mutex<Option<Quota>>,
 }
 
 impl Group {
@@ -50,12 +53,18 @@ impl Group {
             forwarded: AtomicUsize::new(0),
             forwards: Mutex::default(),
             neighbours: Mutex::new(Neighbours::new(config.max_connections_per_address_count())),
+            quota: Mutex::default(),
         })
     }
 
     /// Endpoints that there are.
     pub fn drivers(&self) -> u8 {
         self.drivers
+    }
+
+    /// RETRYs are counted by a hash of the address that nobody can guess: the first seed counts.
+    pub(super) fn count_retries(&self, seed: u128) {
+        lock(&self.quota).get_or_insert_with(|| Quota::new(seed));
     }
 
     fn change<R>(&self, change: impl FnOnce(&mut Forwards) -> R) -> R {
@@ -101,6 +110,11 @@ impl Place {
 
     pub(super) fn count_out(&self) {
         self.group.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// How many RETRYs each address has had from all drivers.
+    pub(super) fn quota(&self) -> MutexGuard<'_, Option<Quota>> {
+        lock(&self.group.quota)
     }
 
     /// A connection has ended: its tombstone still answers for a while.

@@ -194,6 +194,9 @@ impl<H: Clone> Endpoint<H> {
     #[must_use]
     pub fn with_cookies(mut self, seed: u128) -> Self {
         self.cookies = Some(Cookies::new(seed));
+        if let Some(place) = &self.place {
+            place.group.count_retries(seed);
+        }
         self
     }
 

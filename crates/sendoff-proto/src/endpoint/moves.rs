@@ -9,7 +9,7 @@ use crate::{
 use std::{net::SocketAddr, time::Instant};
 
 /// Whom a datagram asks for by token: the `to` of the first block in it that may come from another address than its
-/// connection's (PING, PONG, HELLO).
+/// connection's (PING, PONG, HELLO, RESET).
 pub fn addressee(conv: Conv, datagram: &[u8]) -> Option<Token> {
     named_in(conv, datagram).find_map(|block| block.to)
 }
@@ -17,7 +17,9 @@ pub fn addressee(conv: Conv, datagram: &[u8]) -> Option<Token> {
 fn named_in(conv: Conv, datagram: &[u8]) -> impl Iterator<Item = Block<'_>> {
     let own = segments(datagram).map_while(Result::ok).take_while(move |s| s.conv() == conv.value());
     let blocks = own.filter_map(|segment| Block::parse(&segment));
-    blocks.filter(|b| matches!(b.body, Body::Ping { .. } | Body::Pong { .. } | Body::Hello { .. }))
+    blocks.filter(|b| {
+        matches!(b.body, Body::Ping { .. } | Body::Pong { .. } | Body::Hello { .. } | Body::Reset { .. })
+    })
 }
 
 impl<H: Clone> Endpoint<H> {
@@ -56,7 +58,8 @@ impl<H: Clone> Endpoint<H> {
     }
 
     /// The peer of a connection is at another address now. What comes late from the old one opens nothing for 10 s. False
-    /// where there is no such connection, or another has that address and conversation id.
+    /// where there is no such connection, where another has that address and conversation id, or where the drivers of the
+    /// [`Group`](crate::Group) can't be told of any more: then it stays where it is.
     pub fn relocate(
         &mut self,
         now: Instant,
@@ -64,7 +67,9 @@ impl<H: Clone> Endpoint<H> {
         to: SocketAddr,
         remains: &Remains,
     ) -> bool {
-        if self.get(to, conv).is_some() {
+        // The system may bring what comes from there to another driver, which has to know whose it is.
+        let can = self.get(to, conv).is_none() && self.get(from, conv).is_some();
+        if !can || !self.forward(now, to, conv) {
             return false;
         }
         let Some(handle) = self.take(from, conv) else { return false };
@@ -74,8 +79,6 @@ impl<H: Clone> Endpoint<H> {
         if let Some(place) = &self.place {
             place.fade(now, from, conv);
         }
-        // The system may bring what comes from there to another driver.
-        self.forward(now, to, conv);
         true
     }
 }

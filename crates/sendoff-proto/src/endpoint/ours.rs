@@ -10,11 +10,13 @@ impl<H: Clone> Endpoint<H> {
     pub fn is_ours(&mut self, now: Instant, remote: SocketAddr, datagram: &[u8]) -> bool {
         let conv = SegmentView::parse(datagram).ok().and_then(|(segment, _)| Conv::new(segment.conv()));
         conv.is_some_and(|conv| {
-            // Also where its peer has moved, and says so.
-            let is_named = |token| self.by_token(token).is_some();
+            // Also where its peer has moved, and says so; once it has ended, its tombstone answers it.
+            let is_named = |this: &Self, token| {
+                this.by_token(token).is_some() || this.tombstones.address_of(token, conv).is_some()
+            };
             self.get(remote, conv).is_some()
-                || addressee(conv, datagram).is_some_and(is_named)
                 || self.is_buried(now, remote, conv)
+                || addressee(conv, datagram).is_some_and(|token| is_named(self, token))
         })
     }
 }

@@ -154,7 +154,7 @@ impl World {
                 assert!(matches!(back, Route::Dropped(_)), "an answer is answered");
                 self.strays += 2;
             }
-            Route::Elsewhere(_) => panic!("nobody is followed here"),
+            Route::Elsewhere(_) => panic!("nobody is followed by plain KCP"),
             Route::Dropped(_) | Route::PassOn(_) => self.strays += 1,
         }
         assert_eq!(total(self.endpoint.stats()), self.strays, "{before:?}");

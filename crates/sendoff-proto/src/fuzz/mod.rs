@@ -1,6 +1,7 @@
 //! What the fuzz targets do with their input. Here, so that the tests run it too: over the committed
 //! corpus and over inputs drawn at random.
 
+mod blocks;
 mod datagram;
 mod fec;
 mod input;
@@ -10,6 +11,7 @@ mod seal;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::blocks;
 pub use datagram::datagram;
 pub use fec::fec;
 pub use operations::operations;

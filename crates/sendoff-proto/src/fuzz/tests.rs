@@ -49,6 +49,16 @@ fn datagrams_of_the_corpus_break_nothing() {
 }
 
 #[test]
+fn blocks_of_the_corpus_move_and_end_nobody_who_was_not_asked() {
+    run_corpus("blocks", blocks);
+}
+
+#[test]
+fn random_blocks_move_and_end_nobody_who_was_not_asked() {
+    run_random(0..3_000, blocks);
+}
+
+#[test]
 fn operations_of_the_corpus_deliver_every_byte_once() {
     run_corpus("operations", operations);
 }

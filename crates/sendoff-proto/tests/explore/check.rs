@@ -195,6 +195,13 @@ pub fn is_upset(world: &World) -> bool {
         || world.stock().is_some_and(|stock| stock.closed)
 }
 
+/// Whether nobody is at the other end of a server's conversation: the client has left that address before it was known
+/// there, and has opened again, or it was never there.
+pub fn is_given_up(world: &World, talk: &Talk) -> bool {
+    let chosen = dial_of(&world.client, talk).and_then(|dial| dial.partner);
+    talk.opened_from == thief() || chosen.is_some_and(|token| !talk.tokens.contains(&token))
+}
+
 /// Whether both sides are through.
 pub fn is_settled(world: &World, scenario: &Scenario) -> bool {
     let done = |talk: &Talk| talk.is_over() || (scenario.has_stock_peer() && talk.finished && talk.delivered);

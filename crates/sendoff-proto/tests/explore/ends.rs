@@ -1,8 +1,8 @@
 //! From every state a fair network, and applications that mean well, lead to an end of both sides.
 
 use super::{
-    check::{check, is_settled, is_upset},
-    host::End,
+    check::{check, is_given_up, is_settled, is_upset},
+    host::{End, Talk},
     scenario::Scenario,
     search::Plain,
     world::{Action, World},
@@ -19,8 +19,7 @@ use std::{
 const FAIR_TIME: Duration = Duration::from_secs(300);
 const FAIR_STEPS: usize = 1_000;
 
-/// One that is to be clean comes within this time, if the client has dialled no longer ago than that.
-const CLEAN_TIME: Duration = Duration::from_secs(8);
+/// One that is to be clean comes in its time, if the client has dialled no longer ago than that.
 const FRESH: Duration = Duration::from_secs(2);
 
 /// Which ends a fair network must make clean.
@@ -32,6 +31,8 @@ pub enum Clean {
     Last,
     /// None, but each has to come as soon as a clean one.
     Soon,
+    /// None, but nobody may end because the other is silent.
+    Heard,
     None,
 }
 
@@ -59,11 +60,11 @@ impl Ends {
         let (clean, soon) = match scenario.clean {
             Clean::All if is_upset(world) => (false, false),
             Clean::All => (fresh || heard_all, fresh),
-            Clean::Last => (fresh, fresh),
+            Clean::Last | Clean::Heard => (fresh, fresh),
             Clean::Soon => (false, fresh),
             Clean::None => (false, false),
         };
-        if (!clean || outcome.clean) && (!soon || outcome.after <= CLEAN_TIME) {
+        if (!clean || outcome.clean) && (!soon || outcome.after <= scenario.within) {
             return Ok(());
         }
         let (_, story) = Self::default().follow(scenario, world.clone())?;
@@ -115,11 +116,15 @@ fn is_turned_away(end: End) -> bool {
 
 fn is_clean(scenario: &Scenario, world: &World) -> bool {
     let ours = world.ours().map_or(&[][..], |server| &server.talks);
-    let all = world.client.talks.iter().chain(ours);
+    let all = || {
+        let theirs = ours.iter().filter(|talk| !is_given_up(world, talk));
+        world.client.talks.iter().chain(theirs).filter_map(|talk: &Talk| talk.end)
+    };
     match scenario.clean {
         Clean::Last => {
             world.client.talks.last().and_then(|talk| talk.end).is_none_or(|e| e.cause == Cause::Closed)
         }
-        _ => all.filter_map(|talk| talk.end).all(|end| end.cause == Cause::Closed || is_turned_away(end)),
+        Clean::Heard => all().all(|end| !matches!(end.cause, Cause::TimedOut(_))),
+        _ => all().all(|end| end.cause == Cause::Closed || is_turned_away(end)),
     }
 }

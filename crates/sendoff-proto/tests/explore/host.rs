@@ -68,6 +68,13 @@ pub struct Talk {
     /// Where it was when this began.
     pub opened_from: SocketAddr,
     followed: bool,
+    /// RETRYs that it has heeded, and how often its peer was followed.
+    pub retries: u32,
+    pub moves: u32,
+    /// It was followed when it had closed, or had heard the peer's end.
+    pub moved_in_the_end: bool,
+    /// Who has named it from elsewhere.
+    pub asked: Vec<SocketAddr>,
 }
 
 impl Talk {
@@ -95,6 +102,7 @@ impl Talk {
         self.peer = connection.peer_kind();
         self.confirmed = connection.is_going_away_confirmed();
         self.peer_leaves = connection.is_peer_going_away();
+        (self.retries, self.moves) = (connection.stats().retries, connection.stats().moves);
         self.end = connection.ending().map(|e| End { by: e.by, cause: e.cause, code: e.code });
     }
 
@@ -105,6 +113,7 @@ impl Talk {
         (self.connection.is_some(), self.opening, self.life, self.name, self.written).hash(h);
         (self.finished, self.closed, self.aborted, &self.received, self.peer_finished).hash(h);
         (self.delivered, self.end, self.tokens.len(), self.confirmed, self.peer_leaves, self.remote).hash(h);
+        (self.opened_from, self.partner).hash(h);
     }
 }
 
@@ -216,6 +225,10 @@ impl Host {
             remote,
             opened_from: remote,
             followed: false,
+            retries: 0,
+            moves: 0,
+            moved_in_the_end: false,
+            asked: Vec::new(),
         });
         n
     }
@@ -332,7 +345,7 @@ impl Host {
         event
     }
 
-    /// Says whether the peer is there from now on.
+    /// Says whether the datagram is for the connection: its peer is there from now on, or has broken it off.
     fn meet_elsewhere(
         &mut self,
         now: Instant,
@@ -345,8 +358,12 @@ impl Host {
         let Some(connection) = &mut talk.connection else { return false };
         match connection.handle_elsewhere(now, from, datagram) {
             Elsewhere::Ignored => false,
+            Elsewhere::Reset => true,
             Elsewhere::Asked(question, answer) => {
                 sent.extend([Some(question), answer].into_iter().flatten().map(|a| (from, Box::from(&*a))));
+                if !talk.asked.contains(&from) {
+                    talk.asked.push(from);
+                }
                 false
             }
             Elsewhere::Moved => {
@@ -355,6 +372,7 @@ impl Host {
                 if moved {
                     talk.remote = from;
                     connection.handle_moved(now);
+                    talk.moved_in_the_end |= talk.closed || talk.peer_finished;
                 }
                 moved
             }

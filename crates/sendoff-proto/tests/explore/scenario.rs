@@ -1,7 +1,8 @@
 //! What two applications want of each other, and what may go wrong.
 
-use super::ends::Clean;
+use super::{ends::Clean, feats::Feat};
 use sendoff_proto::{Opening, Wire};
+use std::time::Duration;
 
 /// When a server's application finishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +37,19 @@ pub struct Faults {
     pub flips: u8,
 }
 
+/// How far a conversation is when the exploration begins: what lies before it went as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begins {
+    /// Nobody has said anything.
+    Unopened,
+    /// The client's HELLO has come, and the answer was lost.
+    HalfOpen,
+    /// Open, and both sides know it.
+    Open,
+    /// The same, and the client has moved since.
+    Moved,
+}
+
 #[derive(Clone, Debug)]
 pub struct Scenario {
     pub name: &'static str,
@@ -57,7 +71,11 @@ pub struct Scenario {
     /// The server is under pressure from the beginning.
     pub pressure: bool,
     pub faults: Faults,
+    pub begins: Begins,
+    pub shows: &'static [Feat],
     pub clean: Clean,
+    /// In what time a fair network has to bring the end.
+    pub within: Duration,
     /// Datagrams in the network each way.
     pub room: usize,
     /// Times that the clock may go on in one path.
@@ -79,7 +97,10 @@ impl Scenario {
             fixed_conv: false,
             pressure: false,
             faults: Faults::default(),
+            begins: Begins::Unopened,
+            shows: &[],
             clean: Clean::None,
+            within: Duration::from_secs(8),
             room: 2,
             ticks: 4,
         }

@@ -3,6 +3,7 @@
 use super::{
     check::check,
     ends::Ends,
+    feats::{FEATS, Feat, shows},
     scenario::Scenario,
     world::{Action, Loss, World},
 };
@@ -44,6 +45,8 @@ pub struct Report {
     pub complete: Option<u8>,
     /// The longest of the shortest paths.
     pub depth: usize,
+    /// In how many states what has happened.
+    pub shown: Vec<(Feat, usize)>,
     pub took: Duration,
 }
 
@@ -55,7 +58,22 @@ impl fmt::Display for Report {
             Some(ticks) => write!(f, "complete to {ticks} ticks, ")?,
             None => write!(f, "not complete, ")?,
         }
+        let shown = self.shown.iter().filter(|(_, states)| *states > 0);
+        shown.into_iter().try_for_each(|(feat, states)| write!(f, "{feat:?} in {states}, "))?;
         write!(f, "{seconds:.1} s")
+    }
+}
+
+impl Report {
+    fn note(&mut self, world: &World) {
+        for (feat, states) in &mut self.shown {
+            *states += usize::from(shows(world, *feat));
+        }
+    }
+
+    /// In how many states that has happened.
+    pub fn states_with(&self, feat: Feat) -> usize {
+        self.shown.iter().find(|(other, _)| *other == feat).map_or(0, |(_, states)| *states)
     }
 }
 
@@ -71,7 +89,14 @@ pub fn explore(scenario: &Scenario, limit: usize) -> Result<Report, String> {
     let mut frontiers = vec![VecDeque::new(); scenario.ticks as usize + 1];
     frontiers[0].push_back((0u32, 0usize, World::new(scenario)));
     seen.insert(World::new(scenario).fingerprint());
-    let mut report = Report { states: 1, transitions: 0, complete: None, depth: 0, took: Duration::ZERO };
+    let mut report = Report {
+        states: 1,
+        transitions: 0,
+        complete: None,
+        depth: 0,
+        shown: FEATS.map(|feat| (feat, 0)).to_vec(),
+        took: Duration::ZERO,
+    };
     for ticks in 0..frontiers.len() {
         while let Some((id, length, world)) = frontiers[ticks].pop_front() {
             report.depth = report.depth.max(length);
@@ -85,6 +110,7 @@ pub fn explore(scenario: &Scenario, limit: usize) -> Result<Report, String> {
                     broken.map_err(|why| trace(scenario, &nodes, id, Some((action, loss)), &why))?;
                     let was_full = next.was_full;
                     if nodes.len() < limit && seen.insert(next.fingerprint()) {
+                        report.note(&next);
                         let place = &mut frontiers[usize::from(next.ticks)];
                         place.push_back((nodes.len() as u32, length + 1, next));
                         nodes.push((id, action, loss));
@@ -116,7 +142,7 @@ fn trace(scenario: &Scenario, nodes: &Nodes, mut id: u32, last: Option<(Action, 
         path.push((action, loss));
         id = parent;
     }
-    let mut out = format!("{}: {why}\n{} steps:\n", scenario.name, path.len());
+    let mut out = format!("{}: {why}\n{} steps from {:?}:\n", scenario.name, path.len(), scenario.begins);
     let mut world = World::new(scenario);
     for (n, &(action, loss)) in path.iter().rev().enumerate() {
         let _ = writeln!(out, "{:3}. {}", n + 1, world.describe(scenario, action));

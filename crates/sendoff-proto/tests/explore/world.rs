@@ -3,7 +3,7 @@
 use super::{
     forge::{Forgery, forge, thief},
     host::{Event, Host, Sent},
-    scenario::{Faults, Finishes, Scenario},
+    scenario::{Begins, Faults, Finishes, Scenario},
     stock::{Out, Stock},
     words::words,
 };
@@ -100,6 +100,27 @@ fn conv() -> Conv {
 
 impl World {
     pub fn new(scenario: &Scenario) -> Self {
+        let mut world = Self::unopened(scenario);
+        let connect = Action::Connect { opening: 0, writes: scenario.first_writes[0] };
+        let before: &[Action] = match scenario.begins {
+            Begins::Unopened => &[],
+            Begins::HalfOpen | Begins::Open => &[connect],
+            Begins::Moved => &[connect, Action::ClientMoves { knows: true }],
+        };
+        for &action in before {
+            let mut next = Some(action);
+            while let Some(action) = next {
+                world.step_fairly(scenario, action).expect("nothing goes wrong");
+                if scenario.begins == Begins::HalfOpen {
+                    world.net[1].clear();
+                }
+                next = world.oldest();
+            }
+        }
+        world
+    }
+
+    fn unopened(scenario: &Scenario) -> Self {
         let [here, _] = homes();
         let there: SocketAddr = ([192, 0, 2, 2], 5_000).into();
         let mut dials = config(scenario.client);
@@ -238,7 +259,8 @@ impl World {
         if left.stock_closes > 0 && self.stock().is_some_and(Stock::has_session) {
             actions.push(Action::StockCloses);
         }
-        if left.moves > 0 && dialled {
+        // Who is through and then goes elsewhere is out of reach: its last acknowledgement may be lost.
+        if left.moves > 0 && self.client.living().next().is_some() {
             actions.extend([true, false].map(|knows| Action::ClientMoves { knows }));
         }
         if left.replays > 0 {

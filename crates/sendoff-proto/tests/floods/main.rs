@@ -16,7 +16,7 @@ use sendoff_proto::{
     Config, SeqNumber, Timestamp,
     wire::{Command, Segment},
 };
-use server::{Habit, Server};
+use server::{Cost, Habit, Server};
 use sim::{
     ms,
     net::{block, encode, hello, segment},
@@ -31,6 +31,9 @@ const LASTS: Duration = Duration::from_secs(60);
 
 /// Addresses that a flood comes from.
 const ADDRESSES: u64 = 65_536;
+
+/// PROBEs after 1, 2, 4 and 7 s.
+const BY_CLOCK: u64 = 4;
 
 fn number() -> u64 {
     std::env::var("SENDOFF_FLOOD").ok().and_then(|n| n.parse().ok()).unwrap_or(DEFAULT)
@@ -69,6 +72,20 @@ fn check_factor(server: &Server) {
     for (who, cost) in server.costs.iter().enumerate().skip(1) {
         assert!(cost.sent <= 3 * cost.received, "{who}: {cost:?}");
     }
+    check_probes(server);
+}
+
+/// Beside that there is one PROBE for each datagram that came, and those that the clock sends.
+fn check_probes(server: &Server) {
+    for (who, cost) in server.costs.iter().enumerate().skip(1) {
+        assert!(cost.probes <= cost.datagrams + BY_CLOCK * cost.opened, "{who}: {cost:?}");
+    }
+}
+
+/// How many PROBEs each connection sent.
+fn probes_by_connection(server: &Server) -> f64 {
+    let sum = |of: fn(&Cost) -> u64| server.costs.iter().skip(1).map(of).sum::<u64>() as f64;
+    sum(|cost| cost.probes) / sum(|cost| cost.opened)
 }
 
 fn some_hello(rng: &mut Rng) -> Vec<u8> {
@@ -108,6 +125,7 @@ fn a_flood_of_stock_openings_costs_little_and_is_answered_with_less() {
         let server = flood(habit, ADDRESSES, |round, rng| push(round as u32, 1 + rng.below(1_000) as usize));
         check_factor(&server);
         assert!(server.most_connections >= 1_024);
+        assert!(probes_by_connection(&server) > 3.0, "they are asked");
     }
 }
 
@@ -121,6 +139,7 @@ fn a_flood_of_stock_openings_to_an_application_that_answers_gets_five_datagrams_
             sent += cost.sent;
             received += cost.received;
         }
+        check_probes(&server);
         assert!(sent <= 3 * received, "{sent} for {received}");
     }
 }

@@ -38,7 +38,11 @@ pub enum Habit {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Cost {
     pub received: u64,
+    /// Datagrams that came.
+    pub datagrams: u64,
+    /// Bytes without those of PROBEs.
     pub sent: u64,
+    /// PROBEs, of 25 bytes each.
     pub probes: u64,
     pub opened: u64,
 }
@@ -134,7 +138,8 @@ impl Server {
     }
 
     pub fn receive(&mut self, who: u64, datagram: &[u8]) {
-        self.costs[who as usize].received += datagram.len() as u64;
+        let cost = &mut self.costs[who as usize];
+        (cost.received, cost.datagrams) = (cost.received + datagram.len() as u64, cost.datagrams + 1);
         match self.endpoint.route(self.now, addr(who), datagram) {
             Route::Known(slot) => self.hand(slot, datagram),
             Route::Opens(conv, opening) => {
@@ -194,9 +199,8 @@ impl Server {
             .filter_map(Result::ok)
             .last()
             .filter(|s| s.command() == Command::Push && s.data() == [0] && s.sn().0 >= 1 << 30);
-        let probe = if probe.is_some() { 25 } else { 0 };
-        cost.probes += probe;
-        cost.sent += datagram.len() as u64 - probe;
+        cost.probes += u64::from(probe.is_some());
+        cost.sent += datagram.len() as u64 - if probe.is_some() { 25 } else { 0 };
         if who < self.honest_until {
             self.mail.push((who, datagram.to_vec()));
         }

@@ -84,6 +84,10 @@ impl<A: App + Clone> Host<A> {
         let talk = &mut self.talks[n];
         match talk.connection.handle_elsewhere(now, from, datagram) {
             Elsewhere::Ignored => Vec::new(),
+            Elsewhere::Reset => {
+                talk.connection.handle_datagram(now, datagram);
+                Vec::new()
+            }
             Elsewhere::Asked(question, answer) => {
                 [Some(question), answer].into_iter().flatten().map(|answer| answer.to_vec()).collect()
             }

@@ -21,8 +21,8 @@ impl Driver {
         }
     }
 
-    /// A datagram from another address names a connection. Says whether its peer is there from now on, so that the
-    /// datagram is for it.
+    /// A datagram from another address names a connection. Says whether the datagram is for it: its peer is there from
+    /// now on, or has broken it off.
     pub(super) fn meet_elsewhere(
         &mut self,
         now: Instant,
@@ -34,6 +34,7 @@ impl Driver {
         let mut state = connection.lock();
         match state.connection.handle_elsewhere(now, source, datagram) {
             Elsewhere::Ignored => false,
+            Elsewhere::Reset => true,
             Elsewhere::Asked(question, answer) => {
                 drop(state);
                 for answer in [Some(question), answer].into_iter().flatten() {
@@ -50,10 +51,13 @@ impl Driver {
                 }
                 state.connection.handle_moved(now);
                 (state.peer, state.source) = (source, local);
+                // Before any handle sends there.
+                self.shared.shards.carry(from, source);
                 let waiting: Wakers = state.watchers.take();
                 drop(state);
                 tracing::debug!(conv = %connection.conv(), %from, to = %source, "the peer has moved");
                 if !self.shared.has_remote(from) {
+                    self.carry_decoder(from, source);
                     self.forget_shards(from);
                 }
                 waiting.wake();

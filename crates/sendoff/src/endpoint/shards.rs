@@ -88,6 +88,17 @@ impl Shards {
         sender.is_some()
     }
 
+    /// A peer has moved. Its decoder goes on as it was, so the encoder does too: to it, seqids that start at 0 again would
+    /// be old ones for a long time.
+    pub(super) fn carry(&self, from: SocketAddr, to: SocketAddr) {
+        let mut encoders = lock(&self.encoders);
+        if !encoders.contains_key(&to)
+            && let Some(sender) = encoders.remove(&from)
+        {
+            encoders.insert(to, sender);
+        }
+    }
+
     /// A new conversation begins there, or the last has ended: seqids start at 0 again.
     fn forget(&self, remote: SocketAddr) {
         if self.fec.is_none() {
@@ -242,6 +253,13 @@ impl Driver {
         match last {
             Some((peer, last)) if *peer == source && last.conv().value() == conv => Some(last.clone()),
             _ => self.shared.connection(source, conv),
+        }
+    }
+
+    /// The last connection of a remote address has moved: its peer's encoder counts on.
+    pub(super) fn carry_decoder(&mut self, from: SocketAddr, to: SocketAddr) {
+        if let Some(decoder) = self.decoders.by_remote.remove(&from) {
+            self.decoders.by_remote.entry(to).or_insert(decoder);
         }
     }
 

@@ -13,12 +13,22 @@ pub struct Nat {
     server: SocketAddr,
     client: Mutex<Option<SocketAddr>>,
     mapping: Mutex<Option<(Arc<UdpSocket>, JoinHandle<()>)>>,
+    /// Says of each datagram to the client whether it is lost.
+    pub loses: Mutex<Option<Fault>>,
 }
+
+type Fault = Box<dyn FnMut(&[u8]) -> bool + Send>;
 
 impl Nat {
     pub async fn before(server: SocketAddr) -> Arc<Self> {
         let front = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-        let nat = Arc::new(Self { front, server, client: Mutex::default(), mapping: Mutex::default() });
+        let nat = Arc::new(Self {
+            front,
+            server,
+            client: Mutex::default(),
+            mapping: Mutex::default(),
+            loses: Mutex::default(),
+        });
         let (inside, mut buffer) = (nat.clone(), vec![0; 65_536]);
         tokio::spawn(async move {
             while let Ok((len, client)) = inside.front.recv_from(&mut buffer).await {
@@ -42,8 +52,9 @@ impl Nat {
             loop {
                 // An error is an ICMP message, which says nothing of the socket.
                 let Ok(len) = outside.recv(&mut buffer).await else { continue };
+                let lost = inside.loses.lock().unwrap().as_mut().is_some_and(|loses| loses(&buffer[..len]));
                 let client = *inside.client.lock().unwrap();
-                if let Some(client) = client {
+                if let Some(client) = client.filter(|_| !lost) {
                     _ = inside.front.send_to(&buffer[..len], client).await;
                 }
             }
