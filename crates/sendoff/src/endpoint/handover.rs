@@ -40,6 +40,8 @@ pub(super) enum Handover {
     Wanted(Box<PassOn>, Option<Waker>),
     /// It does.
     Done,
+    /// There is no driver any more that could.
+    Lost,
 }
 
 impl KcpEndpoint {
@@ -75,10 +77,12 @@ impl KcpEndpoint {
     /// follow, once `accept` has handed out what was waiting; when it has returned and this process ends, the other
     /// one reads the socket by itself. Should the other one end first, who comes here is refused with code 4.
     ///
-    /// Returns when nothing new is accepted here any more. Cancel safe.
+    /// Returns when nothing new is accepted here any more. Once it has been polled the port is handed over, also if it is
+    /// dropped then; to call it again is `AlreadyExists`.
     ///
     /// # Errors
-    /// `Unsupported` where the socket was supplied, or there are several drivers; `AlreadyExists` when it was handed over before.
+    /// `Unsupported` where the socket was supplied, or there are several drivers; `AlreadyExists` when it was handed
+    /// over before; why the socket is of no use any more, where it fails first; `NotConnected` when its runtime has ended.
     pub async fn hand_over(&self, successor: UnixStream) -> io::Result<()> {
         self.one_socket()?;
         if self.shared.io.is_supplied() {
@@ -88,21 +92,16 @@ impl KcpEndpoint {
         let stream = tokio::net::UnixStream::from_std(successor)?;
         {
             let mut handover = self.shared.handover();
-            if !matches!(*handover, Handover::None) {
+            if matches!(*handover, Handover::Wanted(..) | Handover::Done) {
                 let text = "the port was handed over before";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
             }
-            *handover = Handover::Wanted(Box::new(PassOn::new(stream)), None);
+            if matches!(*handover, Handover::None) {
+                *handover = Handover::Wanted(Box::new(PassOn::new(stream)), None);
+            }
         }
         self.shared.poke();
-        poll_fn(|cx| match &mut *self.shared.handover() {
-            Handover::Wanted(_, waiting) if !self.shared.has_failed() => {
-                *waiting = Some(cx.waker().clone());
-                Poll::Pending
-            }
-            _ => Poll::Ready(Ok(())),
-        })
-        .await
+        poll_fn(|cx| self.shared.poll_handed_over(cx)).await
     }
 
     /// Takes the place of another process: its socket, and the other end of the stream that it gave to
@@ -136,7 +135,7 @@ impl Driver {
     /// Begins to pass on what isn't ours, if that is wanted.
     pub(super) fn begin_handover(&mut self) {
         let mut handover = self.shared.handover();
-        if !matches!(*handover, Handover::Wanted(..)) {
+        if !matches!(*handover, Handover::Wanted(..)) || self.shared.has_failed() {
             return;
         }
         let Handover::Wanted(successor, waiting) = std::mem::replace(&mut *handover, Handover::Done) else {
@@ -168,7 +167,7 @@ impl Driver {
             if is_shard(inside) {
                 self.take_shard(now, source, local, inside, last);
             } else if let Some(connection) = self.route(now, source, local, inside, last) {
-                self.hand_over(&connection, local, |connection| connection.handle_datagram(now, inside));
+                self.feed(&connection, local, |connection| connection.handle_datagram(now, inside));
             }
         }
     }
@@ -200,5 +199,25 @@ impl Driver {
 impl EndpointShared {
     fn poke(&self) {
         self.inbox.poke();
+    }
+
+    fn poll_handed_over(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &mut *self.handover() {
+            Handover::Wanted(_, waiting) => {
+                *waiting = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
+            Handover::Done => return Poll::Ready(Ok(())),
+            Handover::None | Handover::Lost => {}
+        }
+        Poll::Ready(Err(self.check_open().err().unwrap_or_else(|| io::ErrorKind::NotConnected.into())))
+    }
+
+    /// The driver has gone: nothing is handed over any more, and who waits for that learns it.
+    pub(super) fn lose_handover(&self) {
+        let was = std::mem::replace(&mut *self.handover(), Handover::Lost);
+        if let Handover::Wanted(_, Some(waiting)) = was {
+            waiting.wake();
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! What the handles of connections tell the driver: which of them want its attention; and what the other drivers of
 //! its group pass on to it.
 
-use crate::stream::ConnectionShared;
+use crate::{lock::lock, stream::ConnectionShared};
 use std::{
     collections::VecDeque,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::Waker,
 };
 
@@ -49,7 +49,7 @@ struct State {
 
 impl Inbox {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Queues a connection, and wakes the driver if it sleeps.
