@@ -9,22 +9,27 @@ use sendoff::{Config, Direction, KcpEndpoint, Tap, TappedDatagram};
 use std::{
     future::Future,
     io::{self, ErrorKind},
+    net::SocketAddr,
     os::unix::net::UnixStream,
     pin::{Pin, pin},
     sync::{Arc, Mutex, mpsc},
     task::{Context, Waker},
     thread,
 };
-use tokio::runtime::{self, Handle, Runtime};
+use tokio::{
+    io::AsyncReadExt,
+    runtime::{self, Handle, Runtime},
+};
 
-/// While the driver looks at what has come, another thread does something, once.
+/// While the driver sends something to that peer, another thread acts, once.
 #[derive(Default)]
-struct Meanwhile(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+struct Meanwhile(Mutex<Option<(SocketAddr, Box<dyn FnOnce() + Send>)>>);
 
 impl Tap for Meanwhile {
     fn datagram(&self, datagram: &TappedDatagram<'_>) {
-        let act = self.0.lock().unwrap().take_if(|_| datagram.direction == Direction::Received);
-        if let Some(act) = act {
+        let is_it = |peer| datagram.direction == Direction::Sent && datagram.peer == peer;
+        let act = self.0.lock().unwrap().take_if(|(peer, _)| is_it(*peer));
+        if let Some((_, act)) = act {
             thread::spawn(act).join().unwrap();
         }
     }
@@ -33,30 +38,32 @@ impl Tap for Meanwhile {
 #[tokio::test]
 async fn a_port_that_is_handed_over_in_the_midst_of_a_turn_is_handed_over() {
     watched(async {
+        let _clock = Frozen::new();
         let meanwhile = Arc::new(Meanwhile::default());
-        let endpoint =
-            KcpEndpoint::bind_with("127.0.0.1:0", Config::new().tap(meanwhile.clone())).await.unwrap();
-        let addr = endpoint.local_addr();
+        let Pair { mut client, mut server, listener } =
+            Pair::of(Config::new(), Config::new().tap(meanwhile.clone())).await;
+        // One that never acknowledges.
+        let raw = RawPeer::client(listener.local_addr(), 7).await;
+        raw.push(0, 0, b"hello").await;
+        let (other, _) = listener.accept().await.unwrap();
+        server.abort(16);
+        failed(client.read(&mut [0]).await, ErrorKind::ConnectionReset);
+        let endpoint = listener.endpoint().clone();
         let ((ours, _theirs), (begun, handing)) = (UnixStream::pair().unwrap(), mpsc::channel());
         let runtime = Handle::current();
-        *meanwhile.0.lock().unwrap() = Some(Box::new(move || {
+        let act = move || {
             let _inside = runtime.enter();
             let mut handing: Pin<Box<dyn Future<Output = io::Result<()>> + Send>> =
                 Box::pin(async move { endpoint.hand_over(ours).await });
             assert!(handing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
             begun.send(handing).unwrap();
-        }));
-        settle().await;
-        // Nothing else that could wake the driver comes after it.
-        let stranger = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-        stranger.send_to(b"whatever this is", addr).unwrap();
-        let mut begun = None;
-        until(|| {
-            begun = handing.try_recv().ok();
-            begun.is_some()
-        })
-        .await;
-        begun.unwrap().await.unwrap();
+        };
+        *meanwhile.0.lock().unwrap() = Some((client.local_addr(), Box::new(act)));
+        // In a turn to which a handle has woken the driver, while it repeats the RESET; then time stands still.
+        advance(ms(199)).await;
+        other.try_write(b"!").unwrap();
+        advance(ms(1)).await;
+        handing.try_recv().expect("a RESET after 200 ms").await.unwrap();
     })
     .await;
 }
