@@ -20,7 +20,7 @@ use super::{
 use crate::udp::{PassOn, PassedOn};
 use crate::{
     stream::{ConnectionShared, ConnectionState, Wakers},
-    udp::{Batch, IcmpError, IcmpKind, RecvBuffers},
+    udp::{Batch, IcmpError, RecvBuffers},
 };
 use sendoff_proto::{
     Answer, Connection, Direction, Opening, Role, Route, TappedDatagram, code, fec::is_shard,
@@ -67,7 +67,7 @@ pub(super) struct Driver {
     sleep: Pin<Box<Sleep>>,
     /// Connections with something to look at, first come, first served; one batch each.
     busy: Connections,
-    icmp: Vec<IcmpError>,
+    pub(super) icmp: Vec<IcmpError>,
     /// When the table has something to do.
     chore: Option<Instant>,
     postponed: u32,
@@ -401,55 +401,6 @@ impl Driver {
             state.connection.abort(now, code);
             Wakers::default()
         })
-    }
-
-    fn handle_icmp(&mut self, now: Instant) {
-        self.shared.take_icmp(&mut self.icmp);
-        for error in std::mem::take(&mut self.icmp) {
-            if self.pass_error_on(now, &error) {
-                continue;
-            }
-            self.shared.count_icmp();
-            tracing::debug!(peer = %error.peer, kind = ?error.kind, "ICMP error");
-            if let IcmpKind::TooBig { mtu } = error.kind {
-                self.limit_mtu(error.peer, mtu);
-            }
-            if error.kind != IcmpKind::PortUnreachable {
-                continue;
-            }
-            let concerned: Vec<_> = self.shared.table().with_remote(error.peer).cloned().collect();
-            let quoted = self.quoted_conv(&error);
-            if !self.shared.envelope.is_null() && concerned.len() > 1 && !self.shared.io.is_connected() {
-                continue; // it can't be told which one
-            }
-            for connection in concerned {
-                if quoted.is_none_or(|conv| conv == connection.conv().value()) {
-                    let mut state = connection.lock();
-                    state.connection.handle_unreachable(now);
-                    self.list(&mut state, &connection);
-                }
-            }
-        }
-    }
-
-    /// A router says how large an IP packet may be. On IPv6 the system fragments from then on; smaller datagrams are
-    /// better. Forged, it costs no more than the lowest step.
-    fn limit_mtu(&mut self, peer: SocketAddr, mtu: u32) {
-        let headers = if peer.is_ipv4() { 28 } else { 48 };
-        let payload = (mtu as usize).saturating_sub(headers);
-        let concerned: Vec<_> = self.shared.table().with_remote(peer).cloned().collect();
-        for connection in concerned {
-            let mut state = connection.lock();
-            state.connection.limit_mtu(payload);
-            self.list(&mut state, &connection);
-        }
-    }
-
-    /// What it quotes tells the conversation. Some systems quote too little; and what was sealed says nothing, so
-    /// that the address has to do.
-    fn quoted_conv(&self, error: &IcmpError) -> Option<u32> {
-        let conv = error.quoted().first_chunk::<4>().filter(|_| self.shared.envelope.is_null())?;
-        Some(u32::from_le_bytes(*conv))
     }
 
     /// Looks at the connections in line, one batch each, as many as a turn may. While the socket takes

@@ -40,8 +40,6 @@ pub(super) enum Handover {
     Wanted(Box<PassOn>, Option<Waker>),
     /// It does.
     Done,
-    /// There is no driver any more that could.
-    Lost,
 }
 
 impl KcpEndpoint {
@@ -77,12 +75,10 @@ impl KcpEndpoint {
     /// follow, once `accept` has handed out what was waiting; when it has returned and this process ends, the other
     /// one reads the socket by itself. Should the other one end first, who comes here is refused with code 4.
     ///
-    /// Returns when nothing new is accepted here any more. Once it has been polled the port is handed over, also if it is
-    /// dropped then; to call it again is `AlreadyExists`.
+    /// Returns when nothing new is accepted here any more. Cancel safe.
     ///
     /// # Errors
-    /// `Unsupported` where the socket was supplied, or there are several drivers; `AlreadyExists` when it was handed
-    /// over before; why the socket is of no use any more, where it fails first; `NotConnected` when its runtime has ended.
+    /// `Unsupported` where the socket was supplied, or there are several drivers; `AlreadyExists` when it was handed over before.
     pub async fn hand_over(&self, successor: UnixStream) -> io::Result<()> {
         self.one_socket()?;
         if self.shared.io.is_supplied() {
@@ -92,16 +88,21 @@ impl KcpEndpoint {
         let stream = tokio::net::UnixStream::from_std(successor)?;
         {
             let mut handover = self.shared.handover();
-            if matches!(*handover, Handover::Wanted(..) | Handover::Done) {
+            if !matches!(*handover, Handover::None) {
                 let text = "the port was handed over before";
                 return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
             }
-            if matches!(*handover, Handover::None) {
-                *handover = Handover::Wanted(Box::new(PassOn::new(stream)), None);
-            }
+            *handover = Handover::Wanted(Box::new(PassOn::new(stream)), None);
         }
         self.shared.poke();
-        poll_fn(|cx| self.shared.poll_handed_over(cx)).await
+        poll_fn(|cx| match &mut *self.shared.handover() {
+            Handover::Wanted(_, waiting) if !self.shared.has_failed() => {
+                *waiting = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            _ => Poll::Ready(Ok(())),
+        })
+        .await
     }
 
     /// Takes the place of another process: its socket, and the other end of the stream that it gave to
@@ -199,25 +200,5 @@ impl Driver {
 impl EndpointShared {
     fn poke(&self) {
         self.inbox.poke();
-    }
-
-    fn poll_handed_over(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut *self.handover() {
-            Handover::Wanted(_, waiting) => {
-                *waiting = Some(cx.waker().clone());
-                return Poll::Pending;
-            }
-            Handover::Done => return Poll::Ready(Ok(())),
-            Handover::None | Handover::Lost => {}
-        }
-        Poll::Ready(Err(self.check_open().err().unwrap_or_else(|| io::ErrorKind::NotConnected.into())))
-    }
-
-    /// The driver has gone: nothing is handed over any more, and who waits for that learns it.
-    pub(super) fn lose_handover(&self) {
-        let was = std::mem::replace(&mut *self.handover(), Handover::Lost);
-        if let Handover::Wanted(_, Some(waiting)) = was {
-            waiting.wake();
-        }
     }
 }

@@ -6,6 +6,7 @@ mod going_away;
 mod group;
 #[cfg(unix)]
 mod handover;
+mod icmp;
 mod inbox;
 mod moves;
 mod paths;

@@ -434,8 +434,6 @@ impl EndpointShared {
         };
         acceptors.wake();
         idlers.wake();
-        #[cfg(unix)]
-        self.lose_handover();
     }
 
     /// Takes out a connection that has ended.
