@@ -159,7 +159,7 @@ pub struct ListenArgs {
     #[arg(long, value_name = "TIME", default_value = "8s", conflicts_with = "once", value_parser = parse_duration, allow_hyphen_values = true)]
     pub drain_timeout: Duration,
     /// Take the port over from the listener that was started with the same PATH, if there is one: its
-    /// connections stay there until they end, what is new comes here (KCP, Unix)
+    /// connections stay there until they end, what is new comes here (KCP, Unix, one driver)
     #[arg(long, value_name = "PATH", conflicts_with = "once")]
     pub takeover: Option<PathBuf>,
     /// Where messages begin and end.

@@ -49,17 +49,17 @@ impl KcpListener {
     /// Takes the place of another process that hands its port over: see [`KcpEndpoint::take_over`]. Unix only.
     ///
     /// # Errors
-    /// When the system refuses an option that is needed.
+    /// When the system refuses an option that is needed; when the other process doesn't hand over.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
     #[cfg(unix)]
-    pub fn take_over(
+    pub async fn take_over(
         socket: std::net::UdpSocket,
         predecessor: std::os::unix::net::UnixStream,
         config: Config,
     ) -> io::Result<Self> {
-        Ok(Self { endpoint: KcpEndpoint::take_over(socket, predecessor, config)? })
+        Ok(Self { endpoint: KcpEndpoint::take_over(socket, predecessor, config).await? })
     }
 
     /// The next connection, and who opened it. Cancel safe.

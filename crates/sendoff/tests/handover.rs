@@ -6,16 +6,28 @@ mod common;
 
 use common::*;
 use sendoff::{Config, KcpEndpoint, KcpListener, KcpStream, code};
-use std::{io::ErrorKind, os::unix::net::UnixStream, time::Duration};
+use std::{
+    io::{ErrorKind, Read, Write},
+    os::unix::net::UnixStream,
+    time::Duration,
+};
 use tokio::io::AsyncWriteExt;
 
 /// The listener that takes over, once the old one passes on.
 async fn successor(old: &KcpListener, config: Config) -> KcpListener {
     let (ours, theirs) = UnixStream::pair().unwrap();
     let socket = old.endpoint().share_socket().unwrap();
-    let new = KcpListener::take_over(socket, theirs, config).unwrap();
-    old.endpoint().hand_over(ours).await.unwrap();
-    new
+    let taking = KcpListener::take_over(socket, theirs, config);
+    let (new, handed) = tokio::join!(taking, old.endpoint().hand_over(ours));
+    handed.unwrap();
+    new.unwrap()
+}
+
+/// The other end of a handover, of a successor that says this.
+fn saying(words: &str) -> (UnixStream, UnixStream) {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    theirs.write_all(words.as_bytes()).unwrap();
+    (ours, theirs)
 }
 
 #[tokio::test]
@@ -63,7 +75,7 @@ async fn without_its_successor_the_old_one_refuses_who_comes() {
     watched(async {
         let _clock = Frozen::new();
         let Pair { mut client, mut server, listener: old } = Pair::new().await;
-        let (ours, theirs) = UnixStream::pair().unwrap();
+        let (ours, theirs) = saying("+");
         old.endpoint().hand_over(ours).await.unwrap();
         drop(theirs);
         let refused = async {
@@ -84,6 +96,123 @@ async fn without_its_successor_the_old_one_refuses_who_comes() {
 }
 
 #[tokio::test]
+async fn a_successor_hands_nothing_over_before_its_predecessor_has_gone() {
+    watched(async {
+        let Pair { mut client, mut server, listener: first } = Pair::new().await;
+        let addr = first.local_addr();
+        let second = successor(&first, Config::new()).await;
+        let (mut next, mut other) = greeted(KcpStream::connect(addr).await.unwrap(), &second).await;
+        assert_eq!(second.endpoint().share_socket().unwrap_err().kind(), ErrorKind::ResourceBusy);
+        let (ours, _theirs) = saying("+");
+        assert_eq!(second.endpoint().hand_over(ours).await.unwrap_err().kind(), ErrorKind::ResourceBusy);
+        // Neither has lost anything by it.
+        for (here, there) in [(&mut client, &mut server), (&mut next, &mut other)] {
+            here.write_all(b"still there?").await.unwrap();
+            assert_eq!(read_exactly(there, 12).await, b"still there?");
+        }
+        drop((client, server));
+        assert_eq!(first.close(Duration::from_secs(60)).await.reset, 0);
+        drop(first);
+        until(|| second.endpoint().share_socket().is_ok()).await;
+        let third = successor(&second, Config::new()).await;
+        greeted(KcpStream::connect(addr).await.unwrap(), &third).await;
+        next.write_all(b"still there?").await.unwrap();
+        assert_eq!(read_exactly(&mut other, 12).await, b"still there?");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_successor_that_is_gone_late_or_another_changes_nothing() {
+    watched(async {
+        let _clock = Frozen::new();
+        let old = KcpListener::bind("127.0.0.1:0").await.unwrap();
+        let silent = saying("");
+        let (mut others, mut expected) = (Vec::new(), Vec::new());
+        for (words, kind) in [
+            ("", ErrorKind::ConnectionAborted),
+            ("+", ErrorKind::ConnectionAborted),
+            ("?", ErrorKind::InvalidData),
+            ("++", ErrorKind::InvalidData),
+        ] {
+            let (ours, theirs) = saying(words);
+            // Those who aren't understood stay, to be told.
+            if kind == ErrorKind::InvalidData {
+                others.push(theirs);
+            }
+            expected.push((ours, kind));
+        }
+        for (ours, kind) in expected {
+            assert_eq!(old.endpoint().hand_over(ours).await.unwrap_err().kind(), kind);
+        }
+        for mut other in others {
+            assert!(!matches!(other.read(&mut [0]), Ok(1..)), "it is told nothing but the end");
+        }
+        let handing = tokio::spawn({
+            let (endpoint, ours) = (old.endpoint().clone(), silent.0);
+            async move { endpoint.hand_over(ours).await }
+        });
+        settle().await;
+        advance(ms(5_001)).await;
+        assert_eq!(handing.await.unwrap().unwrap_err().kind(), ErrorKind::TimedOut);
+        greeted(KcpStream::connect(old.local_addr()).await.unwrap(), &old).await;
+        let new = successor(&old, Config::new()).await;
+        greeted(KcpStream::connect(old.local_addr()).await.unwrap(), &new).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_handed_nothing_reads_nothing() {
+    watched(async {
+        let _clock = Frozen::new();
+        let old = KcpListener::bind("127.0.0.1:0").await.unwrap();
+        // The old one goes, is silent, or says something else.
+        for (words, stays, kind) in [
+            ("", false, ErrorKind::ConnectionAborted),
+            ("", true, ErrorKind::TimedOut),
+            ("?", true, ErrorKind::InvalidData),
+        ] {
+            let (ours, theirs) = saying(words);
+            let theirs = Some(theirs).filter(|_| stays);
+            let socket = old.endpoint().share_socket().unwrap();
+            let taking = tokio::spawn(KcpListener::take_over(socket, ours, Config::new()));
+            settle().await;
+            advance(ms(5_001)).await;
+            assert_eq!(taking.await.unwrap().unwrap_err().kind(), kind);
+            drop(theirs);
+            greeted(KcpStream::connect(old.local_addr()).await.unwrap(), &old).await;
+        }
+        assert_eq!(old.endpoint().stats().connections_accepted, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handover_that_is_dropped_before_the_other_is_ready_changes_nothing() {
+    watched(async {
+        let old = KcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (ours, mut theirs) = saying("");
+        assert!(poll_once(old.endpoint().hand_over(ours)).await.is_none());
+        assert_eq!(theirs.read(&mut [0]).unwrap(), 0, "the other one is told");
+        greeted(KcpStream::connect(old.local_addr()).await.unwrap(), &old).await;
+        successor(&old, Config::new()).await;
+    })
+    .await;
+}
+
+#[test]
+fn without_its_runtime_an_endpoint_hands_nothing_over() {
+    let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let first = runtime();
+    let old = first.block_on(KcpListener::bind("127.0.0.1:0")).unwrap();
+    drop(first);
+    let (ours, _theirs) = saying("+");
+    let error = runtime().block_on(watched(old.endpoint().hand_over(ours))).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotConnected);
+}
+
+#[tokio::test]
 async fn a_port_is_handed_over_once_and_a_supplied_socket_never() {
     watched(async {
         let old = KcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -94,7 +223,7 @@ async fn a_port_is_handed_over_once_and_a_supplied_socket_never() {
         assert_eq!(socket.local_addr().unwrap(), old.local_addr());
         let (_ours, theirs) = UnixStream::pair().unwrap();
         let config = Config::new().socket(std::sync::Arc::new(Nowhere));
-        let both = KcpEndpoint::take_over(socket, theirs, config.clone()).unwrap_err();
+        let both = KcpEndpoint::take_over(socket, theirs, config.clone()).await.unwrap_err();
         assert_eq!(both.kind(), ErrorKind::InvalidInput);
         let supplied = KcpEndpoint::bind_with("0.0.0.0:0", config).await.unwrap();
         assert_eq!(supplied.share_socket().unwrap_err().kind(), ErrorKind::Unsupported);

@@ -121,7 +121,10 @@ pub enum Event {
     /// Another process has the port now.
     HandedOver,
     /// The port was another process's.
-    TookOver,
+    TookOver {
+        /// Why nobody can take it over from here, if so.
+        no_post: Option<String>,
+    },
     /// The peer of `connect` has said that it goes away.
     PeerGoesAway,
     /// `dissect --live` has begun.
@@ -329,8 +332,10 @@ impl Event {
                     paint.yellow("sendoff:")
                 )
             }
-            Self::TookOver => {
-                format!("{} taken over: the old process keeps its connections", paint.dim("sendoff:"))
+            Self::TookOver { no_post } => {
+                let but = no_post.as_ref().map(|why| format!("; nobody can take over from here: {why}"));
+                let words = format!("the old process keeps its connections{}", but.unwrap_or_default());
+                format!("{} taken over: {}", paint.dim("sendoff:"), escape(words.as_bytes()))
             }
             Self::PeerGoesAway => format!(
                 "{} the peer goes away: this connection has some time to end, new ones are refused",
@@ -421,7 +426,7 @@ impl Event {
                 "turned_away": departure.turned_away, "lasted_ms": milliseconds(departure.lasted),
             }),
             Self::HandedOver => json!({"event": "handed_over"}),
-            Self::TookOver => json!({"event": "took_over"}),
+            Self::TookOver { no_post } => json!({"event": "took_over", "no_post": no_post}),
             Self::PeerGoesAway => json!({"event": "peer_going_away"}),
             Self::Watching { interface, link, port } => {
                 json!({"event": "watching", "interface": interface, "link": link, "port": port})

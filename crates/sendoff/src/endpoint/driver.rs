@@ -178,8 +178,8 @@ impl Driver {
         if let Some(predecessor) = &mut self.predecessor {
             let received = ready!(predecessor.poll_recv(cx, buffers));
             if received.is_none() {
-                tracing::debug!("the predecessor has gone: the socket is read from now on");
                 self.predecessor = None;
+                self.shared.outlive();
             }
             return Poll::Ready(Ok(received.unwrap_or(0)));
         }
@@ -579,6 +579,8 @@ impl Future for Driver {
 impl Drop for Driver {
     /// Also when the runtime is shut down: nobody waits for ever.
     fn drop(&mut self) {
+        #[cfg(unix)]
+        self.shared.never_hand_over();
         self.shared.abandon();
     }
 }

@@ -1,4 +1,5 @@
-//! Datagrams on their way from one process to another that has the same socket: a stream of frames.
+//! Datagrams on their way from one process to another that has the same socket: a stream of frames, behind what the
+//! two agree on first.
 //!
 //! | offset | size | field (little-endian) |
 //! |---|---|---|
@@ -9,6 +10,7 @@
 //! | 26 | 16 | our address that it was sent to; zeros where the system doesn't tell |
 //! | 42 | | the datagram, as it came |
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::task::{Context, Poll, ready};
@@ -36,28 +38,28 @@ fn v6(ip: IpAddr) -> Ipv6Addr {
 /// The writing end: to the successor.
 pub(crate) struct PassOn {
     stream: UnixStream,
-    waiting: Vec<u8>,
-    /// How much of it has been written.
-    written: usize,
+    /// What is written leaves it at once: a reader that is always a little behind must not let it grow.
+    waiting: VecDeque<u8>,
 }
 
 impl PassOn {
-    pub(crate) fn new(stream: UnixStream) -> Self {
-        Self { stream, waiting: Vec::new(), written: 0 }
+    /// The successor reads `first`, and then frames.
+    pub(crate) fn new(stream: UnixStream, first: &[u8]) -> Self {
+        Self { stream, waiting: first.iter().copied().collect() }
     }
 
     /// Queues a datagram as it came.
     pub(crate) fn push(&mut self, source: SocketAddr, local: Option<IpAddr>, datagram: &[u8]) {
-        if self.waiting.len() - self.written > MAX_WAITING {
+        if self.waiting.len() + HEADER + datagram.len() > MAX_WAITING {
             return;
         }
         let scope = if let SocketAddr::V6(source) = source { source.scope_id() } else { 0 };
-        self.waiting.extend_from_slice(&(datagram.len() as u32).to_le_bytes());
-        self.waiting.extend_from_slice(&source.port().to_le_bytes());
-        self.waiting.extend_from_slice(&v6(source.ip()).octets());
-        self.waiting.extend_from_slice(&scope.to_le_bytes());
-        self.waiting.extend_from_slice(&local.map_or(Ipv6Addr::UNSPECIFIED, v6).octets());
-        self.waiting.extend_from_slice(datagram);
+        self.waiting.extend(&(datagram.len() as u32).to_le_bytes());
+        self.waiting.extend(&source.port().to_le_bytes());
+        self.waiting.extend(&v6(source.ip()).octets());
+        self.waiting.extend(&scope.to_le_bytes());
+        self.waiting.extend(&local.map_or(Ipv6Addr::UNSPECIFIED, v6).octets());
+        self.waiting.extend(datagram);
     }
 
     /// Writes what waits, as far as there is room; wakes when there is more.
@@ -65,16 +67,14 @@ impl PassOn {
     /// # Errors
     /// The successor is gone.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.written < self.waiting.len() {
+        while !self.waiting.is_empty() {
             ready!(self.stream.poll_write_ready(cx))?;
-            match self.stream.try_write(&self.waiting[self.written..]) {
-                Ok(written) => self.written += written,
+            match self.stream.try_write(self.waiting.as_slices().0) {
+                Ok(written) => _ = self.waiting.drain(..written),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(error)),
             }
         }
-        self.waiting.clear();
-        self.written = 0;
         Poll::Ready(Ok(()))
     }
 }
@@ -179,11 +179,11 @@ impl<'a> Frame<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::future::poll_fn;
+    use std::{convert::Infallible, future::poll_fn};
 
     fn pair() -> (PassOn, PassedOn) {
         let (ours, theirs) = UnixStream::pair().unwrap();
-        (PassOn::new(ours), PassedOn::new(theirs))
+        (PassOn::new(ours, &[]), PassedOn::new(theirs))
     }
 
     async fn received(from: &mut PassedOn) -> Option<Vec<(SocketAddr, Option<IpAddr>, Vec<u8>)>> {
@@ -230,9 +230,42 @@ mod tests {
         for _ in 0..200 {
             to.push(source, None, &[1; 60_000]);
         }
-        assert!(to.waiting.len() < MAX_WAITING + 70_000, "{}", to.waiting.len());
+        assert!(to.waiting.len() <= MAX_WAITING, "{}", to.waiting.len());
         drop(from);
         assert!(poll_fn(|cx| to.poll_flush(cx)).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_is_always_behind_costs_no_more_memory_than_what_waits_for_it() {
+        const DATAGRAM: usize = 60_000;
+        let (mut to, mut from) = pair();
+        let source = SocketAddr::from(([192, 0, 2, 1], 4_000));
+        let (mut next, mut seen) = (0_u32, Vec::new());
+        // Three times what may wait is written, and never all of it.
+        while seen.len() * DATAGRAM < 3 * MAX_WAITING {
+            for _ in 0..2 * READ.div_ceil(DATAGRAM) {
+                let mut datagram = vec![0; DATAGRAM];
+                datagram[..4].copy_from_slice(&next.to_le_bytes());
+                to.push(source, None, &datagram);
+                next += 1;
+            }
+            let writing = poll_fn(|cx| {
+                assert!(to.poll_flush(cx).is_pending(), "it has caught up");
+                Poll::<Infallible>::Pending
+            });
+            let came = tokio::select! {
+                biased;
+                never = writing => match never {},
+                came = received(&mut from) => came.unwrap(),
+            };
+            seen.extend(came.iter().map(|(_, _, datagram)| {
+                assert_eq!(datagram.len(), DATAGRAM);
+                u32::from_le_bytes(*datagram.first_chunk().unwrap())
+            }));
+            assert!(to.waiting.capacity() <= 2 * MAX_WAITING, "{}", to.waiting.capacity());
+        }
+        // What was lost was lost whole.
+        assert!(seen.is_sorted_by(|a, b| a < b));
     }
 
     #[test]

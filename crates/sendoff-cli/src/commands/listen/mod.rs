@@ -24,7 +24,7 @@ use anyhow::Context;
 use child::Program;
 use connection::Connection;
 use sendoff::{Address, AnyListener, AnyStream, Cipher, Farewell, KcpEndpoint, KcpListener, Options, Peer};
-use std::{path::Path, pin::pin, time::Duration};
+use std::{path::Path, time::Duration};
 use strangers::Strangers;
 use takeover::Post;
 use tokio::task::JoinSet;
@@ -153,19 +153,14 @@ impl Listener {
         let wire = is_kcp.then(|| options.kcp.wire_value());
         let idle = (address.scheme() == "udp").then(|| options.udp.idle_time());
         let cipher = if is_kcp { options.kcp.crypt_value().cipher() } else { Cipher::Null };
-        if takeover.is_some() && !is_kcp {
-            return Err(Usage("--takeover: only kcp:// can be taken over".into()).into());
-        }
-        let inherited = match takeover {
-            Some(path) => takeover::listen(path, address, options.kcp.clone())?,
-            None => None,
+        let (any, post, taken) = match takeover {
+            None => (open::bind(address, options).await?, None, None),
+            Some(path) => {
+                let takeover::Listening { listener, post, taken } =
+                    takeover::listen(path, address, options).await?;
+                (listener, post, taken)
+            }
         };
-        let taken_over = inherited.is_some();
-        let any = match inherited {
-            Some(any) => any,
-            None => open::bind(address, options).await?,
-        };
-        let post = takeover.map(Post::bind).transpose()?;
         let endpoint = any.acceptor().map(KcpListener::endpoint).cloned();
         let local = any.local();
         let exposed = local.socket_addr().is_some_and(|addr| !addr.ip().is_loopback());
@@ -174,8 +169,8 @@ impl Listener {
         if is_kcp && exposed && hides_nothing {
             report.event(&Event::NotEncrypted { cipher });
         }
-        if taken_over {
-            report.event(&Event::TookOver);
+        if let Some(taken) = taken {
+            report.event(&Event::TookOver { no_post: taken.no_post });
         }
         Ok(Self { any, endpoint, post })
     }
@@ -200,7 +195,7 @@ impl Listener {
 }
 
 async fn many(
-    listener: Listener,
+    mut listener: Listener,
     plan: Plan,
     most: Option<usize>,
     times: Times,
@@ -211,14 +206,17 @@ async fn many(
     // Passed on, so that the log says why before the connections end.
     let (stop, stopping) = Interrupts::relayed();
     let (mut accepted_so_far, mut full) = (0, false);
+    let post = listener.post.take();
     let (mut handing_over, mut handed_over) =
-        (pin!(Post::handed_over(listener.post.as_ref(), listener.endpoint.as_ref())), false);
+        (Box::pin(Post::handed_over(post, listener.endpoint.as_ref())), false);
     let mut strangers = Strangers::new(listener.endpoint.as_ref());
     loop {
         let (mut stream, peer) = loop {
             tokio::select! {
                 biased;
                 request = interrupts.request() => {
+                    // A successor that asks now would wait in vain.
+                    drop(handing_over);
                     if request == Request::Terminate {
                         return farewell::go_away(&listener, connections, times.drain, &report).await;
                     }
