@@ -20,7 +20,9 @@ use tokio::{io::AsyncReadExt, runtime::Handle};
 
 /// While the driver sends something to that peer, another thread acts, once.
 #[derive(Default)]
-struct Meanwhile(Mutex<Option<(SocketAddr, Box<dyn FnOnce() + Send>)>>);
+struct Meanwhile(Mutex<Option<(SocketAddr, Act)>>);
+
+type Act = Box<dyn FnOnce() + Send>;
 
 impl Tap for Meanwhile {
     fn datagram(&self, datagram: &TappedDatagram<'_>) {
