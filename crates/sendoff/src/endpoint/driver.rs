@@ -125,6 +125,8 @@ impl Driver {
     /// One turn; returns whether there is more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let now = now();
+        // All that it can be poked for is looked at after this. What comes later makes another turn.
+        self.shared.inbox.forget_poke();
         #[cfg(unix)]
         self.begin_handover();
         let drained = self.receive(cx, now)?;
@@ -146,10 +148,9 @@ impl Driver {
         } else {
             self.postponed += 1;
         }
-        // What it was poked for may have come after it was looked for above.
-        let poked = self.shared.inbox.drain(&mut self.busy);
+        self.shared.inbox.drain(&mut self.busy);
         self.serve(cx, now);
-        Ok(poked || !drained || (!self.busy.is_empty() && !self.is_blocked()))
+        Ok(!drained || (!self.busy.is_empty() && !self.is_blocked()))
     }
 
     /// Reads the socket: all that is there, or as much as a turn may.

@@ -107,11 +107,14 @@ impl Inbox {
         drop(dropped);
     }
 
-    /// Moves what is queued to the end of `into`; says whether the driver was poked.
-    pub(super) fn drain(&self, into: &mut VecDeque<Arc<ConnectionShared>>) -> bool {
-        let mut state = self.lock();
-        into.append(&mut state.dirty);
-        std::mem::take(&mut state.poked)
+    /// Everything else is about to be looked at: until it is poked again, the driver may sleep.
+    pub(super) fn forget_poke(&self) {
+        self.lock().poked = false;
+    }
+
+    /// Moves what is queued to the end of `into`.
+    pub(super) fn drain(&self, into: &mut VecDeque<Arc<ConnectionShared>>) {
+        into.append(&mut self.lock().dirty);
     }
 
     /// The driver is about to sleep; false if something has come meanwhile, so that it must not.
