@@ -67,7 +67,9 @@ mod admission;
 mod ecosystem;
 mod endpoint;
 mod framing;
+mod hosts;
 mod listener;
+mod lock;
 #[doc(hidden)]
 pub mod settings;
 mod socket;

@@ -4,6 +4,10 @@
 #![cfg_attr(not(target_os = "linux"), allow(dead_code, unused_imports, reason = "much here needs Linux"))]
 
 mod common;
+#[cfg(target_os = "linux")]
+#[path = "namespaces/lab.rs"]
+#[allow(dead_code, reason = "hosts aren't needed here")]
+mod lab;
 
 use common::*;
 use sendoff::{
@@ -396,44 +400,13 @@ async fn only_the_socket_of_a_single_stream_is_connected() {
     .await;
 }
 
-/// Tests that need a network of their own: each runs this very binary again, for itself alone, in a
-/// fresh network namespace.
+/// Tests that need a network of their own.
 #[cfg(target_os = "linux")]
 mod namespace {
-    use super::*;
-    use std::process::Command as Process;
-
-    const INSIDE: &str = "SENDOFF_TEST_NAMESPACE";
-
-    /// True: this is the inner run, in a namespace that `script` has set up, and the test's body is to
-    /// follow. Where no such namespace can be had, the test is skipped.
-    fn in_namespace(test: &str, script: &str) -> bool {
-        if std::env::var_os(INSIDE).is_some() {
-            return true;
-        }
-        let unshare = |flags: &str, arguments: &[&str]| {
-            Process::new("unshare").args([flags, "sh", "-ec"]).args(arguments).env(INSIDE, "yes").output()
-        };
-        let works = |flags: &&str| unshare(flags, &[script]).is_ok_and(|output| output.status.success());
-        let Some(flags) = ["-n", "-rn"].into_iter().find(works) else {
-            eprintln!("{test}: skipped, for such a network can't be made here");
-            return false;
-        };
-        let program = std::env::current_exe().unwrap();
-        let again = format!("{script}\nexec \"$@\"");
-        let name = format!("namespace::{test}");
-        let arguments = [&again, "sh", program.to_str().unwrap(), "--exact", &name, "--nocapture"];
-        let output = unshare(flags, &arguments).unwrap();
-        let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{text}");
-        assert!(text.contains("1 passed"), "not one test: {text}");
-        false
-    }
-
-    fn run(command: &str) {
-        let output = Process::new("sh").args(["-ec", command]).output().unwrap();
-        assert!(output.status.success(), "{command}: {}", String::from_utf8_lossy(&output.stderr));
-    }
+    use super::{
+        lab::{in_lab_with, run},
+        *,
+    };
 
     /// An endpoint on a socket that holds one batch at most until it has left.
     fn with_small_buffer(tap: &Arc<Recorder>) -> KcpEndpoint {
@@ -451,8 +424,9 @@ mod namespace {
     #[tokio::test]
     async fn what_a_slow_link_refuses_leaves_in_order_once_and_nobody_spins_meanwhile() {
         // So small a link refuses batches: their datagrams leave one by one, and some of them stay.
-        let slow = "ip link set lo mtu 1420 up; tc qdisc add dev lo root tbf rate 4mbit burst 4k limit 100mb";
-        if !in_namespace("what_a_slow_link_refuses_leaves_in_order_once_and_nobody_spins_meanwhile", slow) {
+        let slow = "ip link set lo mtu 1420; tc qdisc add dev lo root tbf rate 4mbit burst 4k limit 100mb";
+        let test = "namespace::what_a_slow_link_refuses_leaves_in_order_once_and_nobody_spins_meanwhile";
+        if !in_lab_with(test, &["tc"], slow) {
             return;
         }
         watched(async {
@@ -486,14 +460,13 @@ mod namespace {
     #[tokio::test]
     async fn a_socket_that_takes_nothing_is_still_read() {
         // Behind the one link nothing moves; the loopback is free.
-        let stuck = "ip link set lo up
-            ip link add v0 type veth peer name v1
+        let stuck = "ip link add v0 type veth peer name v1
             ip link set v0 up
             ip link set v1 up
             ip addr add 10.9.0.1/24 dev v0
             ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:02 dev v0 nud permanent
             tc qdisc add dev v0 root tbf rate 1kbit burst 1600 limit 1mb";
-        if !in_namespace("a_socket_that_takes_nothing_is_still_read", stuck) {
+        if !in_lab_with("namespace::a_socket_that_takes_nothing_is_still_read", &["tc"], stuck) {
             return;
         }
         watched(async {
@@ -535,11 +508,11 @@ mod namespace {
 
     #[tokio::test]
     async fn a_stream_goes_on_from_another_address_when_its_own_has_gone() {
-        let two_sources = "ip link set lo up
-            ip addr add 10.1.0.1/32 dev lo
+        let two_sources = "ip addr add 10.1.0.1/32 dev lo
             ip addr add 10.1.0.2/32 dev lo
             ip route add local 10.5.0.5 dev lo src 10.1.0.1 table local";
-        if !in_namespace("a_stream_goes_on_from_another_address_when_its_own_has_gone", two_sources) {
+        let test = "namespace::a_stream_goes_on_from_another_address_when_its_own_has_gone";
+        if !in_lab_with(test, &[], two_sources) {
             return;
         }
         watched(async {

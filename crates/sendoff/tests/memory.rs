@@ -89,6 +89,35 @@ async fn an_idle_connection_of_a_server_costs_no_task_and_less_than_4_kb() {
 }
 
 #[tokio::test]
+async fn connections_that_have_ended_leave_little_more_than_their_names() {
+    const CONNECTIONS: u32 = 8_000;
+    watched(async {
+        // So that no deadline of theirs comes, and no tombstone is forgotten.
+        let _clock = Frozen::new();
+        let listener = KcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut raw = RawPeer::client(listener.local_addr(), 0).await;
+        let mut before = 0;
+        for conv in 1..=CONNECTIONS {
+            raw.conv = conv;
+            raw.push(0, 0, b"hello").await;
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.abort(16);
+            drop(stream);
+            until(|| listener.endpoint().stats().connections == 0).await;
+            if conv == 1 {
+                settle().await;
+                before = held();
+            }
+        }
+        settle().await;
+        let each = (held() - before) / CONNECTIONS as isize;
+        println!("{each} bytes each");
+        assert!(each < 1_000, "{each} bytes each");
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn datagrams_that_open_nothing_cost_a_server_nothing() {
     watched(async {
         let listener = KcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -347,6 +347,63 @@ async fn a_supplied_socket_that_loses_a_datagram_is_asked_again() {
 }
 
 #[tokio::test]
+async fn each_datagram_that_a_socket_refuses_is_counted_alone_or_in_a_batch() {
+    watched(async {
+        let (puppet, mut client) = puppet().await;
+        // The first of a batch, and then all of one.
+        for (refused, counted) in [(1, 1), (3, 4)] {
+            puppet.refusals.lock().unwrap().extend(vec![ErrorKind::PermissionDenied; refused]);
+            client.write_all(&payload(3 * 1_376, 1)).await.unwrap();
+            common::until(|| client.endpoint().stats().send_failures == counted).await;
+        }
+    })
+    .await;
+}
+
+/// A socket that always says that it takes something, and never does.
+#[derive(Default)]
+struct Liar {
+    asked: AtomicUsize,
+}
+
+impl DatagramSocket for Liar {
+    fn local_addr(&self) -> SocketAddr {
+        HERE.parse().unwrap()
+    }
+
+    fn try_send(&self, _: SocketAddr, _: &[u8]) -> io::Result<()> {
+        let asked = self.asked.fetch_add(1, Ordering::SeqCst);
+        // A runtime gives others their turn after some of one task's.
+        assert!(asked < 10_000, "nobody else has a turn");
+        Err(ErrorKind::WouldBlock.into())
+    }
+
+    fn poll_send_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_recv(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test]
+async fn a_supplied_socket_that_takes_nothing_although_it_is_ready_holds_nobody_up() {
+    watched(async {
+        let liar = Arc::new(Liar::default());
+        let config = Config::new().wire(Wire::Classic).socket(liar.clone());
+        let mut client = KcpStream::connect_with(THERE, config).await.unwrap();
+        client.write_all(b"hello").await.unwrap();
+        for _ in 0..20 {
+            liar.asked.store(0, Ordering::SeqCst);
+            common::until(|| liar.asked.load(Ordering::SeqCst) > 0).await;
+        }
+        assert_eq!(client.ending(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_supplied_socket_that_breaks_ends_its_endpoint() {
     watched(async {
         let (puppet, mut client) = puppet().await;

@@ -3,15 +3,17 @@
 mod common;
 
 use common::*;
-use sendoff::{Config, KcpEndpoint, KcpStream, Wire};
+use sendoff::{Config, DatagramSocket, KcpEndpoint, KcpStream, Wire};
 use std::{
     future::Future,
+    io,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
         mpsc,
     },
-    task::{Context, Wake, Waker},
+    task::{Context, Poll, Wake, Waker},
     thread,
     time::Duration,
 };
@@ -141,6 +143,72 @@ fn who_is_woken_may_use_at_once_what_woke_it() {
         });
         drop(runtime);
         assert!(last.was_woken());
+    });
+}
+
+#[test]
+fn who_accepts_a_peer_in_the_moment_in_which_it_is_proven_may_use_it_at_once() {
+    on_a_thread_that_must_end(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let endpoint = KcpEndpoint::bind_with("127.0.0.1:0", Config::new().prove(true)).await.unwrap();
+            let accepted = Arc::new(AtomicUsize::new(0));
+            let acceptor = {
+                let (endpoint, accepted) = (endpoint.clone(), accepted.clone());
+                Eager::new(move || {
+                    let accepting = std::pin::pin!(endpoint.accept());
+                    let Poll::Ready(arrival) = accepting.poll(&mut Context::from_waker(Waker::noop())) else {
+                        return;
+                    };
+                    use_all(&arrival.unwrap().0, &endpoint);
+                    accepted.fetch_add(1, Ordering::Relaxed);
+                })
+            };
+            acceptor.wait_for(endpoint.accept());
+            let _client = KcpStream::connect(endpoint.local_addr()).await.unwrap();
+            until(|| accepted.load(Ordering::Relaxed) == 1).await;
+        });
+    });
+}
+
+/// A socket that breaks when it is to send.
+struct Brittle;
+
+impl DatagramSocket for Brittle {
+    fn local_addr(&self) -> SocketAddr {
+        ([10, 0, 0, 1], 1).into()
+    }
+
+    fn try_send(&self, _: SocketAddr, _: &[u8]) -> io::Result<()> {
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn poll_send_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_recv(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
+        Poll::Pending
+    }
+}
+
+#[test]
+fn who_waits_to_accept_when_a_stream_finds_the_socket_broken_may_use_that_stream_at_once() {
+    on_a_thread_that_must_end(|| {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let config = Config::new().wire(Wire::Classic).socket(Arc::new(Brittle));
+            let endpoint = KcpEndpoint::bind_with("0.0.0.0:0", config).await.unwrap();
+            let stream = Arc::new(endpoint.connect("10.0.0.2:2").await.unwrap());
+            let acceptor = {
+                let (stream, endpoint) = (stream.clone(), endpoint.clone());
+                Eager::new(move || use_all(&stream, &endpoint))
+            };
+            acceptor.wait_for(endpoint.accept());
+            assert_eq!(stream.try_write(b"hello").unwrap(), 5);
+            until(|| acceptor.was_woken() && stream.ending().is_some()).await;
+            assert_eq!(endpoint.accept().await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+        });
     });
 }
 

@@ -9,12 +9,18 @@
 //!
 //! A turn's work is bounded; when there is more, the task yields and goes on.
 
-use super::{now, shards::Decoders, shared::EndpointShared, timers::DeadlineHeap, transmit::Sent};
+use super::{
+    now,
+    shards::Decoders,
+    shared::EndpointShared,
+    timers::{DeadlineHeap, Deadlines},
+    transmit::Sent,
+};
 #[cfg(unix)]
 use crate::udp::{PassOn, PassedOn};
 use crate::{
     stream::{ConnectionShared, ConnectionState, Wakers},
-    udp::{Batch, IcmpError, IcmpKind, RecvBuffers},
+    udp::{Batch, IcmpError, RecvBuffers},
 };
 use sendoff_proto::{
     Answer, Connection, Direction, Opening, Role, Route, TappedDatagram, code, fec::is_shard,
@@ -38,9 +44,6 @@ const RECV_CALLS: usize = 1;
 /// Batches sent in a turn at most.
 const SEND_BATCHES: usize = 16;
 
-/// Deadlines met in a turn at most.
-const DEADLINES: usize = 1_024;
-
 /// Turns in which the socket may keep the clock waiting.
 const MAX_POSTPONED: u32 = 8;
 
@@ -60,11 +63,11 @@ pub(super) type Last = Option<(SocketAddr, Arc<ConnectionShared>)>;
 
 pub(super) struct Driver {
     pub(super) shared: Arc<EndpointShared>,
-    deadlines: DeadlineHeap,
+    pub(super) deadlines: DeadlineHeap,
     sleep: Pin<Box<Sleep>>,
     /// Connections with something to look at, first come, first served; one batch each.
     busy: Connections,
-    icmp: Vec<IcmpError>,
+    pub(super) icmp: Vec<IcmpError>,
     /// When the table has something to do.
     chore: Option<Instant>,
     postponed: u32,
@@ -122,6 +125,8 @@ impl Driver {
     /// One turn; returns whether there is more to do at once.
     fn turn(&mut self, cx: &mut Context<'_>) -> io::Result<bool> {
         let now = now();
+        // All that it can be poked for is looked at after this. What comes later makes another turn.
+        self.shared.inbox.forget_poke();
         #[cfg(unix)]
         self.begin_handover();
         let drained = self.receive(cx, now)?;
@@ -238,7 +243,7 @@ impl Driver {
     }
 
     /// Lets a connection take something that came.
-    pub(super) fn hand_over(
+    pub(super) fn feed(
         &mut self,
         connection: &Arc<ConnectionShared>,
         local: Option<IpAddr>,
@@ -260,7 +265,7 @@ impl Driver {
         }
     }
 
-    fn list(&mut self, state: &mut ConnectionState, connection: &Arc<ConnectionShared>) {
+    pub(super) fn list(&mut self, state: &mut ConnectionState, connection: &Arc<ConnectionShared>) {
         if !state.listed {
             state.listed = true;
             self.busy.push_back(connection.clone());
@@ -341,10 +346,11 @@ impl Driver {
                 let mut state = connection.lock();
                 (state.announced, state.held) = (true, holds);
             }
-            if !self.shared.arrive(connection.clone()) {
+            let Some(waiting) = self.shared.arrive(connection.clone()) else {
                 self.shared.remove(now, &connection);
                 return None;
-            }
+            };
+            waiting.wake();
         }
         Some(connection)
     }
@@ -376,92 +382,26 @@ impl Driver {
         self.shared.wake_idlers_if_idle();
     }
 
-    /// A connection that was to prove itself first, and has, is handed to those who accept.
-    fn announce(&self, now: Instant, state: &mut ConnectionState, connection: &Arc<ConnectionShared>) {
+    /// A connection that was to prove itself first, and has, is handed to those who accept: they are to be woken once
+    /// its lock is released.
+    fn announce(
+        &self,
+        now: Instant,
+        state: &mut ConnectionState,
+        connection: &Arc<ConnectionShared>,
+    ) -> Wakers {
         if state.announced || state.connection.role() == Role::Client || !state.connection.is_proven() {
-            return;
+            return Wakers::default();
         }
         state.announced = true;
-        if state.connection.ending().is_none() && !self.shared.arrive(connection.clone()) {
+        if state.connection.ending().is_some() {
+            return Wakers::default();
+        }
+        self.shared.arrive(connection.clone()).unwrap_or_else(|| {
             let code = if self.shared.is_closed() { code::GOING_AWAY } else { code::BUSY };
             state.connection.abort(now, code);
-        }
-    }
-
-    fn handle_icmp(&mut self, now: Instant) {
-        self.shared.take_icmp(&mut self.icmp);
-        for error in std::mem::take(&mut self.icmp) {
-            if self.pass_error_on(now, &error) {
-                continue;
-            }
-            self.shared.count_icmp();
-            tracing::debug!(peer = %error.peer, kind = ?error.kind, "ICMP error");
-            if let IcmpKind::TooBig { mtu } = error.kind {
-                self.limit_mtu(error.peer, mtu);
-            }
-            if error.kind != IcmpKind::PortUnreachable {
-                continue;
-            }
-            let concerned: Vec<_> = self.shared.table().with_remote(error.peer).cloned().collect();
-            let quoted = self.quoted_conv(&error);
-            if !self.shared.envelope.is_null() && concerned.len() > 1 && !self.shared.io.is_connected() {
-                continue; // it can't be told which one
-            }
-            for connection in concerned {
-                if quoted.is_none_or(|conv| conv == connection.conv().value()) {
-                    let mut state = connection.lock();
-                    state.connection.handle_unreachable(now);
-                    self.list(&mut state, &connection);
-                }
-            }
-        }
-    }
-
-    /// A router says how large an IP packet may be. On IPv6 the system fragments from then on; smaller datagrams are
-    /// better. Forged, it costs no more than the lowest step.
-    fn limit_mtu(&mut self, peer: SocketAddr, mtu: u32) {
-        let headers = if peer.is_ipv4() { 28 } else { 48 };
-        let payload = (mtu as usize).saturating_sub(headers);
-        let concerned: Vec<_> = self.shared.table().with_remote(peer).cloned().collect();
-        for connection in concerned {
-            let mut state = connection.lock();
-            state.connection.limit_mtu(payload);
-            self.list(&mut state, &connection);
-        }
-    }
-
-    /// What it quotes tells the conversation. Some systems quote too little; and what was sealed says nothing, so
-    /// that the address has to do.
-    fn quoted_conv(&self, error: &IcmpError) -> Option<u32> {
-        let conv = error.quoted().first_chunk::<4>().filter(|_| self.shared.envelope.is_null())?;
-        Some(u32::from_le_bytes(*conv))
-    }
-
-    fn meet_deadlines(&mut self, now: Instant) {
-        for _ in 0..DEADLINES {
-            let Some((at, connection)) = self.deadlines.pop_due(now) else { return };
-            let Some(connection) = connection else { continue };
-            let mut state = connection.lock();
-            if state.deadline != Some(at) {
-                continue; // an earlier one has taken its place
-            }
-            state.deadline = None;
-            if state.connection.poll_timeout().is_some_and(|at| at <= now) {
-                state.connection.handle_timeout(now);
-                self.list(&mut state, &connection);
-            } else {
-                self.register_deadline(&mut state, &connection);
-            }
-        }
-    }
-
-    fn register_deadline(&mut self, state: &mut ConnectionState, connection: &Arc<ConnectionShared>) {
-        if let Some(at) = state.connection.poll_timeout()
-            && state.deadline.is_none_or(|registered| at < registered)
-        {
-            state.deadline = Some(at);
-            self.deadlines.push(at, connection);
-        }
+            Wakers::default()
+        })
     }
 
     /// Looks at the connections in line, one batch each, as many as a turn may. While the socket takes
@@ -482,13 +422,19 @@ impl Driver {
 
     /// Sends first what the socket has refused; false while it still takes nothing.
     fn unblock(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut was_ready = false;
         while self.is_blocked() {
             if self.shared.retry_blocked(&mut self.icmp) {
                 return true;
             }
+            if was_ready {
+                // It says that it takes something, and doesn't: others have their turn before it is tried again.
+                cx.waker().wake_by_ref();
+                return false;
+            }
             match self.shared.io.poll_send_ready(cx) {
                 Poll::Pending => return false,
-                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Ok(())) => was_ready = true,
                 Poll::Ready(Err(error)) => {
                     self.shared.fail(error);
                     return false;
@@ -512,7 +458,7 @@ impl Driver {
             self.shared.rename(now, (connection, state.peer), (conv, &remains), state.connection.conv());
         }
         self.shared.note_path(now, state.peer, &mut state.connection);
-        self.announce(now, state, connection);
+        let acceptors = self.announce(now, state, connection);
         self.follow(state, connection);
         self.shared.settle_doubt(now, state);
         if state.is_awaited() {
@@ -530,14 +476,20 @@ impl Driver {
         self.register_deadline(state, connection);
         let ended = state.connection.ending().is_some() && !state.retired;
         state.retired |= ended;
-        let peer = state.peer;
+        if ended {
+            // Its entries in the heap are of no use any more.
+            state.deadlines = Deadlines::default();
+        }
+        let (peer, retired) = (state.peer, state.retired);
         drop(guard);
+        acceptors.wake();
         ready.into_iter().for_each(Wakers::wake);
         if ended {
             self.shared.remove(now, connection);
-            if !self.shared.has_remote(peer) {
-                self.forget_shards(peer);
-            }
+        }
+        // Also after its last words, for which there was an encoder again if the socket was full before.
+        if retired && !self.shared.has_remote(peer) {
+            self.forget_shards(peer);
         }
         sent
     }
@@ -633,3 +585,6 @@ impl Drop for Driver {
         self.shared.abandon();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -36,7 +36,7 @@ impl Envelope {
         let crypt = config.crypt_value();
         let (front, back) = (crypt.front(), crypt.back());
         Ok(Self {
-            sealer: crypt.sealer(random_seed()?),
+            sealer: crypt.sealer(super::random_seed()?),
             opener: crypt.opener(),
             is_null: crypt.overhead() == 0,
             counts_nonces: crypt.cipher().is_aead(),
@@ -56,7 +56,7 @@ impl Envelope {
         }
         let mut sample = vec![0; crypt.overhead() + 24];
         let size = sample.len();
-        crypt.sealer(random_seed()?).seal_batch(&mut sample, size);
+        crypt.sealer(super::random_seed()?).seal_batch(&mut sample, size);
         Ok(self.opener.open(&mut sample).is_ok())
     }
 
@@ -106,13 +106,6 @@ impl Envelope {
         stats.failed_to_open = self.failed.load(Ordering::Relaxed);
         stats.overhead_bytes = stats.datagrams_sealed * (self.front + self.back) as u64;
     }
-}
-
-/// From the system's secure source: another for each sealer, so that nonces don't repeat.
-fn random_seed() -> io::Result<[u8; 32]> {
-    let mut seed = [0; 32];
-    getrandom::fill(&mut seed).map_err(io::Error::other)?;
-    Ok(seed)
 }
 
 #[cfg(test)]

@@ -13,11 +13,12 @@
 use super::{
     driver::Driver,
     inbox::{Passed, PassedQueue},
-    shared::{EndpointShared, Guard, Lobby, lock},
+    shared::{EndpointShared, Guard, Lobby},
 };
 use crate::{
     Config, EndpointStats,
     admission::Admission,
+    lock::lock,
     stream::ConnectionShared,
     udp::{DatagramIo, IcmpError},
 };
@@ -57,7 +58,7 @@ impl Group {
         let drivers = u8::try_from(sockets.len()).map_err(io::Error::other)?;
         let common = sendoff_proto::Group::new(&config, drivers);
         let member = |(driver, io)| {
-            let mut seeds = SeedSource::new(super::random_seed()?);
+            let mut seeds = SeedSource::new(u128::from_le_bytes(super::random_seed()?));
             let table = match drivers {
                 1 => Endpoint::new(config.clone(), listening),
                 _ => Endpoint::in_group(config.clone(), listening, common.clone(), driver),

@@ -262,7 +262,7 @@ impl Driver {
     /// Begins to pass on what isn't ours, if that is wanted.
     pub(super) fn begin_handover(&mut self) {
         let mut handover = self.shared.handover();
-        if !matches!(*handover, Handover::Wanted(..)) {
+        if !matches!(*handover, Handover::Wanted(..)) || self.shared.has_failed() {
             return;
         }
         let Handover::Wanted(successor, waiting) = std::mem::replace(&mut *handover, Handover::Done) else {
@@ -294,7 +294,7 @@ impl Driver {
             if is_shard(inside) {
                 self.take_shard(now, source, local, inside, last);
             } else if let Some(connection) = self.route(now, source, local, inside, last) {
-                self.hand_over(&connection, local, |connection| connection.handle_datagram(now, inside));
+                self.feed(&connection, local, |connection| connection.handle_datagram(now, inside));
             }
         }
     }

@@ -1,11 +1,11 @@
 //! What the handles of connections tell the driver: which of them want its attention; and what the other drivers of
 //! its group pass on to it.
 
-use crate::stream::ConnectionShared;
+use crate::{lock::lock, stream::ConnectionShared};
 use std::{
     collections::VecDeque,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::Waker,
 };
 
@@ -49,7 +49,7 @@ struct State {
 
 impl Inbox {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     /// Queues a connection, and wakes the driver if it sleeps.
@@ -107,11 +107,14 @@ impl Inbox {
         drop(dropped);
     }
 
-    /// Moves what is queued to the end of `into`; says whether the driver was poked.
-    pub(super) fn drain(&self, into: &mut VecDeque<Arc<ConnectionShared>>) -> bool {
-        let mut state = self.lock();
-        into.append(&mut state.dirty);
-        std::mem::take(&mut state.poked)
+    /// Everything else is about to be looked at: until it is poked again, the driver may sleep.
+    pub(super) fn forget_poke(&self) {
+        self.lock().poked = false;
+    }
+
+    /// Moves what is queued to the end of `into`.
+    pub(super) fn drain(&self, into: &mut VecDeque<Arc<ConnectionShared>>) {
+        into.append(&mut self.lock().dirty);
     }
 
     /// The driver is about to sleep; false if something has come meanwhile, so that it must not.

@@ -2,10 +2,11 @@
 
 mod driver;
 mod envelope;
-mod farewell;
+mod going_away;
 mod group;
 #[cfg(unix)]
 mod handover;
+mod icmp;
 mod inbox;
 mod moves;
 mod paths;
@@ -16,10 +17,11 @@ mod stats;
 mod timers;
 mod transmit;
 
-pub use farewell::Departure;
+pub use going_away::Departure;
 pub use stats::EndpointStats;
 
 pub(crate) use shared::EndpointShared;
+pub(crate) use timers::Deadlines;
 pub(crate) use transmit::Urgency;
 
 use crate::{
@@ -127,7 +129,8 @@ impl KcpEndpoint {
     ///
     /// Returns once the peer has answered, as [`KcpStream::connect_with`] does. A further connection to the
     /// same address shares the socket if that peer is sendoff too; otherwise it gets one of its own, because
-    /// stock listeners know a peer by its address alone. Cancel safe.
+    /// stock listeners know a peer by its address alone. So does one to anybody else, if the socket was handed in
+    /// connected. Cancel safe.
     ///
     /// # Errors
     /// As `KcpStream::connect_with`; `AddrInUse` when `conv` was set and is in use, or was within the last
@@ -162,6 +165,7 @@ impl KcpEndpoint {
     ) -> io::Result<KcpStream> {
         let config = self.with_own_cipher(config)?;
         let remote = resolve(addr, |a| self.shared.can_reach(a)).await?;
+        self.shared.check_open()?;
         if config.conv_value().is_some_and(|conv| self.shared.is_taken(remote, conv)) {
             let text = format!("conversation with {remote}: this id is in use");
             return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
@@ -172,7 +176,10 @@ impl KcpEndpoint {
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, text));
             }
             let (stream, endpoint) = Self::connect_alone(remote, config, opening)?;
-            self.shared.adopt(&endpoint.shared);
+            if let Err(closed) = self.shared.adopt(&endpoint.shared) {
+                endpoint.close();
+                return Err(closed);
+            }
             return Ok(stream);
         }
         self.open(remote, config, opening)
@@ -205,7 +212,7 @@ impl KcpEndpoint {
         config: Arc<Config>,
         opening: Opening,
     ) -> io::Result<(KcpStream, KcpEndpoint)> {
-        let io = match supplied(&config)? {
+        let io = match lease_supplied(&config)? {
             Some(io) => io,
             None => {
                 let options = socket_options(&config);
@@ -303,7 +310,7 @@ fn two_sockets() -> io::Error {
 
 /// The socket that was supplied, or those of the system that are bound to that address, one for each driver.
 fn bind(addr: SocketAddr, config: &Config) -> io::Result<Vec<DatagramIo>> {
-    let Some(io) = supplied(config)? else {
+    let Some(io) = lease_supplied(config)? else {
         let sockets = UdpIo::bind_several(addr, config.drivers_count(), &socket_options(config))?;
         return Ok(sockets.into_iter().map(DatagramIo::from).collect());
     };
@@ -329,7 +336,7 @@ fn one_driver(config: &Config) -> io::Result<()> {
     }
 }
 
-fn supplied(config: &Config) -> io::Result<Option<DatagramIo>> {
+fn lease_supplied(config: &Config) -> io::Result<Option<DatagramIo>> {
     let Some(socket) = config.supplied_socket() else { return Ok(None) };
     match socket.lease() {
         Some(lease) => Ok(Some(DatagramIo::supplied(lease, config.socket_buffer_bytes()))),
@@ -393,10 +400,10 @@ fn no_address() -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, "the name has no address")
 }
 
-/// The seed of an endpoint's seeds, from the system's secure source: a conversation id or a token that can be
-/// guessed invites forgeries.
-fn random_seed() -> io::Result<u128> {
-    let mut bytes = [0; 16];
-    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
-    Ok(u128::from_le_bytes(bytes))
+/// From the system's secure source, another each time: a conversation id or a token that can be guessed invites
+/// forgeries, and nonces of a cipher must not repeat.
+fn random_seed<const BYTES: usize>() -> io::Result<[u8; BYTES]> {
+    let mut seed = [0; BYTES];
+    getrandom::fill(&mut seed).map_err(io::Error::other)?;
+    Ok(seed)
 }

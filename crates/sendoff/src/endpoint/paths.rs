@@ -4,61 +4,33 @@
 //! `path_mtu.rs` of sendoff-proto); those after it begin with what fits.
 
 use super::shared::EndpointShared;
+use crate::{hosts::Hosts, lock::lock};
 use sendoff_proto::Connection;
 use std::{
-    collections::{HashMap, VecDeque},
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    sync::{Arc, Mutex},
+    time::Instant,
 };
 
-/// Hosts remembered at most; the one that was learned first is forgotten.
-const MAX_HOSTS: usize = 1_024;
-
-/// For how long: paths change (RFC 8899, 5.1.1: `PMTU_RAISE_TIMER`).
-const REMEMBERED: Duration = Duration::from_secs(600);
-
-/// The paths of an endpoint, and of the sockets that were opened in its name.
+/// The paths of an endpoint, and of the sockets that were opened in its name: bytes of UDP payload that get there.
 #[derive(Default)]
-pub(super) struct Paths(Mutex<Arc<Mutex<Table>>>);
-
-#[derive(Default)]
-struct Table {
-    /// Bytes of UDP payload that get there, and when that was learned.
-    hosts: HashMap<IpAddr, (usize, Instant)>,
-    by_age: VecDeque<IpAddr>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // The table is whole after every statement that can panic.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(super) struct Paths(Mutex<Arc<Mutex<Hosts<usize>>>>);
 
 impl Paths {
     /// From now on both know the same; what was known here alone is forgotten.
     fn share(&self, other: &Self) {
-        let table = lock(&other.0).clone();
-        *lock(&self.0) = table;
+        let hosts = lock(&other.0).clone();
+        *lock(&self.0) = hosts;
     }
 
     fn learn(&self, now: Instant, host: IpAddr, mtu: usize) {
-        let table = lock(&self.0).clone();
-        let mut table = lock(&table);
-        if table.hosts.insert(host, (mtu, now)).is_some() {
-            return;
-        }
-        table.by_age.push_back(host);
-        if table.by_age.len() > MAX_HOSTS
-            && let Some(oldest) = table.by_age.pop_front()
-        {
-            table.hosts.remove(&oldest);
-        }
+        let hosts = lock(&self.0).clone();
+        lock(&hosts).learn(now, host, mtu);
     }
 
     fn mtu(&self, now: Instant, host: IpAddr) -> Option<usize> {
-        let table = lock(&self.0).clone();
-        let (mtu, learned) = *lock(&table).hosts.get(&host)?;
-        (now.saturating_duration_since(learned) < REMEMBERED).then_some(mtu)
+        let hosts = lock(&self.0).clone();
+        lock(&hosts).get(now, host)
     }
 }
 
@@ -92,37 +64,17 @@ impl EndpointShared {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Config, Conv, KcpEndpoint};
+    use sendoff_proto::Opening;
+    use std::fmt::{self, Write};
+    use tracing::{
+        Event, Level, Metadata, Subscriber,
+        field::{Field, Visit},
+        span,
+    };
 
-    fn host(number: usize) -> IpAddr {
-        IpAddr::from((0x0a00_0000 + number as u32).to_be_bytes())
-    }
-
-    #[test]
-    fn what_was_learned_is_known_for_ten_minutes() {
-        let (paths, now) = (Paths::default(), Instant::now());
-        paths.learn(now, host(1), 1_350);
-        paths.learn(now, host(1), 1_200);
-        let just_before = now + REMEMBERED - Duration::from_nanos(1);
-        assert_eq!((paths.mtu(just_before, host(1)), paths.mtu(now, host(2))), (Some(1_200), None));
-        assert_eq!(paths.mtu(now + REMEMBERED, host(1)), None);
-        paths.learn(now + REMEMBERED, host(1), 1_350);
-        assert_eq!(paths.mtu(now + REMEMBERED, host(1)), Some(1_350));
-    }
-
-    #[test]
-    fn no_more_hosts_are_remembered_than_the_bound() {
-        let (paths, now) = (Paths::default(), Instant::now());
-        for number in 0..MAX_HOSTS + 2 {
-            paths.learn(now, host(number), 1_200);
-            paths.learn(now, host(number), 1_200);
-        }
-        let table = lock(&paths.0).clone();
-        let (hosts, by_age) = {
-            let table = lock(&table);
-            (table.hosts.len(), table.by_age.len())
-        };
-        assert_eq!((hosts, by_age), (MAX_HOSTS, MAX_HOSTS));
-        assert_eq!((paths.mtu(now, host(1)), paths.mtu(now, host(2))), (None, Some(1_200)));
+    fn host(number: u8) -> IpAddr {
+        IpAddr::from([10, 0, 0, number])
     }
 
     #[test]
@@ -132,5 +84,71 @@ mod tests {
         child.share(&parent);
         child.learn(now, host(2), 1_200);
         assert_eq!((child.mtu(now, host(1)), parent.mtu(now, host(2))), (Some(1_350), Some(1_200)));
+    }
+
+    /// Remembers each event: its level and its fields.
+    #[derive(Default)]
+    struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+
+    struct Fields(String);
+
+    impl Visit for Fields {
+        fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+            write!(self.0, "{field}={value:?} ").expect("a string");
+        }
+    }
+
+    impl Subscriber for Log {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &Event<'_>) {
+            let mut fields = Fields(String::new());
+            event.record(&mut fields);
+            lock(&self.0).push((*event.metadata().level(), fields.0));
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    #[tokio::test]
+    async fn a_step_of_path_mtu_is_logged_once_and_below_what_an_operator_sees() {
+        let endpoint = KcpEndpoint::bind("127.0.0.1:0").await.unwrap();
+        let (shared, now) = (&endpoint.shared, Instant::now());
+        let peer = SocketAddr::from((host(1), 7));
+        let open = || {
+            let config = Arc::new(Config::new());
+            Connection::new(config, Conv::new(9).unwrap(), Opening::Waiting, now, 1)
+        };
+        let log = Log::default();
+        let seen = log.0.clone();
+        let _logging = tracing::subscriber::set_default(log);
+        let mut first = open();
+        shared.note_path(now, peer, &mut first);
+        assert_eq!(*lock(&seen), [], "nothing is new");
+        first.limit_mtu(1_350);
+        for _ in 0..3 {
+            shared.note_path(now, peer, &mut first);
+        }
+        let text = "message=larger datagrams don't get through: smaller ones from now on";
+        let expected = format!("{text} conv=9 peer=10.0.0.1:7 mtu=1350 ");
+        assert_eq!(*lock(&seen), [(Level::DEBUG, expected)]);
+        // Who begins with that has no news.
+        let mut second = open();
+        shared.apply_known_path(now, peer.ip(), &mut second);
+        assert_eq!(second.mtu(), 1_350);
+        shared.note_path(now, peer, &mut second);
+        assert_eq!(lock(&seen).len(), 1);
     }
 }

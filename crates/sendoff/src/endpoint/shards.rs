@@ -13,6 +13,7 @@ use super::{
 };
 use crate::{
     Config, FecStats,
+    lock::lock,
     stream::{ConnectionShared, ConnectionState},
     udp::IcmpError,
 };
@@ -25,7 +26,7 @@ use sendoff_proto::{
 use std::{
     collections::HashMap,
     net::{IpAddr, SocketAddr},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
     time::Instant,
 };
 
@@ -42,11 +43,6 @@ pub(super) struct Shards {
 pub(super) struct Sender {
     encoder: Encoder,
     control: Option<ParityControl>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing is left half-done in these.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shards {
@@ -108,6 +104,12 @@ impl Shards {
             let stats = lock(&sender).encoder.stats();
             self.count(stats);
         }
+    }
+
+    /// How many there are.
+    #[cfg(test)]
+    pub(super) fn encoders(&self) -> usize {
+        lock(&self.encoders).len()
     }
 
     fn count(&self, stats: FecStats) {
@@ -217,7 +219,7 @@ impl Driver {
         if let Some(segments) = data_segments(datagram)
             && let Some(connection) = self.route(now, source, local, segments, last)
         {
-            self.hand_over(&connection, local, |connection| connection.handle_datagram(now, segments));
+            self.feed(&connection, local, |connection| connection.handle_datagram(now, segments));
         }
         if !self.knows(source, last.as_ref()) {
             return;
@@ -231,7 +233,7 @@ impl Driver {
         }
         while let Some(recovered) = decoder.poll_recovered() {
             if let Some(connection) = self.connection_of(source, recovered, last.as_ref()) {
-                self.hand_over(&connection, local, |connection| connection.handle_recovered(now, recovered));
+                self.feed(&connection, local, |connection| connection.handle_recovered(now, recovered));
             }
         }
         self.shared.shards.count(decoder.stats().since(before));

@@ -7,6 +7,7 @@ use super::{
 use crate::{
     Config, KcpStream,
     admission::Admission,
+    lock::lock,
     stream::{ConnectionShared, Wakers},
     udp::{DatagramIo, IcmpError},
 };
@@ -16,7 +17,7 @@ use std::{
     io,
     net::SocketAddr,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -29,7 +30,9 @@ pub(super) const ACCEPT_QUEUE: usize = 1_024;
 /// ICMP errors that wait for the driver at most.
 const MAX_FOUND: usize = 64;
 
-/// Locks are taken in this order: a connection's state, then one of those here; never two of these at once.
+/// Locks are taken in this order: a connection's state, then one of those here. Never two of these at once, but for the
+/// `Sender` of a remote address (see `shards`), which is held while what it has coded is sent, and what the socket
+/// refuses of that is kept.
 pub(crate) struct EndpointShared {
     pub(super) io: DatagramIo,
     pub(super) config: Arc<Config>,
@@ -80,6 +83,16 @@ pub(super) struct Lobby {
     children: Vec<Weak<EndpointShared>>,
 }
 
+impl Lobby {
+    fn check_open(&self) -> io::Result<()> {
+        match &self.failure {
+            Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
+            None if self.closed => Err(io::Error::new(io::ErrorKind::NotConnected, "the endpoint is closed")),
+            None => Ok(()),
+        }
+    }
+}
+
 /// The users' handles hold it. With the last of them the endpoint stops accepting.
 pub(crate) struct Guard(Vec<Arc<EndpointShared>>);
 
@@ -96,11 +109,6 @@ impl Drop for Guard {
             _ = shared.stop_accepting();
         }
     }
-}
-
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic of a waker or a tap leaves nothing half-done in these.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl EndpointShared {
@@ -183,6 +191,10 @@ impl EndpointShared {
             // A parity shard has no conversation id: it belongs to an address.
             return false;
         }
+        if self.io.peer().is_some_and(|only| only != remote) {
+            // What anybody else answered would not get through.
+            return false;
+        }
         let there = |member: Arc<Self>| -> Vec<_> { member.table().with_remote(remote).cloned().collect() };
         let there: Vec<_> = self.group.members().flat_map(there).collect();
         there.iter().all(|connection| connection.peer_kind() == PeerKind::Extended)
@@ -205,11 +217,16 @@ impl EndpointShared {
     }
 
     /// Another socket that was opened in this one's name.
-    pub(super) fn adopt(&self, child: &Arc<EndpointShared>) {
+    ///
+    /// # Errors
+    /// When this one was closed meanwhile: then nobody else ends the other.
+    pub(super) fn adopt(&self, child: &Arc<EndpointShared>) -> io::Result<()> {
         self.share_paths(super::now(), child);
         let mut lobby = lock(&self.lobby);
+        lobby.check_open()?;
         lobby.children.retain(|c| c.strong_count() > 0);
         lobby.children.push(Arc::downgrade(child));
+        Ok(())
     }
 
     pub(super) fn children(&self) -> Vec<Arc<EndpointShared>> {
@@ -250,31 +267,22 @@ impl EndpointShared {
         Ok(())
     }
 
-    fn check_open(&self) -> io::Result<()> {
-        let lobby = lock(&self.lobby);
-        match &lobby.failure {
-            Some((kind, text)) => Err(io::Error::new(*kind, text.clone())),
-            None if lobby.closed => {
-                Err(io::Error::new(io::ErrorKind::NotConnected, "the endpoint is closed"))
-            }
-            None => Ok(()),
-        }
+    pub(super) fn check_open(&self) -> io::Result<()> {
+        lock(&self.lobby).check_open()
     }
 
-    /// Lets a connection wait to be accepted; false when too many wait already.
-    pub(super) fn arrive(&self, connection: Arc<ConnectionShared>) -> bool {
-        let waiting = {
-            let mut lobby = lock(&self.lobby);
-            if lobby.closed || lobby.arrivals.len() >= ACCEPT_QUEUE {
-                self.backlog_drops.fetch_add(1, Ordering::Relaxed);
-                return false;
-            }
-            lobby.arrivals.push_back(connection);
-            lobby.acceptors.take()
-        };
+    /// Lets a connection wait to be accepted. Gives those who wait for one, to be woken once no lock is held; `None`
+    /// when nobody is accepted any more, or too many wait already.
+    #[must_use]
+    pub(super) fn arrive(&self, connection: Arc<ConnectionShared>) -> Option<Wakers> {
+        let mut lobby = lock(&self.lobby);
+        if lobby.closed || lobby.arrivals.len() >= ACCEPT_QUEUE {
+            self.backlog_drops.fetch_add(1, Ordering::Relaxed);
+            return None;
+        }
+        lobby.arrivals.push_back(connection);
         self.accepted.fetch_add(1, Ordering::Relaxed);
-        waiting.wake();
-        true
+        Some(lobby.acceptors.take())
     }
 
     /// Whether nobody is accepted any more.
@@ -373,7 +381,9 @@ impl EndpointShared {
             lobby.closed = true;
             std::mem::take(&mut lobby.arrivals)
         };
-        arrivals.iter().filter(|connection| connection.break_off()).count()
+        // Also those that have yet to prove themselves: nobody would accept them then.
+        let coming = self.connections().into_iter().filter(|connection| connection.is_yet_to_arrive());
+        arrivals.into_iter().chain(coming).filter(|connection| connection.break_off()).count()
     }
 
     pub(super) fn close(&self) {
@@ -387,16 +397,13 @@ impl EndpointShared {
         self.group.poke();
     }
 
-    /// The socket is of no use any more: everyone learns why.
+    /// The socket is of no use any more: its driver ends, and with that everyone learns why. Wakes nobody else: the
+    /// caller may hold a connection's lock.
     pub(super) fn fail(&self, error: io::Error) {
-        tracing::warn!(local = %self.local_addr, %error, "the socket has failed");
-        let acceptors = {
-            let mut lobby = lock(&self.lobby);
-            lobby.failure.get_or_insert((error.kind(), error.to_string()));
-            lobby.acceptors.take()
-        };
-        self.group.failed.store(true, Ordering::Release);
-        acceptors.wake();
+        lock(&self.lobby).failure.get_or_insert_with(|| (error.kind(), error.to_string()));
+        if !self.group.failed.swap(true, Ordering::AcqRel) {
+            tracing::warn!(local = %self.local_addr, %error, "the socket has failed");
+        }
         self.group.poke();
     }
 
@@ -526,8 +533,8 @@ impl EndpointShared {
         self.icmp_errors.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub(super) fn count_send_failure(&self) {
-        self.send_failures.fetch_add(1, Ordering::Relaxed);
+    pub(super) fn count_send_failures(&self, datagrams: usize) {
+        self.send_failures.fetch_add(datagrams as u64, Ordering::Relaxed);
     }
 
     /// Of this driver alone, but for what all have in common.

@@ -74,7 +74,7 @@ impl EndpointShared {
         let connection = &mut state.connection;
         connection.ending().is_some()
             || connection.has_transmit()
-            || connection.poll_timeout().is_some_and(|at| state.deadline.is_none_or(|d| at < d))
+            || connection.poll_timeout().is_some_and(|at| state.deadlines.would_miss(at))
     }
 
     /// Prepares and sends one batch of a connection whose lock the caller holds.
@@ -218,18 +218,24 @@ impl EndpointShared {
         icmp: &mut Vec<IcmpError>,
     ) -> Sent {
         let transmit = Transmit { destination, source, contents, datagram_size };
+        let datagrams = |bytes: usize| bytes.div_ceil(datagram_size.max(1));
         let left = match self.io.try_send(&transmit, icmp) {
-            Ok(sent) if sent.bytes >= contents.len() => return Sent::Batch,
-            Ok(sent) => &contents[sent.bytes..],
+            Ok(sent) => {
+                self.count_send_failures(datagrams(sent.bytes).saturating_sub(sent.datagrams));
+                if sent.bytes >= contents.len() {
+                    return Sent::Batch;
+                }
+                &contents[sent.bytes..]
+            }
             Err(SendError::Blocked) => contents,
             Err(error @ (SendError::TooLarge | SendError::Dropped(_))) => {
                 tracing::debug!(%destination, %error, "datagrams lost on the way out");
-                self.count_send_failure();
+                self.count_send_failures(datagrams(contents.len()));
                 return Sent::Batch;
             }
             Err(SendError::Unreachable(error)) => {
                 tracing::debug!(%destination, %error, "no way to the peer");
-                self.count_send_failure();
+                self.count_send_failures(datagrams(contents.len()));
                 return Sent::Unreachable;
             }
             Err(SendError::Fatal(error)) => {

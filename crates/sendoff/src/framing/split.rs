@@ -6,6 +6,7 @@ use super::{
     outgoing::Outgoing,
     own::{FinishFn, RecvFn, SendFn},
 };
+use crate::lock::lock;
 use bytes::Bytes;
 use futures_core::Stream;
 use futures_sink::Sink;
@@ -14,7 +15,7 @@ use std::{
     future::poll_fn,
     io::{self, IoSlice},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     task::{Context, Poll},
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -230,7 +231,7 @@ impl<S> Half<S> {
 
     fn lock(&self) -> MutexGuard<'_, S> {
         // Whoever panicked did so inside a poll of the stream, which has to bear that.
-        self.shared.stream.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shared.stream)
     }
 
     fn recv(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {

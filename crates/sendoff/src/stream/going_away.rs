@@ -2,6 +2,7 @@
 
 use super::{ConnectionShared, KcpStream, ReadHalf, WriteHalf, wait};
 use crate::code;
+use sendoff_proto::Role;
 use std::{
     future::Future,
     sync::Arc,
@@ -25,6 +26,12 @@ impl ConnectionShared {
             }
         });
         open
+    }
+
+    /// A peer has opened it, and has yet to prove itself before it is accepted.
+    pub(crate) fn is_yet_to_arrive(&self) -> bool {
+        let state = self.lock();
+        !state.announced && state.connection.role() == Role::Server
     }
 
     pub(crate) fn is_peer_going_away(&self) -> bool {

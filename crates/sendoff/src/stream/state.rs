@@ -3,14 +3,15 @@
 use super::{out_of_band::OutOfBand, wakers::Wakers};
 use crate::{
     ConfigError, ConnectionStats, Conv, Ending, Farewell, Fec, KcpEndpoint, Profile,
-    endpoint::{EndpointShared, Urgency, now},
+    endpoint::{Deadlines, EndpointShared, Urgency, now},
+    lock::lock,
 };
 use sendoff_proto::{Cause, Connection, PeerKind, code, fec::OUT_OF_BAND_OVERHEAD};
 use std::{
     fmt, io,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicBool, AtomicU32, Ordering},
     },
     task::{Context, Poll},
@@ -34,8 +35,8 @@ pub(crate) struct ConnectionState {
     pub(crate) followed: bool,
     /// Our address that the peer sends to: answers must leave from there.
     pub(crate) source: Option<IpAddr>,
-    /// The entry of the driver's heap that counts.
-    pub(crate) deadline: Option<Instant>,
+    /// Its entries in the driver's heap.
+    pub(crate) deadlines: Deadlines,
     /// The driver has it on its list of this turn.
     pub(crate) listed: bool,
     pub(crate) readers: Wakers,
@@ -147,7 +148,7 @@ impl ConnectionShared {
                 peer,
                 followed: false,
                 source,
-                deadline: None,
+                deadlines: Deadlines::default(),
                 listed: false,
                 readers: Wakers::default(),
                 writers: Wakers::default(),
@@ -183,7 +184,7 @@ impl ConnectionShared {
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, ConnectionState> {
         // A panic of a tap while a batch was sent leaves the connection as after a lost datagram.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(crate) fn fmt_as(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,9 +1,9 @@
 //! Going away, for transports that have no word for it: nothing new is accepted, what is open is waited for.
 
 use super::{AnyStream, Link};
-use crate::{Departure, code};
+use crate::{Departure, code, lock::lock};
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, Weak},
     time::Duration,
 };
 use tokio::time::{Instant, timeout};
@@ -26,7 +26,7 @@ const FEW: usize = 64;
 
 impl Accepted {
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.0)
     }
 
     pub(super) fn note(&self, stream: &AnyStream) {

@@ -1,10 +1,10 @@
 //! The account of a connection whose transport doesn't keep one: what was carried, and how it ended.
 
-use crate::{Cause, Ending, Farewell, Party, stream::Wakers};
+use crate::{Cause, Ending, Farewell, Party, lock::lock, stream::Wakers};
 use std::{
     io,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -43,8 +43,7 @@ impl Ends {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic of a waker leaves nothing half-done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     #[inline]

@@ -101,9 +101,17 @@ impl DatagramIo {
         }
     }
 
+    /// The one peer that the system has connected it to.
+    pub(crate) fn peer(&self) -> Option<SocketAddr> {
+        match self {
+            Self::System(io) => io.peer(),
+            Self::Supplied(_) => None,
+        }
+    }
+
     /// Whether the system knows it as connected to one peer.
     pub(crate) fn is_connected(&self) -> bool {
-        matches!(self, Self::System(io) if io.peer().is_some())
+        self.peer().is_some()
     }
 
     pub(crate) fn reconnect(&self) -> io::Result<()> {

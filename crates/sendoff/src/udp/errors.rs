@@ -172,3 +172,22 @@ fn is_a_rare_echo(error: &io::Error) -> bool {
 fn is_a_rare_echo(_: &io::Error) -> bool {
     false
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_may_have_failed_for_its_size_or_its_checksums_and_for_nothing_else() {
+        let may_be = |code| may_be_due_to_gso(&io::Error::from_raw_os_error(code));
+        for code in [libc::EMSGSIZE, libc::EINVAL, libc::EIO] {
+            assert!(may_be(code), "{code}");
+            assert!(!may_be_an_echo(&io::Error::from_raw_os_error(code)), "{code}: it is about this batch");
+        }
+        for code in
+            [libc::EPERM, libc::ENOBUFS, libc::ENETUNREACH, libc::ECONNREFUSED, libc::EAGAIN, libc::EBADF]
+        {
+            assert!(!may_be(code), "{code}");
+        }
+    }
+}

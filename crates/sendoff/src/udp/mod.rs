@@ -207,6 +207,8 @@ impl UdpIo {
     pub(crate) fn reconnect(&self) -> io::Result<()> {
         let peer = self.peer().ok_or(io::ErrorKind::NotConnected)?;
         dissolve(self.socket.socket())?;
+        // What refused batches may have been the link of before.
+        self.gso_off.clear();
         // Linux gives back a port that it chose itself.
         let local = self.local_addr()?;
         if local.port() == 0 {

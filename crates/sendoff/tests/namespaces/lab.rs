@@ -1,6 +1,6 @@
 //! A network of a test's own: hosts are network namespaces, links are pairs of veth devices.
 //!
-//! A test calls [`in_lab`] first. That runs this program again, for that test alone, where nothing it does to the network
+//! A test calls [`in_lab`] or [`in_lab_with`] first. That runs this program again, for that test alone, where nothing it does to the network
 //! shows outside, and everything is gone when it ends. There it makes [`Host`]s, [`link`]s them, and
 //! [`starts`](Host::start) tasks on them, whose sockets belong to that host.
 
@@ -24,51 +24,58 @@ const WATCHDOG: Duration = Duration::from_secs(180);
 const TOOLS: [&str; 2] = ["ip", "unshare"];
 
 /// Nobody else sees what is mounted, and names of namespaces are this test's own.
-const SET_UP: &str =
-    "mount --make-rprivate / && mount -t tmpfs tmpfs /run && mkdir /run/netns && ip link set lo up";
+const SET_UP: &str = "mount --make-rprivate /
+    mount -t tmpfs tmpfs /run
+    mkdir /run/netns
+    ip link set lo up";
 
 /// Runs the test again in a lab, unless it is there already. Where a lab can't be had, because a tool is missing or the
 /// system doesn't let us, the test is skipped, or fails if `CI` is set.
 ///
 /// True: this is the inner run, the test's body is to follow.
 pub fn in_lab(test: &str, tools: &[&str]) -> bool {
+    in_lab_with(test, tools, "")
+}
+
+/// The same where `script` has been run first, which must be possible too: it may need what this kernel hasn't got.
+pub fn in_lab_with(test: &str, tools: &[&str], script: &str) -> bool {
     if std::env::var_os(INSIDE).is_some() {
         start_watchdog();
         return true;
     }
-    match refusal(tools) {
-        None => run_again(test),
-        Some(why) if std::env::var_os("CI").is_some() => panic!("{test}: {why}"),
-        Some(why) => println!("{test}: skipped, for {why}"),
+    let set_up = format!("{SET_UP}\n{script}");
+    match lab(tools, &set_up) {
+        Ok(flags) => run_again(test, flags, &set_up),
+        Err(why) if std::env::var_os("CI").is_some() => panic!("{test}: {why}"),
+        Err(why) => println!("{test}: skipped, for {why}"),
     }
     false
 }
 
-/// Why there is no lab.
-fn refusal(tools: &[&str]) -> Option<String> {
+/// How `unshare` makes such a lab, as root or where anybody may; or why there is none.
+fn lab(tools: &[&str], set_up: &str) -> Result<&'static str, String> {
     let missing = |tool: &&&str| !shell("command -v \"$0\"", tool).status.success();
     if let Some(tool) = TOOLS.iter().chain(tools).find(missing) {
-        return Some(format!("`{tool}` is missing"));
+        return Err(format!("`{tool}` is missing"));
     }
-    flags().is_none().then(|| "namespaces can't be made here (root?)".to_owned())
+    let mut why = String::new();
+    for flags in ["-nm", "-rnm"] {
+        let output = Command::new("unshare").args([flags, "sh", "-ec", set_up]).output().expect("unshare");
+        if output.status.success() {
+            return Ok(flags);
+        }
+        why = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+    }
+    Err(format!("such a network can't be made here (root?): {why}"))
 }
 
 fn shell(script: &str, argument: &str) -> Output {
     Command::new("sh").args(["-ec", script, argument]).output().expect("a shell")
 }
 
-/// As root, or where anybody may.
-fn flags() -> Option<&'static str> {
-    let works = |flags: &&str| {
-        let result = Command::new("unshare").args([flags, "sh", "-ec", SET_UP]).output();
-        result.is_ok_and(|output| output.status.success())
-    };
-    ["-nm", "-rnm"].into_iter().find(works)
-}
-
-fn run_again(test: &str) {
+fn run_again(test: &str, flags: &str, set_up: &str) {
     let output = Command::new("unshare")
-        .args([flags().expect("tried just now"), "sh", "-ec", &format!("{SET_UP}; exec \"$@\""), "sh"])
+        .args([flags, "sh", "-ec", &format!("{set_up}\nexec \"$@\""), "sh"])
         .arg(std::env::current_exe().expect("this program"))
         .args(["--exact", test, "--nocapture"])
         .env(INSIDE, "yes")
@@ -161,7 +168,8 @@ pub fn link((a, a_dev, a_addrs): (Host, &str, &str), (b, b_dev, b_addrs): (Host,
     }
 }
 
-fn run(script: &str) {
+/// Runs a command line beside the hosts; one that fails fails the test.
+pub fn run(script: &str) {
     let output = shell(script, "sh");
     assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
 }

@@ -5,6 +5,7 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+mod icmp;
 mod lab;
 mod moving;
 mod mtu;

@@ -22,8 +22,26 @@ fn tell(what: &str, story: &Story) {
     assert!(story.pause < WITHOUT_KEEP_ALIVE, "{story:?}");
 }
 
+/// So long may the bytes stand still when a busy connection's way changes; 0.05 to 1.4 s were measured.
+const BRIEF: Duration = Duration::from_secs(2);
+
+/// The pause of such a story is brief. On a machine that is busy with other things load alone can make it longer: one of
+/// three has to be.
+fn is_brief(what: &str, story: impl Fn() -> Story) {
+    let mut pauses = Vec::new();
+    while pauses.len() < 3 {
+        let story = story();
+        tell(what, &story);
+        if story.pause < BRIEF {
+            return;
+        }
+        pauses.push(story.pause);
+    }
+    panic!("{what}: pauses of {pauses:?}");
+}
+
 /// The client has one address, and then another one instead.
-fn change_address(way: Way) {
+fn change_address(way: Way) -> Story {
     let (client, server) = (Host::new("client"), Host::new("server"));
     link((client, "eth", "10.9.0.2/24"), (server, "eth", "10.9.0.1/24"));
     let transfer = Transfer::begin(client, (server, "10.9.0.1"), way, BYTES);
@@ -32,20 +50,20 @@ fn change_address(way: Way) {
     let story = transfer.finish();
     let [first, last] = story.peers.map(|peer| peer.ip().to_string());
     assert_eq!((&*first, &*last, story.stats.moves), ("10.9.0.2", "10.9.0.3", 1));
-    tell(&format!("{way:?}, another address"), &story);
+    story
 }
 
 #[test]
 fn an_upload_goes_on_when_the_clients_address_changes() {
     if in_lab("moving::an_upload_goes_on_when_the_clients_address_changes", &[]) {
-        change_address(Way::Up);
+        is_brief("Up, another address", || change_address(Way::Up));
     }
 }
 
 #[test]
 fn a_download_goes_on_when_the_clients_address_changes() {
     if in_lab("moving::a_download_goes_on_when_the_clients_address_changes", &[]) {
-        change_address(Way::Down);
+        is_brief("Down, another address", || change_address(Way::Down));
     }
 }
 
@@ -103,7 +121,7 @@ fn natted() -> [Host; 3] {
 
 const FORGET: &str = "conntrack -F";
 
-fn forget_while_busy(way: Way) {
+fn forget_while_busy(way: Way) -> Story {
     let [client, router, server] = natted();
     let transfer = Transfer::begin(client, (server, "10.9.2.2"), way, BYTES);
     transfer.wait_for(BYTES / 3);
@@ -112,20 +130,20 @@ fn forget_while_busy(way: Way) {
     let [first, last] = story.peers;
     assert!(first.ip() == last.ip() && first.port() != last.port(), "{story:?}");
     assert!(story.stats.moves >= 1);
-    tell(&format!("{way:?}, a NAT forgets"), &story);
+    story
 }
 
 #[test]
 fn an_upload_goes_on_when_a_nat_forgets_it() {
     if in_lab("moving::an_upload_goes_on_when_a_nat_forgets_it", &NAT_TOOLS) {
-        forget_while_busy(Way::Up);
+        is_brief("Up, a NAT forgets", || forget_while_busy(Way::Up));
     }
 }
 
 #[test]
 fn a_download_goes_on_when_a_nat_forgets_it() {
     if in_lab("moving::a_download_goes_on_when_a_nat_forgets_it", &NAT_TOOLS) {
-        forget_while_busy(Way::Down);
+        is_brief("Down, a NAT forgets", || forget_while_busy(Way::Down));
     }
 }
 

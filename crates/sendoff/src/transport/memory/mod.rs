@@ -4,14 +4,14 @@ mod pipe;
 mod sides;
 
 use super::{Acceptor, AnyListener, AnyStream, BoxFuture, Options, Peer, Transport};
-use crate::{Address, code, settings, stream::Wakers};
+use crate::{Address, code, lock::lock, settings, stream::Wakers};
 use std::{
     collections::{HashMap, VecDeque},
     fmt,
     future::poll_fn,
     io,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     task::{Context, Poll},
@@ -51,11 +51,6 @@ struct Lobby {
     arrivals: VecDeque<(AnyStream, Peer)>,
     acceptors: Wakers,
     closed: bool,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic of a waker leaves nothing half-done in these.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl fmt::Debug for MemoryTransport {

@@ -1,10 +1,10 @@
 //! One direction of a stream: bytes on the way, and how they end.
 
-use crate::Farewell;
+use crate::{Farewell, lock::lock};
 use std::{
     collections::VecDeque,
     io::Read,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard},
     task::{Context, Poll, Waker},
 };
 use tokio::io::ReadBuf;
@@ -56,8 +56,7 @@ impl Pipe {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic of a waker leaves nothing half-done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(super) fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<Received> {

@@ -2,14 +2,14 @@
 
 use super::super::ends::Ends;
 use super::{UdpStats, shared::Shared};
-use crate::{Cause, Ending, Farewell, Party, Silence, stream::does_not_fit};
+use crate::{Cause, Ending, Farewell, Party, Silence, lock::lock, stream::does_not_fit};
 use bytes::Bytes;
 use std::{
     collections::VecDeque,
     io,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU8, AtomicU64, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -89,8 +89,7 @@ impl Flow {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic of a waker leaves nothing half-done.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(super) fn peer(&self) -> SocketAddr {
@@ -314,7 +313,7 @@ fn ends_reading(ending: &Ending) -> bool {
 
 impl Drop for Flow {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        self.shared.release(state.cost);
+        let cost = self.lock().cost;
+        self.shared.release(cost);
     }
 }

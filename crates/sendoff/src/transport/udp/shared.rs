@@ -2,7 +2,9 @@
 
 use super::{UdpOptions, UdpStats, flow::Flow, table::Table};
 use crate::{
-    Direction, Tap, TappedDatagram, socket,
+    Direction, Tap, TappedDatagram,
+    lock::lock,
+    socket,
     stream::Wakers,
     udp::{self, IcmpError, IcmpKind, SendError, Transmit, UdpIo},
 };
@@ -11,7 +13,7 @@ use std::{
     io,
     net::{IpAddr, SocketAddr},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard,
         atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     task::{Context, Poll, Waker},
@@ -52,11 +54,6 @@ struct Lobby {
     listening: bool,
     /// Why the socket is of no use any more.
     failure: Option<(io::ErrorKind, String)>,
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic of a waker leaves nothing half-done in these.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Shared {

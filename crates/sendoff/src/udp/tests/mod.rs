@@ -3,6 +3,10 @@
 mod batches;
 #[cfg(target_os = "linux")]
 mod icmp;
+#[cfg(target_os = "linux")]
+#[path = "../../../tests/namespaces/lab.rs"]
+#[allow(dead_code, reason = "hosts aren't needed here")]
+mod lab;
 mod limits;
 #[cfg(target_os = "linux")]
 mod namespace;

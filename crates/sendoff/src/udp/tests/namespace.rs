@@ -1,57 +1,15 @@
 //! Tests that need a network of their own: a small link, an address that goes away.
-//!
-//! Each test runs this very binary again, for itself alone, in a fresh network namespace.
 
-use std::process::Command;
-
+use super::lab::{in_lab, in_lab_with, run};
 use super::*;
 
-/// What most of them need.
-const LOOPBACK_UP: &str = "ip link set lo up";
-
-const INSIDE: &str = "SENDOFF_TEST_NAMESPACE";
-
-/// Runs the test again in a network namespace that `script` has set up, unless it is there already. Where the command
-/// `needs` fails, the test is skipped.
-///
-/// True: this is the inner run, the test's body is to follow.
-fn in_namespace(test: &str, needs: &str, script: &str) -> bool {
-    if std::env::var_os(INSIDE).is_some() {
-        return true;
-    }
-    let Some(flags) = ["-n", "-rn"].into_iter().find(|flags| succeeds(flags, needs)) else {
-        eprintln!("{test}: skipped, for `unshare -n {needs}` does not work here");
-        return false;
-    };
-    let module = module_path!().split_once("::").expect("a module of a crate").1;
-    let output = Command::new("unshare")
-        .args([flags, "sh", "-ec", &format!("{script}\nexec \"$@\""), "sh"])
-        .arg(std::env::current_exe().expect("this program"))
-        .args(["--exact", &format!("{module}::{test}"), "--nocapture"])
-        .env(INSIDE, "yes")
-        .output()
-        .expect("unshare");
-    let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{text}");
-    assert!(text.contains("1 passed"), "not one test: {text}");
-    false
-}
-
-fn succeeds(flags: &str, command: &str) -> bool {
-    let result = Command::new("unshare").arg(flags).args(command.split(' ')).output();
-    result.is_ok_and(|output| output.status.success())
-}
-
-fn ip(arguments: &str) {
-    let output = Command::new("ip").args(arguments.split(' ')).output().expect("ip");
-    assert!(output.status.success(), "ip {arguments}: {}", String::from_utf8_lossy(&output.stderr));
-}
+/// Datagrams of 1,400 bytes are fragmented, and their batches refused.
+const SMALL_LINK: &str = "ip link set lo mtu 1420";
 
 #[tokio::test]
 async fn a_batch_that_the_link_refuses_leaves_one_by_one_and_arrives_whole() {
-    let small_link = "ip link set lo mtu 1420 up";
-    let test = "a_batch_that_the_link_refuses_leaves_one_by_one_and_arrives_whole";
-    if !in_namespace(test, LOOPBACK_UP, small_link) {
+    let test = "udp::tests::namespace::a_batch_that_the_link_refuses_leaves_one_by_one_and_arrives_whole";
+    if !in_lab_with(test, &[], SMALL_LINK) {
         return;
     }
     const SIZE: usize = 1_400;
@@ -78,12 +36,11 @@ async fn a_batch_that_the_link_refuses_leaves_one_by_one_and_arrives_whole() {
 
 #[tokio::test]
 async fn a_connected_socket_outlives_its_source_address_with_its_port() {
-    let two_sources = "ip link set lo up
-        ip addr add 10.1.0.1/32 dev lo
+    let two_sources = "ip addr add 10.1.0.1/32 dev lo
         ip addr add 10.1.0.2/32 dev lo
         ip route add local 10.5.0.5 dev lo src 10.1.0.1 table local";
-    let test = "a_connected_socket_outlives_its_source_address_with_its_port";
-    if !in_namespace(test, LOOPBACK_UP, two_sources) {
+    let test = "udp::tests::namespace::a_connected_socket_outlives_its_source_address_with_its_port";
+    if !in_lab_with(test, &[], two_sources) {
         return;
     }
     for wildcard in [V4.0, DUAL.0] {
@@ -95,8 +52,8 @@ async fn a_connected_socket_outlives_its_source_address_with_its_port() {
         send_all(&client, to(there, b"question", 100)).await;
         assert_eq!(Inbox::receive(&server, 1).await.datagrams[0].source, first);
 
-        ip("addr del 10.1.0.1/32 dev lo");
-        ip("route replace local 10.5.0.5 dev lo src 10.1.0.2 table local");
+        run("ip addr del 10.1.0.1/32 dev lo
+            ip route replace local 10.5.0.5 dev lo src 10.1.0.2 table local");
         let contents = payload(3_000);
         let result = send_once(&client, to(there, &contents, 1_000), &mut Vec::new()).await;
         assert!(matches!(result, Err(SendError::Unreachable(_))), "{wildcard}: {result:?}");
@@ -111,15 +68,39 @@ async fn a_connected_socket_outlives_its_source_address_with_its_port() {
         assert_eq!(inbox.payloads(), contents.chunks(1_000).collect::<Vec<_>>());
         assert_eq!(inbox.datagrams[0].source, second);
 
-        ip("addr add 10.1.0.1/32 dev lo");
-        ip("route replace local 10.5.0.5 dev lo src 10.1.0.1 table local");
+        run("ip addr add 10.1.0.1/32 dev lo
+            ip route replace local 10.5.0.5 dev lo src 10.1.0.1 table local");
     }
 }
 
 #[tokio::test]
+async fn a_socket_that_is_connected_again_over_a_larger_link_sends_batches_again() {
+    let test =
+        "udp::tests::namespace::a_socket_that_is_connected_again_over_a_larger_link_sends_batches_again";
+    if !in_lab_with(test, &[], SMALL_LINK) {
+        return;
+    }
+    const SIZE: usize = 1_400;
+    let (client, server) = (bind(V4.0), bind(V4.0));
+    let there = reach(&server, V4.1);
+    client.connect(there).expect("a connected socket");
+    let contents = payload(20 * SIZE);
+    let calls = async || {
+        let before = client.counters().send_calls;
+        send_all(&client, to(there, &contents, SIZE)).await;
+        assert_eq!(Inbox::receive(&server, 20).await.payloads(), contents.chunks(SIZE).collect::<Vec<_>>());
+        client.counters().send_calls - before
+    };
+    assert_eq!((calls().await, calls().await), (1 + 20, 20), "the link is too small for a batch");
+    run("ip link set lo mtu 1500");
+    client.reconnect().expect("a connected socket");
+    assert_eq!(calls().await, 1);
+}
+
+#[tokio::test]
 async fn a_network_without_a_route_is_unreachable_for_itself_only() {
-    let test = "a_network_without_a_route_is_unreachable_for_itself_only";
-    if !in_namespace(test, LOOPBACK_UP, LOOPBACK_UP) {
+    let test = "udp::tests::namespace::a_network_without_a_route_is_unreachable_for_itself_only";
+    if !in_lab(test, &[]) {
         return;
     }
     for (wildcard, host, nowhere) in
@@ -137,8 +118,9 @@ async fn a_network_without_a_route_is_unreachable_for_itself_only() {
 #[tokio::test]
 async fn a_socket_that_blocks_in_the_middle_of_a_batch_goes_on_there_when_it_is_ready() {
     let slow_link = "tc qdisc add dev lo root tbf rate 4mbit burst 4k limit 100mb";
-    let test = "a_socket_that_blocks_in_the_middle_of_a_batch_goes_on_there_when_it_is_ready";
-    if !in_namespace(test, slow_link, &format!("{LOOPBACK_UP}\n{slow_link}")) {
+    let test =
+        "udp::tests::namespace::a_socket_that_blocks_in_the_middle_of_a_batch_goes_on_there_when_it_is_ready";
+    if !in_lab_with(test, &["tc"], slow_link) {
         return;
     }
     const SIZE: usize = 1_000;

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 pub struct Departure {
     /// Connections that were accepted in its whole life.
     pub served: u64,
-    /// Connections that waited to be accepted, and were turned away.
+    /// Connections that waited to be accepted, or had yet to [prove](crate::Config::prove) themselves, and were turned away.
     pub turned_away: u64,
     /// Open connections whose peers could be told that it goes away.
     pub told: u64,
@@ -71,8 +71,9 @@ impl KcpEndpoint {
     ///
     /// With a limit of zero all is broken off at once; [`close`](Self::close) lets everything that was written arrive.
     ///
-    /// Cancel safe: if it is dropped, the endpoint goes away all the same, and nothing is broken off. It can be called
-    /// again, with another limit; it then tells of those that were open at that time.
+    /// If it is dropped, the endpoint goes away all the same. Dropped before the limit it breaks nothing off; after that
+    /// all is broken off already, and only the account is lost. It can be called again, with another limit; it then tells
+    /// of those that were open at that time.
     pub async fn go_away(&self, limit: Duration) -> Departure {
         let began = now();
         let turned_away = self.shared.stop_accepting() as u64;
