@@ -400,7 +400,7 @@ fn an_old_process_that_does_not_answer_is_not_waited_for_for_ever() {
     let _given = olds.1.give();
     for (new, what) in [
         (news.0, "the process there doesn't answer within 5s"),
-        (news.1, "the other process has not handed over after 5s"),
+        (news.1, "the other process has not handed over after 10s"),
     ] {
         let output = new.output();
         assert_eq!(output.code, 1);

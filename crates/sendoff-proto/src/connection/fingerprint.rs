@@ -124,7 +124,7 @@ impl Connection {
         (again(a.welcomed_at).unwrap_or_default(), again(a.reset_at).unwrap_or_default()).hash(h);
         let l = &self.liveness;
         let gap = self.timers.is_set(Timer::Greeting).then_some(l.greeting_gap);
-        (l.ask, l.reads_no_more, gap, l.keep_alives).hash(h);
+        (l.ask, l.reads_no_more, gap, l.keep_alives, self.has_asked_last()).hash(h);
         let path = self.path.as_deref();
         (self.is_moving(), path.map(super::path::Path::is_asking)).hash(h);
         l.round.map(|round| (age(now, round.began), round.asked)).hash(h);
@@ -166,6 +166,7 @@ impl Connection {
             }
         }
         (deadlines, self.rtt.rto, self.remote, self.first_sent.is_some()).hash(h);
+        l.patience().hash(h);
     }
 
     fn hash_sent(&self, now: Instant, slot: &Slot, h: &mut impl Hasher) {

@@ -231,7 +231,7 @@ impl Connection {
     }
 
     /// Whether nothing has left since the last question of a round: else each round could draw the next.
-    fn has_asked_last(&self) -> bool {
+    pub(super) fn has_asked_last(&self) -> bool {
         let (last, asked) = (self.liveness.last_of_round, self.liveness.asked_at);
         let pushed_since = |asked| self.last_pushed.is_some_and(|pushed| pushed > asked);
         last == asked && asked.is_some_and(|asked| !pushed_since(asked))

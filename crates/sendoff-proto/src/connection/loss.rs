@@ -379,6 +379,8 @@ impl LossDetector {
             return 0;
         }
         self.holds = false;
+        // First sendings that were held back are in their queue again.
+        self.first_sendings = ring.unacked;
         self.resend_older(ring, now, rto)
     }
 
@@ -404,17 +406,23 @@ impl LossDetector {
         if slot.state != SlotState::InFlight {
             return false;
         }
+        let sooner = rto < slot.rto;
         slot.rto = rto;
         let due = slot.sent_at + rto;
         if due > now {
-            // A first sending has its place in the queue of those.
-            if slot.transmissions > 1 {
+            // A first sending has its place in the queue of those, and what waits no shorter than before has its own.
+            if sooner && slot.transmissions > 1 {
                 self.deadlines.push(Reverse((due, slot.transmission, sn.0)));
             }
             return false;
         }
         self.mark_lost(ring, sn);
         true
+    }
+
+    /// What timeouts in vain have changed, as far as it makes a difference in small windows: for fingerprints.
+    pub(crate) fn patience(&self) -> (u32, u32, bool) {
+        (self.clearings.min(3), self.fruitless.min(FRUITLESS + 2), self.holds)
     }
 
     /// When the next segment times out.

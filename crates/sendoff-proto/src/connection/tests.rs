@@ -225,3 +225,44 @@ fn an_echo_that_was_never_sent_acknowledges_nothing() {
     assert_eq!((acked(100), acked(110)), (Acked::Earlier, Acked::Earlier));
     assert_eq!((acked(99), acked(121)), (Acked::NotOurs, Acked::NotOurs));
 }
+
+/// So many segments in flight, each sent once at that time.
+fn in_flight(count: u32, now: Instant, rto: Duration) -> (SendRing, LossDetector) {
+    let first = SeqNumber(0);
+    let (mut ring, mut loss) = (SendRing::new(10, first, now), LossDetector::new(first, PathMtu::new(34, 0)));
+    for n in 0..count {
+        ring.write(&[0; 10], 1_000);
+        ring.advance_next();
+        loss.on_sent(&mut ring, SeqNumber(n), now, Timestamp(0), rto);
+    }
+    (ring, loss)
+}
+
+#[test]
+fn a_window_that_flaps_makes_nothing_grow() {
+    let (now, rto) = (Instant::now(), Duration::from_secs(1));
+    let (mut ring, mut loss) = in_flight(1, now, rto);
+    loss.on_sent(&mut ring, SeqNumber(0), now, Timestamp(1), rto);
+    for _ in 0..10_000 {
+        loss.resend_first(&mut ring, now, rto);
+    }
+    assert!(loss.deadlines.len() < 3, "{}", loss.deadlines.len());
+}
+
+#[test]
+fn what_was_held_back_in_a_hole_is_found_again_by_what_skips_it() {
+    let (start, rto) = (Instant::now(), Duration::from_millis(50));
+    let (mut ring, mut loss) = in_flight(200, start, rto);
+    let timeout = Timeout { rto, nodelay: NoDelay::On, backoff: Backoff::Linear };
+    let terms = Terms { timeout, judged: ring.next, head_only: true };
+    let now = start + rto;
+    assert_eq!(loss.detect_timeouts(&mut ring, now, terms).lost, 1);
+    loss.pop_lost();
+    loss.on_sent(&mut ring, SeqNumber(0), now, Timestamp(50), rto);
+    loss.on_una(&mut ring, SeqNumber(1));
+    // A late answer has made the timeout longer than all of them have waited.
+    assert_eq!(loss.release_held(&mut ring, now, Duration::from_secs(10)), 0);
+    // Then the last but one arrives.
+    assert!(matches!(loss.on_ack(&mut ring, SeqNumber(198), Timestamp(0), 1), Acked::Latest(_)));
+    assert_eq!(loss.detect_fast(&mut ring, 1, terms), 197);
+}

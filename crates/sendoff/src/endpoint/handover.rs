@@ -133,7 +133,7 @@ impl KcpEndpoint {
         self.shared.handover().check()?;
         successor.set_nonblocking(true)?;
         let successor = tokio::net::UnixStream::from_std(successor)?;
-        in_time("the other process is not ready", until_ready(&successor)).await?;
+        in_time("the other process is not ready", PATIENCE, until_ready(&successor)).await?;
         {
             let mut handover = self.shared.handover();
             handover.check()?;
@@ -162,7 +162,7 @@ impl KcpEndpoint {
     /// # Errors
     /// When the system refuses an option that is needed; `InvalidInput` where the configuration has a socket too, or
     /// several drivers; `ConnectionAborted` when the other process has ended, or keeps its port; `TimedOut` when it
-    /// takes more than 5 s.
+    /// takes more than 10 s.
     ///
     /// # Panics
     /// Outside a tokio runtime with I/O and time enabled.
@@ -178,7 +178,8 @@ impl KcpEndpoint {
         let shared = members.into_iter().next().ok_or_else(super::no_address)?;
         *shared.handover() = Handover::After;
         let endpoint = Self { shared: shared.clone(), _guard: guard };
-        in_time("the other process has not handed over", until_ours(&predecessor)).await?;
+        // Longer than the other process waits for our word, so that we are still there when it hands over.
+        in_time("the other process has not handed over", 2 * PATIENCE, until_ours(&predecessor)).await?;
         tokio::spawn(Driver::new(shared).after(PassedOn::new(predecessor)));
         Ok(endpoint)
     }
@@ -234,9 +235,13 @@ async fn read_byte(stream: &tokio::net::UnixStream) -> io::Result<Option<u8>> {
     }
 }
 
-async fn in_time(late: &str, step: impl Future<Output = io::Result<()>>) -> io::Result<()> {
-    timeout(PATIENCE, step).await.unwrap_or_else(|_late| {
-        let text = format!("{late} after {PATIENCE:?}");
+async fn in_time(
+    late: &str,
+    patience: Duration,
+    step: impl Future<Output = io::Result<()>>,
+) -> io::Result<()> {
+    timeout(patience, step).await.unwrap_or_else(|_late| {
+        let text = format!("{late} after {patience:?}");
         Err(io::Error::new(io::ErrorKind::TimedOut, text))
     })
 }

@@ -21,8 +21,8 @@ impl Driver {
         }
     }
 
-    /// A datagram from another address names a connection. Says whether the datagram is for it: its peer is there from
-    /// now on, or has broken it off.
+    /// A datagram from another address names a connection. Says whether its peer is there from now on, and the datagram
+    /// is for it.
     pub(super) fn meet_elsewhere(
         &mut self,
         now: Instant,
@@ -34,7 +34,12 @@ impl Driver {
         let mut state = connection.lock();
         match state.connection.handle_elsewhere(now, source, datagram) {
             Elsewhere::Ignored => false,
-            Elsewhere::Reset => true,
+            Elsewhere::Reset => {
+                // Nothing else from there is for it.
+                state.connection.handle_datagram(now, datagram);
+                self.list(&mut state, connection);
+                false
+            }
             Elsewhere::Asked(question, answer) => {
                 drop(state);
                 for answer in [Some(question), answer].into_iter().flatten() {

@@ -203,6 +203,13 @@ pub(super) struct Decoders {
     by_remote: HashMap<SocketAddr, Box<Decoder>>,
 }
 
+#[cfg(test)]
+impl Decoders {
+    pub(super) fn is_empty(&self) -> bool {
+        self.by_remote.is_empty()
+    }
+}
+
 impl Driver {
     /// A shard has come: what it holds goes to its connection at once, and what it makes good after that.
     pub(super) fn take_shard(

@@ -15,7 +15,7 @@ use crate::lock::lock;
 /// The destinations that a GSO batch does not reach.
 pub(super) struct GsoOff {
     everywhere: bool,
-    /// Whether there are any, so that a send asks neither lock nor clock while there are none.
+    /// Whether there are any, so that a send asks neither lock nor clock while there has been none.
     any: AtomicBool,
     hosts: Mutex<Hosts<()>>,
 }

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::{Config, Fec, KcpListener, KcpStream};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::UdpSocket,
+};
 
 #[tokio::test]
 async fn last_words_that_leave_late_leave_no_encoder_behind() {
@@ -25,4 +28,35 @@ async fn last_words_that_leave_late_leave_no_encoder_behind() {
     shared.blocked.store(false, Ordering::Release);
     assert_eq!(driver.serve_one(now(), &connection), Sent::Batch);
     assert_eq!(shared.shards.encoders(), 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_breaks_off_from_elsewhere_leaves_no_decoder_there() {
+    let config = Config::new().fec(Fec::new(10, 3).unwrap());
+    let listener = KcpListener::bind_with("127.0.0.1:0", config.clone()).await.unwrap();
+    let (front, back) =
+        (UdpSocket::bind("127.0.0.1:0").await.unwrap(), UdpSocket::bind("127.0.0.1:0").await.unwrap());
+    let connecting = tokio::spawn(KcpStream::connect_with(front.local_addr().unwrap(), config));
+    let (mut there, mut here) = ([0; 2_000], [0; 2_000]);
+    let mut from = None;
+    while !connecting.is_finished() {
+        tokio::select! {
+            Ok((len, client)) = front.recv_from(&mut there) => {
+                from = Some(client);
+                back.send_to(&there[..len], listener.local_addr()).await.unwrap();
+            }
+            Ok(len) = back.recv(&mut here) => {
+                front.send_to(&here[..len], from.unwrap()).await.unwrap();
+            }
+        }
+    }
+    let mut client = connecting.await.unwrap().unwrap();
+    let (server, _) = listener.accept().await.unwrap();
+    client.abort(16);
+    let mut driver = Driver::new(server.endpoint().shared.clone());
+    while server.ending().is_none() {
+        let (len, client) = front.recv_from(&mut there).await.unwrap();
+        driver.take_shard(now(), client, None, &there[..len], &mut None);
+    }
+    assert!(driver.decoders.is_empty());
 }
