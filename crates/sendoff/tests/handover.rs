@@ -197,7 +197,7 @@ async fn who_is_handed_nothing_reads_nothing() {
             let socket = old.endpoint().share_socket().unwrap();
             let taking = tokio::spawn(KcpListener::take_over(socket, ours, Config::new()));
             settle().await;
-            advance(ms(5_001)).await;
+            advance(ms(10_001)).await;
             assert_eq!(taking.await.unwrap().unwrap_err().kind(), kind);
             drop(theirs);
             greeted(KcpStream::connect(old.local_addr()).await.unwrap(), &old).await;
