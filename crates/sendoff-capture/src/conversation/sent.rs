@@ -19,6 +19,9 @@ const REMEMBERED: usize = 256;
 /// Entries for which memory is kept, however few are used.
 const ROOM: usize = 1_024;
 
+/// Entries for which memory is kept while nothing is on its way: there may be thousands of such conversations.
+const IDLE_ROOM: usize = 32;
+
 /// Entries that are looked at to judge a retransmission.
 const JUDGED: usize = 256;
 
@@ -221,7 +224,9 @@ impl Sent {
     }
 
     fn give_memory_back(&mut self) {
-        if self.entries.capacity() > ROOM && self.entries.len() < self.entries.capacity() / 4 {
+        if self.entries.is_empty() {
+            self.entries.shrink_to(IDLE_ROOM);
+        } else if self.entries.capacity() > ROOM && self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to(2 * self.entries.len());
         }
     }
@@ -408,6 +413,17 @@ mod tests {
         let latest = MAX_TRACKED as u32 - 2 + UNA_REACH as u32;
         assert_eq!(push(&mut sent, 1, latest, 0), Marks::NEW | Marks::LATE);
         assert_eq!(push(&mut sent, 1, latest - REMEMBERED as u32, 0), Marks::NEEDLESS);
+    }
+
+    #[test]
+    fn what_is_silent_keeps_next_to_no_memory() {
+        let mut sent = Sent::default();
+        for sn in 0..ROOM as u32 {
+            push(&mut sent, 0, sn, 0);
+        }
+        assert!(sent.room() >= ROOM);
+        sent.covered(ROOM as u32);
+        assert!(sent.room() <= IDLE_ROOM, "{}", sent.room());
     }
 
     #[test]
