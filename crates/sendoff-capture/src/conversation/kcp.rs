@@ -299,6 +299,12 @@ impl Kcp {
         recovered: bool,
         bounds: Bounds,
     ) -> Option<Role> {
+        for side in &mut self.sides {
+            side.sent.new_datagram();
+            if let Some(reassembly) = &mut side.reassembly {
+                reassembly.new_datagram();
+            }
+        }
         let was_in_flight = self.sides[side.other().index()].sent.in_flight();
         // ACKs first: the una beside them would take away what they speak of.
         for (segment, news) in segments().zip(news.iter_mut()) {

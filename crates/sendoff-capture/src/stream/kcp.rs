@@ -11,15 +11,25 @@ pub(crate) struct KcpStream {
     waiting: BTreeMap<u64, Vec<u8>>,
     /// Their bytes, and what each costs beside.
     waiting_bytes: usize,
-    /// Segments that lie too far ahead to wait; and the number behind the last of them.
+    /// Segments that lie too far off; and the number behind the last of those that do so ahead.
     far: Far,
     furthest: u64,
+    /// What was due before it went on far ahead.
+    left: Option<u64>,
 }
 
 /// Where numbers begin, so that those before can be told.
 const ORIGIN: u64 = 1 << 32;
 
+/// A segment that lies so far behind what is due is no copy of an old one: windows are smaller.
+const FAR_BEHIND: i64 = MAX_TRACKED as i64 / 2;
+
 impl KcpStream {
+    /// What comes now is in another datagram.
+    fn new_datagram(&mut self) {
+        self.far.new_datagram();
+    }
+
     /// A PUSH with its data; without data if it is a FIN, which has a number too. Not more than `limit` bytes of memory
     /// may wait behind it.
     pub(crate) fn push(&mut self, sn: u32, data: &[u8], limit: usize, sink: &mut dyn FnMut(Piece<'_>)) {
@@ -33,8 +43,8 @@ impl KcpStream {
             }
         };
         let ahead = i64::from(sn.wrapping_sub(next as u32) as i32);
-        let Some(number) = u64::try_from(ahead).ok().map(|ahead| next + ahead) else { return };
-        if ahead as usize >= MAX_TRACKED {
+        let Some(number) = next.checked_add_signed(ahead) else { return };
+        if ahead >= MAX_TRACKED as i64 {
             self.furthest = self.furthest.max(number + 1);
             if !self.far.has_moved(sn) {
                 return;
@@ -45,7 +55,19 @@ impl KcpStream {
             if number > next {
                 sink(Piece::Gap(Missing::Segments(number - next)));
             }
-            self.next = Some(number);
+            self.left = Some(next);
+        } else if ahead <= -FAR_BEHIND {
+            if !self.far.has_moved(sn) {
+                return;
+            }
+            // What it went on with far ahead were lies, and the sender is still here.
+            self.give_all_up(sink);
+            let refused = number.saturating_sub(self.left.take().unwrap_or(ORIGIN));
+            sink(Piece::Gap(Missing::Segments(refused.max(1))));
+            self.furthest = 0;
+        } else if ahead < 0 {
+            self.far = Far::default();
+            return;
         } else if ahead > 0 {
             self.far = Far::default();
             if let Entry::Vacant(place) = self.waiting.entry(number) {
@@ -125,6 +147,11 @@ impl KcpReassembly {
         self.stream.waiting()
     }
 
+    /// What comes now is in another datagram.
+    pub(crate) fn new_datagram(&mut self) {
+        self.stream.new_datagram();
+    }
+
     pub(crate) fn push(&mut self, sn: u32, data: &[u8], limit: usize) {
         self.stream.push(sn, data, limit, &mut |piece| self.consumer.take(piece));
     }
@@ -146,6 +173,7 @@ mod tests {
             Piece::Gap(missing) => out.push(Err(missing)),
         };
         for (sn, data) in pushes {
+            stream.new_datagram();
             stream.push(*sn, data, MAX_WAITING, &mut sink);
         }
         stream.finish(una, &mut sink);
@@ -223,5 +251,40 @@ mod tests {
         let few = [(0, datum), (40_000, datum)];
         assert_eq!(run(&few)[1..], [Err(Missing::Segments(40_000))]);
         assert_eq!(run_to(Some(50_000), &few)[1..], [Err(Missing::Segments(49_999))]);
+    }
+    #[test]
+    fn lies_far_ahead_are_left_again_for_what_the_sender_goes_on_with() {
+        let datum: &[u8] = b"x";
+        let lies = (40_000..40_008).map(|sn| (sn, &b"lie"[..]));
+        let before = (0..1_000).map(|sn| (sn, datum));
+        let pushes: Vec<_> = before.chain(lies.clone()).chain((1_000..2_000).map(|sn| (sn, datum))).collect();
+        let out = run_to(Some(2_000), &pushes);
+        let gaps: Vec<_> = out.iter().filter_map(|piece| piece.as_ref().err()).collect();
+        // Seven of each were refused until it was clear that it goes on there.
+        assert_eq!(gaps, [&Missing::Segments(40_007 - 1_000), &Missing::Segments(7)]);
+        let true_ones = out.iter().filter(|piece| piece.as_deref() == Ok(datum)).count();
+        assert_eq!(true_ones, 2_000 - 7);
+    }
+
+    #[test]
+    fn one_datagram_full_of_lies_moves_nothing_nor_do_copies_of_old_segments() {
+        let (mut stream, mut out) = (KcpStream::default(), Vec::new());
+        let mut sink = |piece: Piece<'_>| match piece {
+            Piece::Data(data) => out.extend_from_slice(data),
+            Piece::Gap(missing) => panic!("{missing:?}"),
+        };
+        stream.push(0, b"a", MAX_WAITING, &mut sink);
+        stream.new_datagram();
+        for sn in 40_000..40_100 {
+            stream.push(sn, b"lie", MAX_WAITING, &mut sink);
+        }
+        for lie in 0..20 {
+            for sn in [40_100 + lie, 0] {
+                stream.new_datagram();
+                stream.push(sn, b"lie", MAX_WAITING, &mut sink);
+            }
+        }
+        stream.push(1, b"b", MAX_WAITING, &mut sink);
+        assert_eq!(out, b"ab");
     }
 }
