@@ -26,7 +26,8 @@ pub const MAX_CONVERSATIONS_OF_FLOW: usize = 16;
 /// there are more, the shards of those flows are forgotten that were silent longest: they are learnt anew.
 pub const MAX_SHARD_BYTES: usize = 32 << 20;
 
-/// Conversations whose streams are put together at a time, beside the one that is followed: of others no frames are told.
+/// Conversations of KCP whose streams are put together at a time, beside the one that is followed. When there are more,
+/// those give way that are over, or else the one that was silent longest: of it no more frames are told.
 pub const MAX_PUT_TOGETHER: usize = 256;
 
 /// A pair of addresses, the same for both directions.
@@ -84,8 +85,6 @@ pub(crate) struct Sums {
     pub(crate) waiting: usize,
     /// Bytes of memory that shards take.
     pub(crate) shards: usize,
-    /// Conversations of KCP whose streams are put together.
-    pub(crate) together: usize,
 }
 
 /// All flows.
@@ -176,7 +175,6 @@ impl Flows {
                     Detail::Kcp(kcp) => {
                         sums.tracked += kcp.tracked();
                         sums.waiting += kcp.waiting();
-                        sums.together += usize::from(kcp.is_put_together());
                     }
                     Detail::Tcp(tcp) => sums.waiting += tcp.waiting(),
                     Detail::Udp => {}

@@ -283,7 +283,17 @@ impl Kcp {
         self.sides.iter().map(of).sum()
     }
 
-    /// Whether its two streams are put together.
+    /// Its streams aren't put together any longer: what has come of them stays.
+    pub(crate) fn take_apart(&mut self) {
+        let is_over = self.is_over();
+        for side in &mut self.sides {
+            if let Some(reassembly) = &mut side.reassembly {
+                reassembly.end(side.sent.una(), is_over);
+            }
+        }
+    }
+
+    /// Whether its two streams are put together, or were.
     pub(crate) fn is_put_together(&self) -> bool {
         self.sides.iter().any(|side| side.reassembly.is_some())
     }

@@ -1,11 +1,11 @@
 //! A datagram of UDP: taken out of its seal and its shard, and told segment by segment.
 
-use super::{Analysis, Dissector, Participant, Top, analysis::SegmentNote};
+use super::{Analysis, Dissector, Participant, Together, Top, analysis::SegmentNote};
 use crate::{
     above::{Keys, MAX_TRIES, Seal, Shard, ShardKind, Trouble, is_surely_kcp_or_shard},
     conversation::{Bounds, Conversation, Detail, Fec, Kcp, SegmentNews, Side},
     file::Packet,
-    flows::{Flow, FlowKey, MAX_CONVERSATIONS_OF_FLOW, MAX_PUT_TOGETHER, MAX_SHARD_BYTES},
+    flows::{Flow, FlowKey, MAX_CONVERSATIONS_OF_FLOW, MAX_SHARD_BYTES},
     layers::{Ip, Source, Span, Udp},
 };
 use sendoff_proto::{
@@ -245,13 +245,15 @@ impl Dissector {
         let detail = match first {
             Some(first) => {
                 let mut kcp = Kcp::new(first, cipher);
-                let room = followed.is_some() || self.sums.together < MAX_PUT_TOGETHER;
-                for side in [Side::Client, Side::Server].into_iter().filter(|_| room) {
+                for side in [Side::Client, Side::Server] {
                     if let Some(consumer) = self.options.consumer(followed == Some(side)) {
                         kcp.put_together(side, consumer);
                     }
                 }
-                self.sums.together += usize::from(kcp.is_put_together());
+                if kcp.is_put_together() && followed.is_none() {
+                    self.make_place();
+                    self.together.push(Together { key, number });
+                }
                 Detail::Kcp(Box::new(kcp))
             }
             None => Detail::Udp,

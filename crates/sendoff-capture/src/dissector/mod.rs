@@ -12,6 +12,7 @@ mod analysis;
 mod datagram;
 mod follow;
 mod tcp;
+mod together;
 
 pub use analysis::{Analysis, Dissected, Participant, SegmentNote, Top};
 pub use follow::{Follow, FollowReport};
@@ -29,6 +30,7 @@ use crate::{
 };
 use analysis::Buffers;
 use std::time::Duration;
+use together::Together;
 
 /// What is asked of a dissection.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +73,9 @@ pub struct CaptureTotals {
     /// Packets that passed and that the capture hasn't, as it says itself
     /// ([`PacketReader::dropped`](crate::PacketReader::dropped)): for the caller to set.
     pub dropped: u64,
+    /// Conversations of KCP whose frames aren't told to their end, because others took their place:
+    /// [`MAX_PUT_TOGETHER`](crate::MAX_PUT_TOGETHER).
+    pub gave_way: u64,
 }
 
 /// Explains the packets of a capture, one after the other.
@@ -89,6 +94,8 @@ pub struct Dissector {
     forgotten: Vec<Conversation>,
     /// What all flows hold; counted anew now and then, because of those that are forgotten.
     sums: Sums,
+    /// In the order in which they began; without the one that is followed. Some may be over, or forgotten.
+    together: Vec<Together>,
     /// Bytes of the side that is followed; whoever wants them takes them away.
     followed_bytes: Vec<u8>,
     followed: FollowReport,
@@ -114,6 +121,7 @@ impl Dissector {
             totals: CaptureTotals::default(),
             forgotten: Vec::new(),
             sums: Sums::default(),
+            together: Vec::new(),
             scratch: datagram::Scratch::default(),
         }
     }

@@ -12,7 +12,7 @@ use crate::{
 use sendoff_proto::{
     SeqNumber, Timestamp, TransmitBuffer,
     fec::{Encoder, FEC_OVERHEAD, Fec},
-    wire::{Command, Segment},
+    wire::{Block, BlockKind, Body, Command, Segment},
 };
 use std::{net::SocketAddr, path::Path, time::Instant};
 
@@ -331,20 +331,14 @@ fn the_sums_that_are_kept_are_those_of_a_count() {
         let mut reader = crate::PacketReader::new(&file[..]).unwrap();
         while let Some(packet) = reader.next_packet().unwrap() {
             dissector.packet(&packet);
-            let Sums { tracked, waiting, shards, together } = dissector.flows.sums();
-            assert_eq!(
-                dissector.sums,
-                Sums { tracked, waiting, shards, together },
-                "{name}: {}",
-                packet.number
-            );
+            let Sums { tracked, waiting, shards } = dissector.flows.sums();
+            assert_eq!(dissector.sums, Sums { tracked, waiting, shards }, "{name}: {}", packet.number);
             most.tracked = most.tracked.max(tracked);
             most.waiting = most.waiting.max(waiting);
             most.shards = most.shards.max(shards);
-            most.together = most.together.max(together);
         }
     }
-    assert!(most.tracked > 0 && most.waiting > 0 && most.shards > 0 && most.together == 1, "{most:?}");
+    assert!(most.tracked > 0 && most.waiting > 0 && most.shards > 0, "{most:?}");
 }
 
 #[test]
@@ -359,20 +353,70 @@ fn frames_that_become_whole_together_are_told_as_first_and_count() {
     assert_eq!((frames.first.number, frames.first.len, frames.count, frames.last()), (2, 3, 1_001, 1_002));
 }
 
+/// The client of a conversation of its own.
+fn one_of_many(n: usize) -> ([u8; 4], u16) {
+    ([10, 1, (n >> 8) as u8, n as u8], 7)
+}
+
+fn frames_of(all: &[Conversation]) -> Vec<u64> {
+    all.iter().map(|one| kcp(one).sides[0].framing().map_or(0, |(_, frames, _)| frames)).collect()
+}
+
 #[test]
-fn of_more_conversations_than_may_be_put_together_no_frames_are_told() {
-    let follow = Some(Follow { side: Side::Client, conversation: Some(MAX_PUT_TOGETHER as u64 + 9) });
+fn of_more_conversations_than_may_be_put_together_the_one_that_was_silent_longest_gives_way() {
+    let many = MAX_PUT_TOGETHER + 20;
+    let follow = Some(Follow { side: Side::Client, conversation: Some(3) });
     let mut shown = Shown::new(Options { framing: Some(Framing::Lines), follow, ..Options::default() });
-    for n in 0..MAX_PUT_TOGETHER + 20 {
-        shown.datagram(ms(0), ([10, 1, (n >> 8) as u8, n as u8], 7), SERVER, &push(0, 0, 0, b"line\n"));
+    for n in 0..many {
+        shown.datagram(ms(n as u64), one_of_many(n), SERVER, &push(0, 0, 0, b"line\n"));
+        // The first is never silent for long.
+        shown.datagram(ms(n as u64), one_of_many(0), SERVER, &push(n as u32, 0, 0, b"line\n"));
     }
-    assert_eq!(shown.dissector.sums.together, MAX_PUT_TOGETHER + 1, "the one that is followed comes on top");
+    for n in 0..many {
+        shown.datagram(
+            ms(1_000),
+            one_of_many(n),
+            SERVER,
+            &push(if n == 0 { many as u32 } else { 1 }, 0, 0, b"line\n"),
+        );
+    }
     let all = shown.dissector.finish();
-    let framed = all.iter().filter(|one| kcp(one).sides[0].framing().is_some());
-    let numbers: Vec<u64> = framed.map(|one| one.number).collect();
-    assert_eq!(numbers.len(), MAX_PUT_TOGETHER + 1);
-    assert_eq!(numbers.last(), Some(&(MAX_PUT_TOGETHER as u64 + 9)));
-    assert_eq!(shown.followed(), b"line\n");
+    // The third is followed and takes no place; the second and those behind the third were silent longest.
+    assert_eq!(shown.dissector.totals().gave_way, 19);
+    let frames = frames_of(&all);
+    assert_eq!(frames[0], many as u64 + 1);
+    assert_eq!(frames[1..4], [1, 2, 1]);
+    assert_eq!(frames.iter().filter(|frames| **frames == 1).count(), 19);
+    assert!(frames[21..].iter().all(|frames| *frames == 2), "{frames:?}");
+    assert_eq!(shown.followed(), b"line\nline\n");
+    let mut closing = String::new();
+    crate::report::closing(&shown.dissector.totals(), &mut closing);
+    assert!(
+        closing.contains("; frames of 19 conversations not told to the end: more than 256 at a time"),
+        "{closing}"
+    );
+}
+
+#[test]
+fn conversations_that_are_over_give_way_unnoticed() {
+    let mut shown = Shown::new(Options { framing: Some(Framing::Lines), ..Options::default() });
+    let mut data = Vec::new();
+    let body = Body::Reset { code: 0, reason: "" };
+    Block { flags: 0, to: None, from: None, body }.encode(&mut data);
+    let reset = segment(BlockKind::Reset.carrier(), [0; 3], 0, &data);
+    // This one goes on, though it was silent longest.
+    shown.datagram(ms(0), one_of_many(0), SERVER, &push(0, 0, 0, b"line\n"));
+    for n in 1..2 * MAX_PUT_TOGETHER {
+        // What waits is told in the end, though something is missing.
+        shown.datagram(ms(n as u64), one_of_many(n), SERVER, &push(1, 0, 0, b"line\n"));
+        shown.datagram(ms(n as u64), one_of_many(n), SERVER, &reset);
+    }
+    shown.datagram(ms(1_000), one_of_many(0), SERVER, &push(1, 0, 0, b"line\n"));
+    let all = shown.dissector.finish();
+    assert_eq!(shown.dissector.totals().gave_way, 0);
+    let frames = frames_of(&all);
+    assert_eq!((frames[0], all.len()), (2, 2 * MAX_PUT_TOGETHER));
+    assert!(frames[1..].iter().all(|frames| *frames == 1), "{frames:?}");
 }
 
 #[test]

@@ -131,34 +131,52 @@ impl KcpStream {
 }
 
 /// A direction that is put together, and what becomes of it.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct KcpReassembly {
-    stream: KcpStream,
+    /// `None` once nothing more is put together.
+    stream: Option<KcpStream>,
     pub(crate) consumer: Consumer,
 }
 
 impl KcpReassembly {
     pub(crate) fn new(consumer: Consumer) -> Self {
-        Self { stream: KcpStream::default(), consumer }
+        Self { stream: Some(KcpStream::default()), consumer }
     }
 
     /// Bytes of memory that what waits takes.
     pub(crate) fn waiting(&self) -> usize {
-        self.stream.waiting()
+        self.stream.as_ref().map_or(0, KcpStream::waiting)
     }
 
     /// What comes now is in another datagram.
     pub(crate) fn new_datagram(&mut self) {
-        self.stream.new_datagram();
+        if let Some(stream) = &mut self.stream {
+            stream.new_datagram();
+        }
     }
 
     pub(crate) fn push(&mut self, sn: u32, data: &[u8], limit: usize) {
-        self.stream.push(sn, data, limit, &mut |piece| self.consumer.take(piece));
+        if let Some(stream) = &mut self.stream {
+            stream.push(sn, data, limit, &mut |piece| self.consumer.take(piece));
+        }
+    }
+
+    /// Others need its memory. Unless the conversation is over, what comes now is missing.
+    pub(crate) fn end(&mut self, una: Option<u32>, is_over: bool) {
+        if is_over {
+            self.finish(una);
+        } else {
+            self.consumer.take(Piece::Gap(Missing::Segments(1)));
+        }
+        self.stream = None;
+        self.consumer.give_memory_back();
     }
 
     pub(crate) fn finish(&mut self, una: Option<u32>) {
-        self.stream.finish(una, &mut |piece| self.consumer.take(piece));
-        self.consumer.finish();
+        if let Some(mut stream) = self.stream.take() {
+            stream.finish(una, &mut |piece| self.consumer.take(piece));
+            self.consumer.finish();
+        }
     }
 }
 

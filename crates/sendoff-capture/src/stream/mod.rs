@@ -181,6 +181,14 @@ impl Consumer {
         move_all(&mut self.kept, bytes);
     }
 
+    /// Nothing more comes, and only what it has come to is asked for.
+    pub(crate) fn give_memory_back(&mut self) {
+        (self.kept, self.frames) = (Vec::new(), None);
+        if let Some(smux) = &mut self.smux {
+            smux.give_memory_back();
+        }
+    }
+
     /// Nothing more comes.
     pub(crate) fn finish(&mut self) {
         if let Some(smux) = &mut self.smux {
