@@ -26,7 +26,7 @@ use crate::{
         FragmentNews, Fragments, Icmp, Ip, Network, Problem, Source, Span, walk_extensions, walk_icmp,
         walk_ip, walk_link, walk_tcp, walk_udp,
     },
-    stream::{Consumer, Framing},
+    stream::{Consumer, Framing, MANY_WAITING},
 };
 use analysis::Buffers;
 use std::time::Duration;
@@ -153,6 +153,11 @@ impl Dissector {
         // Not by the packet's number: a recording leaves some out.
         if self.totals.packets.is_multiple_of(SUMS_EVERY) {
             self.flows.forget_if_too_many(&mut self.forgotten);
+            self.sums = self.flows.sums();
+        }
+        if self.sums.waiting >= MANY_WAITING {
+            let followed = self.options.follow.map(Follow::number);
+            self.flows.give_up_what_waits(followed);
             self.sums = self.flows.sums();
         }
     }

@@ -12,7 +12,7 @@ use crate::{
 use sendoff_proto::{
     SeqNumber, Timestamp, TransmitBuffer,
     fec::{Encoder, FEC_OVERHEAD, Fec},
-    wire::{Block, BlockKind, Body, Command, Segment},
+    wire::{Block, BlockKind, Body, Command, FIN_FRAGMENT, Segment, Token},
 };
 use std::{net::SocketAddr, path::Path, time::Instant};
 
@@ -197,6 +197,39 @@ fn the_same_conv_on_the_same_ports_is_another_conversation_when_it_begins_anew()
 }
 
 #[test]
+fn what_is_followed_and_was_replaced_is_complete_only_if_its_end_was_seen() {
+    let hello = |token| {
+        let mut data = Vec::new();
+        let body = Body::Hello { features: 0, cookie: [0; 16] };
+        Block { flags: 0, to: None, from: Token::new(token), body }.encode(&mut data);
+        segment(BlockKind::Hello.carrier(), [0; 3], 32, &data)
+    };
+    let fin = {
+        let mut data = Vec::new();
+        Block { flags: 0, to: Token::new(9), from: Token::new(5), body: Body::Fin { code: 0, reason: "" } }
+            .encode(&mut data);
+        let mut fin = segment(BlockKind::Fin.carrier(), [1, 0, 0], 32, &data);
+        // What an application's data never has.
+        fin[5] = FIN_FRAGMENT;
+        fin
+    };
+    for (end, complete) in [(None, false), (Some(&fin), true), (Some(&reset()), true)] {
+        let mut shown = Shown::following(Side::Client);
+        shown.segment(ms(0), Side::Client, &hello(5));
+        shown.segment(ms(1), Side::Client, &push(0, 0, 0, b"all"));
+        if let Some(end) = end {
+            shown.segment(ms(2), Side::Client, end);
+        }
+        shown.segment(ms(3), Side::Client, &hello(6));
+        shown.segment(ms(4), Side::Client, &push(1, 0, 0, b"more"));
+        assert_eq!(shown.dissector.finish().len(), 2);
+        assert_eq!(shown.followed(), b"all");
+        let report = shown.dissector.follow_report();
+        assert_eq!((report.replaced, report.is_complete()), (!complete, complete), "{end:?}");
+    }
+}
+
+#[test]
 fn a_datagram_is_counted_where_it_belongs_though_what_it_brings_back_begins_another_conversation() {
     let now = Instant::now();
     let (mut encoder, mut buffer) =
@@ -342,6 +375,33 @@ fn the_sums_that_are_kept_are_those_of_a_count() {
 }
 
 #[test]
+fn of_what_waits_that_goes_first_which_is_over_or_silent_longest_and_never_what_is_followed() {
+    let follow = Some(Follow { side: Side::Client, conversation: Some(1) });
+    let mut shown = Shown::new(Options { framing: Some(Framing::Lines), follow, ..Options::default() });
+    let reset = reset();
+    let much = vec![b'x'; 60_000];
+    for n in 0..9 {
+        for sn in 1..70 {
+            shown.datagram(ms(n as u64), one_of_many(n), SERVER, &push(sn, 0, 0, &much));
+        }
+        if n == 6 {
+            shown.datagram(ms(n as u64), one_of_many(n), SERVER, &reset);
+        }
+    }
+    let waiting = shown.dissector.sums.waiting;
+    assert!((MANY_WAITING / 4..MANY_WAITING).contains(&waiting), "{waiting}");
+    // Whoever comes now may wait as if nothing were.
+    for sn in [1, 0] {
+        shown.datagram(ms(9), one_of_many(9), SERVER, &push(sn, 0, 0, b"line\n"));
+    }
+    let mut all = shown.dissector.flows.take_all();
+    all.sort_by_key(|one| one.number);
+    let waits: Vec<bool> = all.iter().map(|one| one.detail.waiting() > 0).collect();
+    assert_eq!(waits, [true, false, false, false, true, true, false, true, true, false]);
+    assert_eq!(frames_of(&all)[9], 2);
+}
+
+#[test]
 fn frames_that_become_whole_together_are_told_as_first_and_count() {
     let mut shown = Shown::new(Options { framing: Some(Framing::Lines), ..Options::default() });
     shown.segment(ms(0), Side::Client, &push(0, 0, 0, b"a\n"));
@@ -351,6 +411,13 @@ fn frames_that_become_whole_together_are_told_as_first_and_count() {
     udp_packet(CLIENT.into(), SERVER.into(), &push(1, 0, 0, b"bc\nd"), &mut packet).unwrap();
     let frames = shown.packet(ms(0), &packet, |dissected| dissected.analysis.frames).unwrap();
     assert_eq!((frames.first.number, frames.first.len, frames.count, frames.last()), (2, 3, 1_001, 1_002));
+}
+
+fn reset() -> Vec<u8> {
+    let mut data = Vec::new();
+    let body = Body::Reset { code: 0, reason: "" };
+    Block { flags: 0, to: None, from: None, body }.encode(&mut data);
+    segment(BlockKind::Reset.carrier(), [0; 3], 0, &data)
 }
 
 /// The client of a conversation of its own.
@@ -400,10 +467,7 @@ fn of_more_conversations_than_may_be_put_together_the_one_that_was_silent_longes
 #[test]
 fn conversations_that_are_over_give_way_unnoticed() {
     let mut shown = Shown::new(Options { framing: Some(Framing::Lines), ..Options::default() });
-    let mut data = Vec::new();
-    let body = Body::Reset { code: 0, reason: "" };
-    Block { flags: 0, to: None, from: None, body }.encode(&mut data);
-    let reset = segment(BlockKind::Reset.carrier(), [0; 3], 0, &data);
+    let reset = reset();
     // This one goes on, though it was silent longest.
     shown.datagram(ms(0), one_of_many(0), SERVER, &push(0, 0, 0, b"line\n"));
     for n in 1..2 * MAX_PUT_TOGETHER {

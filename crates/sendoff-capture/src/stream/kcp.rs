@@ -1,6 +1,6 @@
 //! Puts the PUSHes of one direction in order.
 
-use super::{Consumer, Missing, PIECE_COST, Piece};
+use super::{Consumer, MAX_WAITING, Missing, PIECE_COST, Piece};
 use crate::conversation::{Far, MAX_TRACKED};
 use std::collections::{BTreeMap, btree_map::Entry};
 
@@ -23,6 +23,10 @@ const ORIGIN: u64 = 1 << 32;
 
 /// A segment that lies so far behind what is due is no copy of an old one: windows are smaller.
 const FAR_BEHIND: i64 = MAX_TRACKED as i64 / 2;
+
+/// Segments that wait behind a hole which the other side hasn't got, until it is clear that the capture hasn't: more
+/// than a group of shards, which may bring it back yet.
+const LATER: usize = 64;
 
 impl KcpStream {
     /// What comes now is in another datagram.
@@ -99,6 +103,21 @@ impl KcpStream {
         }
     }
 
+    /// The other side has all below `una`: of what is due there, much later data has come since, and the capture won't
+    /// bring it any more.
+    fn acknowledged(&mut self, una: u32, sink: &mut dyn FnMut(Piece<'_>)) {
+        while let (Some(next), Some((first, _)), Some((last, _))) =
+            (self.next, self.waiting.first_key_value(), self.waiting.last_key_value())
+        {
+            let covered = next.saturating_add_signed(i64::from(una.wrapping_sub(next as u32) as i32));
+            // What lies beyond all that was seen is a lie.
+            if self.waiting.len() < LATER || !(*first..=last + 1).contains(&covered) {
+                return;
+            }
+            self.give_up(sink);
+        }
+    }
+
     /// What is due won't come.
     fn give_up(&mut self, sink: &mut dyn FnMut(Piece<'_>)) {
         if let (Some(next), Some((first, _))) = (self.next, self.waiting.first_key_value()) {
@@ -155,9 +174,22 @@ impl KcpReassembly {
         }
     }
 
-    pub(crate) fn push(&mut self, sn: u32, data: &[u8], limit: usize) {
+    /// A PUSH with its data; the other side has said that it has all below `una`.
+    pub(crate) fn push(&mut self, sn: u32, data: &[u8], una: Option<u32>) {
         if let Some(stream) = &mut self.stream {
-            stream.push(sn, data, limit, &mut |piece| self.consumer.take(piece));
+            let mut sink = |piece: Piece<'_>| self.consumer.take(piece);
+            stream.push(sn, data, MAX_WAITING, &mut sink);
+            if let Some(una) = una {
+                stream.acknowledged(una, &mut sink);
+            }
+        }
+    }
+
+    /// What waits is handed on, with its gaps; which packet brought it isn't told.
+    pub(crate) fn give_up(&mut self) {
+        if let Some(stream) = &mut self.stream {
+            stream.give_all_up(&mut |piece| self.consumer.take(piece));
+            self.consumer.hand_over(&mut None, &mut Vec::new(), &mut Vec::new());
         }
     }
 
@@ -182,7 +214,7 @@ impl KcpReassembly {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::MAX_WAITING, *};
+    use super::*;
 
     fn run_to(una: Option<u32>, pushes: &[(u32, &[u8])]) -> Vec<Result<Vec<u8>, Missing>> {
         let (mut stream, mut out) = (KcpStream::default(), Vec::new());
@@ -254,6 +286,34 @@ mod tests {
         assert_eq!(stream.waiting(), 199 * PIECE_COST);
         stream.push(0, b"a", MAX_WAITING, &mut |_| {});
         assert_eq!(stream.waiting(), 0);
+    }
+
+    #[test]
+    fn a_hole_that_was_acknowledged_is_given_up_once_much_has_come_behind_it() {
+        let mut stream = KcpStream::default();
+        let mut gaps = Vec::new();
+        let mut push = |sn, una| {
+            let mut sink = |piece: Piece<'_>| {
+                if let Piece::Gap(missing) = piece {
+                    gaps.push(missing)
+                }
+            };
+            stream.push(sn, b"x", MAX_WAITING, &mut sink);
+            stream.acknowledged(una, &mut sink);
+            (stream.waiting.len(), gaps.len())
+        };
+        push(0, 0);
+        for sn in 3..3 + 2 * LATER {
+            assert_eq!(push(sn as u32, 1), (sn - 2, 0), "the other side hasn't got it either");
+        }
+        assert_eq!(push(300, 3_000), (2 * LATER + 1, 0), "nobody has sent that");
+        assert_eq!(push(301, 300), (2, 1), "the second hole is acknowledged, and little lies behind it");
+        for sn in 302..300 + LATER as u32 - 1 {
+            assert_eq!(push(sn, 301).1, 1);
+        }
+        assert_eq!(push(300 + LATER as u32 - 1, 301), (0, 2));
+        let second = 300 - 3 - 2 * LATER as u64;
+        assert_eq!(gaps, [Missing::Segments(2), Missing::Segments(second)]);
     }
 
     #[test]
