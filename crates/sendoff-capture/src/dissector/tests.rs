@@ -197,6 +197,27 @@ fn the_same_conv_on_the_same_ports_is_another_conversation_when_it_begins_anew()
 }
 
 #[test]
+fn eight_datagrams_far_off_are_believed_and_one_with_as_many_segments_is_not() {
+    for in_one in [true, false] {
+        let mut shown = Shown::following(Side::Client);
+        shown.segment(ms(0), Side::Client, &push(0, 0, 0, b"a"));
+        shown.segment(ms(1), Side::Server, &tells(1, 32));
+        let far: Vec<_> = (100_000..100_008).map(|sn| push(sn, 0, 0, b"far")).collect();
+        let unas: Vec<_> = (200_000..200_008).map(|una| tells(una, 32)).collect();
+        if in_one {
+            shown.segment(ms(2), Side::Client, &far.concat());
+            shown.segment(ms(3), Side::Server, &unas.concat());
+        } else {
+            far.iter().for_each(|far| shown.segment(ms(2), Side::Client, far));
+        }
+        shown.segment(ms(4), Side::Client, &push(if in_one { 1 } else { 100_008 }, 0, 0, b"b"));
+        let all = shown.dissector.finish();
+        assert_eq!(shown.followed(), if in_one { &b"ab"[..] } else { b"afarb" });
+        assert_eq!(kcp(&all[0]).sides[0].new_segments, if in_one { 2 } else { 3 });
+    }
+}
+
+#[test]
 fn what_is_followed_and_was_replaced_is_complete_only_if_its_end_was_seen() {
     let hello = |token| {
         let mut data = Vec::new();
