@@ -3,6 +3,7 @@
 use crate::{
     above::Seal,
     conversation::{Conversation, Detail},
+    stream::MANY_WAITING,
 };
 use sendoff_proto::fec::Decoder;
 use std::{
@@ -26,7 +27,8 @@ pub const MAX_CONVERSATIONS_OF_FLOW: usize = 16;
 /// there are more, the shards of those flows are forgotten that were silent longest: they are learnt anew.
 pub const MAX_SHARD_BYTES: usize = 32 << 20;
 
-/// Conversations whose streams are put together at a time, beside the one that is followed: of others no frames are told.
+/// Conversations of KCP whose streams are put together at a time, beside the one that is followed. When there are more,
+/// those give way that are over, or else the one that was silent longest: of it no more frames are told.
 pub const MAX_PUT_TOGETHER: usize = 256;
 
 /// A pair of addresses, the same for both directions.
@@ -84,8 +86,6 @@ pub(crate) struct Sums {
     pub(crate) waiting: usize,
     /// Bytes of memory that shards take.
     pub(crate) shards: usize,
-    /// Conversations of KCP whose streams are put together.
-    pub(crate) together: usize,
 }
 
 /// All flows.
@@ -172,18 +172,33 @@ impl Flows {
         for (_, flow) in &self.flows {
             sums.shards += flow.shard_bytes();
             for conversation in &flow.conversations {
-                match &conversation.detail {
-                    Detail::Kcp(kcp) => {
-                        sums.tracked += kcp.tracked();
-                        sums.waiting += kcp.waiting();
-                        sums.together += usize::from(kcp.is_put_together());
-                    }
-                    Detail::Tcp(tcp) => sums.waiting += tcp.waiting(),
-                    Detail::Udp => {}
+                sums.waiting += conversation.detail.waiting();
+                if let Detail::Kcp(kcp) = &conversation.detail {
+                    sums.tracked += kcp.tracked();
                 }
             }
         }
         sums
+    }
+
+    /// What waits for what belongs before it is handed on: in conversations that are over, and in those that were silent
+    /// longest until no more than half the bound is left; but not in the one of number `followed`. Costs a walk.
+    pub(crate) fn give_up_what_waits(&mut self, followed: Option<u64>) {
+        let all = self.flows.iter_mut().flat_map(|(_, flow)| &mut flow.conversations);
+        let mut waiting: Vec<_> = all
+            .map(|one| (one.detail.waiting(), one))
+            .filter(|(bytes, one)| *bytes > 0 && followed != Some(one.number))
+            .map(|(bytes, one)| (!one.detail.is_over(), one.last, bytes, one))
+            .collect();
+        waiting.sort_by_key(|(goes_on, last, ..)| (*goes_on, *last));
+        let mut left: usize = waiting.iter().map(|(_, _, bytes, _)| bytes).sum();
+        for (goes_on, _, bytes, one) in waiting {
+            if goes_on && left <= MANY_WAITING / 2 {
+                return;
+            }
+            one.detail.give_up();
+            left -= bytes;
+        }
     }
 
     /// Forgets the shards of those flows that were silent longest, half of those that have any; false if only the

@@ -203,6 +203,23 @@ fn chunks_of_snappy_that_are_never_whole_take_little() {
 }
 
 #[test]
+fn sessions_of_smux_that_gave_way_take_little() {
+    const FLOWS: usize = 4_000;
+    let options = Options { smux: true, ..Options::default() };
+    // As many streams as are told one by one, in both directions.
+    let opened = |from: u32| -> Vec<u8> {
+        (from..from + 128).flat_map(|stream| [&[1, 0, 0, 0][..], &stream.to_le_bytes()].concat()).collect()
+    };
+    let halves = [opened(0), opened(128)];
+    stays_small("sessions_of_smux_that_gave_way_take_little", options, FLOWS * 4, |n, out| {
+        let (flow, half) = (n / 4, n % 2);
+        let content = segment(Cmd::Push, half as u32, 0, &halves[half]);
+        let (from, to) = if n % 4 < 2 { (client(flow), server()) } else { (server(), client(flow)) };
+        udp_packet(from, to, &content, out).unwrap();
+    });
+}
+
+#[test]
 fn a_flood_of_empty_lines_leaves_nothing_behind() {
     const FLOWS: usize = 4_000;
     let options = Options { framing: Some(sendoff_capture::stream::Framing::Lines), ..Options::default() };

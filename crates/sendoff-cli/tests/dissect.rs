@@ -219,7 +219,7 @@ fn a_page_tells_what_the_capture_lacks() {
     writer.statistics(interface, &lacks).unwrap();
     let page = run(&["dissect", "-", "--html", "-"], &writer.into_inner());
     assert_eq!((page.code, page.stderr.as_str()), (0, ""));
-    assert!(page.text().contains("\"dropped\":5}"), "{}", page.text());
+    assert!(page.text().contains("\"dropped\":5,"), "{}", page.text());
 }
 
 #[cfg(unix)]

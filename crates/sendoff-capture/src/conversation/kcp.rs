@@ -19,15 +19,6 @@ const FEW_TRACKED: usize = 64;
 /// Numbers that all conversations together may watch before each has to do with few.
 const MANY_TRACKED: usize = 1 << 19;
 
-/// What there still is room for.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bounds {
-    /// Numbers that all conversations watch.
-    pub(crate) tracked: usize,
-    /// Bytes of memory that may wait for what belongs before them.
-    pub(crate) waiting: usize,
-}
-
 /// How a conversation began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Began {
@@ -241,6 +232,11 @@ impl Kcp {
         self.replaced || matches!(self.ended(), Ended::Finished | Ended::Reset(_))
     }
 
+    /// Whether another has begun in its place, and the end that a side could have said wasn't seen: maybe it goes on.
+    pub(crate) fn was_replaced_before_end_of(&self, side: Side) -> bool {
+        self.replaced && self.extended && self.reset.is_none() && self.sides[side.index()].fin.is_none()
+    }
+
     /// Whether a segment begins another conversation of the same conv; then this one is over.
     pub(crate) fn ends_before(&mut self, side: Side, segment: &SegmentView<'_>) -> bool {
         let is_over = self.is_over();
@@ -283,13 +279,29 @@ impl Kcp {
         self.sides.iter().map(of).sum()
     }
 
-    /// Whether its two streams are put together.
+    /// What waits for what belongs before it is handed on.
+    pub(crate) fn give_up(&mut self) {
+        let reassemblies = self.sides.iter_mut().filter_map(|side| side.reassembly.as_mut());
+        reassemblies.for_each(|reassembly| reassembly.give_up());
+    }
+
+    /// Its streams aren't put together any longer: what has come of them stays.
+    pub(crate) fn take_apart(&mut self) {
+        let is_over = self.is_over();
+        for side in &mut self.sides {
+            if let Some(reassembly) = &mut side.reassembly {
+                reassembly.end(side.sent.una(), is_over);
+            }
+        }
+    }
+
+    /// Whether its two streams are put together, or were.
     pub(crate) fn is_put_together(&self) -> bool {
         self.sides.iter().any(|side| side.reassembly.is_some())
     }
 
     /// A datagram passes by. `segments` gives its segments of this conversation, as often as it is called, and
-    /// `news` has a place for each.
+    /// `news` has a place for each. All conversations together watch `tracked` numbers.
     pub(crate) fn datagram<'a, I: Iterator<Item = SegmentView<'a>>>(
         &mut self,
         now: Duration,
@@ -297,8 +309,14 @@ impl Kcp {
         segments: impl Fn() -> I,
         news: &mut [SegmentNews],
         recovered: bool,
-        bounds: Bounds,
+        tracked: usize,
     ) -> Option<Role> {
+        for side in &mut self.sides {
+            side.sent.new_datagram();
+            if let Some(reassembly) = &mut side.reassembly {
+                reassembly.new_datagram();
+            }
+        }
         let was_in_flight = self.sides[side.other().index()].sent.in_flight();
         // ACKs first: the una beside them would take away what they speak of.
         for (segment, news) in segments().zip(news.iter_mut()) {
@@ -316,7 +334,7 @@ impl Kcp {
             self.covered(now, side, &segment, news, recovered);
             match segment.command() {
                 Command::Push => {
-                    self.push(now, side, &segment, news, recovered, bounds);
+                    self.push(now, side, &segment, news, recovered, tracked);
                     new_data |= news.marks.has(Marks::NEW);
                 }
                 Command::Ack => self.sides[side.index()].acks += 1,
@@ -391,11 +409,11 @@ impl Kcp {
         segment: &SegmentView<'_>,
         news: &mut SegmentNews,
         recovered: bool,
-        bounds: Bounds,
+        tracked: usize,
     ) {
         let edge = self.sides[side.other().index()].edge;
         let own = &mut self.sides[side.index()];
-        let limit = if bounds.tracked < MANY_TRACKED { MAX_TRACKED } else { FEW_TRACKED };
+        let limit = if tracked < MANY_TRACKED { MAX_TRACKED } else { FEW_TRACKED };
         let sn = segment.sn().0;
         if recovered && own.sent.knows(sn) {
             news.marks.set(Marks::KNOWN);
@@ -416,7 +434,7 @@ impl Kcp {
         if let Some(reassembly) = own.reassembly.as_mut().filter(|_| segment.missing() == 0) {
             // A FIN has a number too, and a block in place of data.
             let data = if Block::parse(segment).is_some() { &[] } else { segment.data() };
-            reassembly.push(sn, data, bounds.waiting);
+            reassembly.push(sn, data, own.sent.una());
         }
         let marks = judged.marks;
         own.retransmissions += u64::from(marks.has(Marks::RETRANSMISSION | Marks::NEEDLESS));

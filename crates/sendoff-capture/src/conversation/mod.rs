@@ -19,7 +19,7 @@ pub use sent::MAX_TRACKED;
 pub use tcp::{TcpConversation, TcpNote, TcpSide};
 
 pub(crate) use far::Far;
-pub(crate) use kcp::{Bounds, SegmentNews};
+pub(crate) use kcp::SegmentNews;
 pub(crate) use tcp::TcpSegment;
 
 use std::{fmt, net::SocketAddr, time::Duration};
@@ -105,6 +105,24 @@ impl Detail {
             Self::Kcp(kcp) => kcp.is_over(),
             Self::Tcp(tcp) => tcp.is_over(),
             Self::Udp => false,
+        }
+    }
+
+    /// Bytes of memory that what waits for what belongs before it takes.
+    pub(crate) fn waiting(&self) -> usize {
+        match self {
+            Self::Kcp(kcp) => kcp.waiting(),
+            Self::Tcp(tcp) => tcp.waiting(),
+            Self::Udp => 0,
+        }
+    }
+
+    /// What waits for what belongs before it is handed on.
+    pub(crate) fn give_up(&mut self) {
+        match self {
+            Self::Kcp(kcp) => kcp.give_up(),
+            Self::Tcp(tcp) => tcp.give_up(),
+            Self::Udp => {}
         }
     }
 }

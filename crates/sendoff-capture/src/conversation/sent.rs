@@ -19,6 +19,9 @@ const REMEMBERED: usize = 256;
 /// Entries for which memory is kept, however few are used.
 const ROOM: usize = 1_024;
 
+/// Entries for which memory is kept while nothing is on its way: there may be thousands of such conversations.
+const IDLE_ROOM: usize = 32;
+
 /// Entries that are looked at to judge a retransmission.
 const JUDGED: usize = 256;
 
@@ -138,8 +141,22 @@ impl Sent {
         }
     }
 
+    /// What comes now, a PUSH or a una, is in another datagram.
+    pub(crate) fn new_datagram(&mut self) {
+        self.far_pushes.new_datagram();
+        self.far_unas.new_datagram();
+    }
+
     /// A PUSH passes by; at most `limit` numbers are watched.
     pub(crate) fn push(&mut self, now: Duration, sn: u32, ts: u32, limit: usize) -> Judged {
+        let judged = self.judge(now, sn, ts, limit);
+        if !judged.marks.has(Marks::BEYOND) {
+            self.far_pushes = Far::default();
+        }
+        judged
+    }
+
+    fn judge(&mut self, now: Duration, sn: u32, ts: u32, limit: usize) -> Judged {
         let judged = |marks, transmission, after| Judged { marks, transmission, after };
         if !self.started {
             (self.base, self.started) = (sn, true);
@@ -172,7 +189,6 @@ impl Sent {
             if (place - len) as i64 >= room {
                 return self.beyond(now, sn, ts);
             }
-            self.far_pushes = Far::default();
             self.entries.resize(place, UNSEEN);
             self.entries.push_back(Entry::new(now, ts));
             return judged(Marks::NEW, 1, Duration::ZERO);
@@ -221,7 +237,9 @@ impl Sent {
     }
 
     fn give_memory_back(&mut self) {
-        if self.entries.capacity() > ROOM && self.entries.len() < self.entries.capacity() / 4 {
+        if self.entries.is_empty() {
+            self.entries.shrink_to(IDLE_ROOM);
+        } else if self.entries.capacity() > ROOM && self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to(2 * self.entries.len());
         }
     }
@@ -264,10 +282,11 @@ impl Sent {
             }
             return;
         }
+        self.far_unas = Far::default();
         if self.una.is_some_and(|known| una.wrapping_sub(known) as i32 <= 0) {
             return;
         }
-        (self.una, self.far_unas) = (Some(una), Far::default());
+        self.una = Some(una);
         // Otherwise all that is watched lies behind it.
         if let Ok(ahead) = usize::try_from(ahead) {
             self.drop_below(una, ahead);
@@ -303,7 +322,13 @@ mod tests {
     }
 
     fn push(sent: &mut Sent, ms: u64, sn: u32, ts: u32) -> Marks {
+        sent.new_datagram();
         sent.push(at(ms), sn, ts, MAX_TRACKED).marks
+    }
+
+    fn covered(sent: &mut Sent, una: u32) {
+        sent.new_datagram();
+        sent.covered(una);
     }
 
     #[test]
@@ -411,6 +436,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_silent_keeps_next_to_no_memory() {
+        let mut sent = Sent::default();
+        for sn in 0..ROOM as u32 {
+            push(&mut sent, 0, sn, 0);
+        }
+        assert!(sent.room() >= ROOM);
+        sent.covered(ROOM as u32);
+        assert!(sent.room() <= IDLE_ROOM, "{}", sent.room());
+    }
+
+    #[test]
     fn a_copy_that_a_retransmission_has_overtaken_is_a_copy() {
         let mut sent = Sent::default();
         push(&mut sent, 0, 5, 100);
@@ -455,8 +491,28 @@ mod tests {
         assert_eq!((sent.una(), sent.missing), (Some(far + MOVED + 1), 0));
         // Nothing but what the other side says.
         let further = 2 * far;
-        (0..MOVED).for_each(|n| sent.covered(further + n));
+        (0..MOVED).for_each(|n| covered(&mut sent, further + n));
         assert_eq!(sent.una(), Some(further + MOVED - 1));
         assert_eq!(push(&mut sent, 3, further + MOVED, 0), Marks::NEW);
+    }
+    #[test]
+    fn one_datagram_full_of_lies_moves_nothing_and_any_number_within_reach_ends_a_row() {
+        let mut sent = Sent::default();
+        push(&mut sent, 0, 0, 0);
+        push(&mut sent, 0, 1, 0);
+        covered(&mut sent, 1);
+        sent.new_datagram();
+        for n in 0..100 {
+            sent.covered(100_000 + n);
+            assert_eq!(sent.push(at(1), 100_000 + n, 0, MAX_TRACKED).marks, Marks::BEYOND);
+        }
+        for n in 0..20 {
+            // Lies take turns with what says nothing new.
+            covered(&mut sent, 200_000 + n);
+            covered(&mut sent, 1);
+            assert_eq!(push(&mut sent, 2, 200_000 + n, 0), Marks::BEYOND);
+            assert_eq!(push(&mut sent, 2, 1, 0), Marks::DUPLICATE);
+        }
+        assert_eq!((sent.una(), sent.missing, sent.in_flight()), (Some(1), 0, true));
     }
 }

@@ -84,6 +84,14 @@ impl TcpConversation {
         self.sides.iter().map(|side| side.stream.waiting()).sum()
     }
 
+    /// What waits is handed on, with its gaps; which packet brought it isn't told.
+    pub(crate) fn give_up(&mut self) {
+        for TcpSide { stream, consumer, .. } in &mut self.sides {
+            stream.finish(None, &mut |piece| consumer.take(piece));
+            consumer.hand_over(&mut None, &mut Vec::new(), &mut Vec::new());
+        }
+    }
+
     /// A segment passes by. Not more than `limit` bytes of memory may wait behind it.
     pub(crate) fn segment(&mut self, side: Side, segment: TcpSegment<'_>, limit: usize) -> TcpNote {
         let TcpSegment { header, payload } = segment;

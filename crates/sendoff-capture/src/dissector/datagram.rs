@@ -1,11 +1,11 @@
 //! A datagram of UDP: taken out of its seal and its shard, and told segment by segment.
 
-use super::{Analysis, Dissector, Participant, Top, analysis::SegmentNote};
+use super::{Analysis, Dissector, Participant, Together, Top, analysis::SegmentNote};
 use crate::{
     above::{Keys, MAX_TRIES, Seal, Shard, ShardKind, Trouble, is_surely_kcp_or_shard},
-    conversation::{Bounds, Conversation, Detail, Fec, Kcp, SegmentNews, Side},
+    conversation::{Conversation, Detail, Fec, Kcp, SegmentNews, Side},
     file::Packet,
-    flows::{Flow, FlowKey, MAX_CONVERSATIONS_OF_FLOW, MAX_PUT_TOGETHER, MAX_SHARD_BYTES},
+    flows::{Flow, FlowKey, MAX_CONVERSATIONS_OF_FLOW, MAX_SHARD_BYTES},
     layers::{Ip, Source, Span, Udp},
 };
 use sendoff_proto::{
@@ -184,17 +184,15 @@ impl Dissector {
             None => self.new_conversation(key, way, Some(&first)),
         };
         let now = self.analysis.after;
-        let conversation = &self.flows.get_mut(key)?.conversations[at];
-        let (number, side) = (conversation.number, conversation.side_of(way.source));
-        let bounds = Bounds { tracked: self.sums.tracked, waiting: self.waiting_limit(number, side) };
         let conversation = &mut self.flows.get_mut(key)?.conversations[at];
+        let side = conversation.side_of(way.source);
         let Detail::Kcp(kcp) = &mut conversation.detail else { return None };
         let news = &mut self.scratch.news;
         news.clear();
         news.resize(count, SegmentNews::default());
         let all = || views(inner).take(count);
         let (tracked, waiting) = (kcp.tracked(), kcp.waiting());
-        let role = kcp.datagram(now, side, all, news, recovered, bounds);
+        let role = kcp.datagram(now, side, all, news, recovered, self.sums.tracked);
         // At once: a few datagrams can make a conversation watch very many numbers.
         self.sums.tracked = (self.sums.tracked + kcp.tracked()).saturating_sub(tracked);
         self.sums.waiting = (self.sums.waiting + kcp.waiting()).saturating_sub(waiting);
@@ -245,13 +243,15 @@ impl Dissector {
         let detail = match first {
             Some(first) => {
                 let mut kcp = Kcp::new(first, cipher);
-                let room = followed.is_some() || self.sums.together < MAX_PUT_TOGETHER;
-                for side in [Side::Client, Side::Server].into_iter().filter(|_| room) {
+                for side in [Side::Client, Side::Server] {
                     if let Some(consumer) = self.options.consumer(followed == Some(side)) {
                         kcp.put_together(side, consumer);
                     }
                 }
-                self.sums.together += usize::from(kcp.is_put_together());
+                if kcp.is_put_together() && followed.is_none() {
+                    self.make_place();
+                    self.together.push(Together { key, number });
+                }
                 Detail::Kcp(Box::new(kcp))
             }
             None => Detail::Udp,

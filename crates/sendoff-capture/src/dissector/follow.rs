@@ -3,7 +3,7 @@
 use super::Dissector;
 use crate::{
     conversation::{Conversation, Detail, Side},
-    stream::{FrameError, Gap, MANY_WAITING, MAX_WAITING, SmuxError, move_all},
+    stream::{FrameError, Gap, SmuxError, move_all},
 };
 
 /// Whom to follow.
@@ -16,9 +16,13 @@ pub struct Follow {
 }
 
 impl Follow {
+    pub(super) fn number(self) -> u64 {
+        self.conversation.unwrap_or(1)
+    }
+
     /// The side that is to be followed in a conversation.
     pub(super) fn side_in(self, number: u64) -> Option<Side> {
-        (self.conversation.unwrap_or(1) == number).then_some(self.side)
+        (self.number() == number).then_some(self.side)
     }
 }
 
@@ -39,13 +43,17 @@ pub struct FollowReport {
     pub cut_off: bool,
     /// There were so many others that it was forgotten before its end was seen: what came later isn't there.
     pub forgotten: bool,
+    /// Another conversation began in its place before its end was seen, which it could have said: what came later isn't
+    /// there.
+    pub replaced: bool,
 }
 
 impl FollowReport {
     /// Whether nothing is missing.
     pub fn is_complete(&self) -> bool {
         let errors = self.frame_error.is_some() || self.smux_error.is_some();
-        self.found && self.gaps.is_empty() && !errors && !self.cut_off && !self.forgotten
+        let ends_early = self.forgotten || self.replaced;
+        self.found && self.gaps.is_empty() && !errors && !self.cut_off && !ends_early
     }
 }
 
@@ -53,12 +61,6 @@ impl Dissector {
     /// The side that is to be followed in a conversation.
     pub(super) fn follow_side(&self, number: u64) -> Option<Side> {
         self.options.follow?.side_in(number)
-    }
-
-    /// Bytes that may wait in a direction for what belongs before them.
-    pub(super) fn waiting_limit(&self, number: u64, side: Side) -> usize {
-        let may_wait = self.follow_side(number) == Some(side) || self.sums.waiting < MANY_WAITING;
-        if may_wait { MAX_WAITING } else { 0 }
     }
 
     /// Moves the bytes that have come in order since the last call behind those in `out`.
@@ -82,6 +84,7 @@ impl Dissector {
             }
             Detail::Kcp(kcp) => {
                 kcp.finish(conversation.last);
+                self.followed.replaced |= followed.is_some_and(|side| kcp.was_replaced_before_end_of(side));
                 followed.and_then(|side| kcp.consumer(side))
             }
             Detail::Udp => {

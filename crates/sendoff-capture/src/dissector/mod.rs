@@ -12,6 +12,7 @@ mod analysis;
 mod datagram;
 mod follow;
 mod tcp;
+mod together;
 
 pub use analysis::{Analysis, Dissected, Participant, SegmentNote, Top};
 pub use follow::{Follow, FollowReport};
@@ -25,10 +26,11 @@ use crate::{
         FragmentNews, Fragments, Icmp, Ip, Network, Problem, Source, Span, walk_extensions, walk_icmp,
         walk_ip, walk_link, walk_tcp, walk_udp,
     },
-    stream::{Consumer, Framing},
+    stream::{Consumer, Framing, MANY_WAITING},
 };
 use analysis::Buffers;
 use std::time::Duration;
+use together::Together;
 
 /// What is asked of a dissection.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +73,9 @@ pub struct CaptureTotals {
     /// Packets that passed and that the capture hasn't, as it says itself
     /// ([`PacketReader::dropped`](crate::PacketReader::dropped)): for the caller to set.
     pub dropped: u64,
+    /// Conversations of KCP whose frames aren't told to their end, because others took their place:
+    /// [`MAX_PUT_TOGETHER`](crate::MAX_PUT_TOGETHER).
+    pub gave_way: u64,
 }
 
 /// Explains the packets of a capture, one after the other.
@@ -89,6 +94,8 @@ pub struct Dissector {
     forgotten: Vec<Conversation>,
     /// What all flows hold; counted anew now and then, because of those that are forgotten.
     sums: Sums,
+    /// In the order in which they began; without the one that is followed. Some may be over, or forgotten.
+    together: Vec<Together>,
     /// Bytes of the side that is followed; whoever wants them takes them away.
     followed_bytes: Vec<u8>,
     followed: FollowReport,
@@ -114,6 +121,7 @@ impl Dissector {
             totals: CaptureTotals::default(),
             forgotten: Vec::new(),
             sums: Sums::default(),
+            together: Vec::new(),
             scratch: datagram::Scratch::default(),
         }
     }
@@ -145,6 +153,11 @@ impl Dissector {
         // Not by the packet's number: a recording leaves some out.
         if self.totals.packets.is_multiple_of(SUMS_EVERY) {
             self.flows.forget_if_too_many(&mut self.forgotten);
+            self.sums = self.flows.sums();
+        }
+        if self.sums.waiting >= MANY_WAITING {
+            let followed = self.options.follow.map(Follow::number);
+            self.flows.give_up_what_waits(followed);
             self.sums = self.flows.sums();
         }
     }

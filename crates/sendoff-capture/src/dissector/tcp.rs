@@ -6,7 +6,7 @@ use crate::{
     file::Packet,
     flows::FlowKey,
     layers::{Ip, Source, Tcp, TcpFlags},
-    stream::Consumer,
+    stream::{Consumer, MAX_WAITING},
 };
 use std::net::SocketAddr;
 
@@ -64,9 +64,8 @@ impl Dissector {
         conversation.count(now, side, payload.len());
         let number = conversation.number;
         if let Detail::Tcp(tcp) = &mut conversation.detail {
-            let limit = self.waiting_limit(number, side);
             let before = tcp.waiting();
-            self.analysis.tcp = Some(tcp.segment(side, TcpSegment { header: &header, payload }, limit));
+            self.analysis.tcp = Some(tcp.segment(side, TcpSegment { header: &header, payload }, MAX_WAITING));
             self.sums.waiting = (self.sums.waiting + tcp.waiting()).saturating_sub(before);
             let consumer = &mut tcp.sides[side.index()].consumer;
             let Analysis { frames, smux, .. } = &mut self.analysis;

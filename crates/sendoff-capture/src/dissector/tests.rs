@@ -12,7 +12,7 @@ use crate::{
 use sendoff_proto::{
     SeqNumber, Timestamp, TransmitBuffer,
     fec::{Encoder, FEC_OVERHEAD, Fec},
-    wire::{Command, Segment},
+    wire::{Block, BlockKind, Body, Command, FIN_FRAGMENT, Segment, Token},
 };
 use std::{net::SocketAddr, path::Path, time::Instant};
 
@@ -197,6 +197,60 @@ fn the_same_conv_on_the_same_ports_is_another_conversation_when_it_begins_anew()
 }
 
 #[test]
+fn eight_datagrams_far_off_are_believed_and_one_with_as_many_segments_is_not() {
+    for in_one in [true, false] {
+        let mut shown = Shown::following(Side::Client);
+        shown.segment(ms(0), Side::Client, &push(0, 0, 0, b"a"));
+        shown.segment(ms(1), Side::Server, &tells(1, 32));
+        let far: Vec<_> = (100_000..100_008).map(|sn| push(sn, 0, 0, b"far")).collect();
+        let unas: Vec<_> = (200_000..200_008).map(|una| tells(una, 32)).collect();
+        if in_one {
+            shown.segment(ms(2), Side::Client, &far.concat());
+            shown.segment(ms(3), Side::Server, &unas.concat());
+        } else {
+            far.iter().for_each(|far| shown.segment(ms(2), Side::Client, far));
+        }
+        shown.segment(ms(4), Side::Client, &push(if in_one { 1 } else { 100_008 }, 0, 0, b"b"));
+        let all = shown.dissector.finish();
+        assert_eq!(shown.followed(), if in_one { &b"ab"[..] } else { b"afarb" });
+        assert_eq!(kcp(&all[0]).sides[0].new_segments, if in_one { 2 } else { 3 });
+    }
+}
+
+#[test]
+fn what_is_followed_and_was_replaced_is_complete_only_if_its_end_was_seen() {
+    let hello = |token| {
+        let mut data = Vec::new();
+        let body = Body::Hello { features: 0, cookie: [0; 16] };
+        Block { flags: 0, to: None, from: Token::new(token), body }.encode(&mut data);
+        segment(BlockKind::Hello.carrier(), [0; 3], 32, &data)
+    };
+    let fin = {
+        let mut data = Vec::new();
+        Block { flags: 0, to: Token::new(9), from: Token::new(5), body: Body::Fin { code: 0, reason: "" } }
+            .encode(&mut data);
+        let mut fin = segment(BlockKind::Fin.carrier(), [1, 0, 0], 32, &data);
+        // What an application's data never has.
+        fin[5] = FIN_FRAGMENT;
+        fin
+    };
+    for (end, complete) in [(None, false), (Some(&fin), true), (Some(&reset()), true)] {
+        let mut shown = Shown::following(Side::Client);
+        shown.segment(ms(0), Side::Client, &hello(5));
+        shown.segment(ms(1), Side::Client, &push(0, 0, 0, b"all"));
+        if let Some(end) = end {
+            shown.segment(ms(2), Side::Client, end);
+        }
+        shown.segment(ms(3), Side::Client, &hello(6));
+        shown.segment(ms(4), Side::Client, &push(1, 0, 0, b"more"));
+        assert_eq!(shown.dissector.finish().len(), 2);
+        assert_eq!(shown.followed(), b"all");
+        let report = shown.dissector.follow_report();
+        assert_eq!((report.replaced, report.is_complete()), (!complete, complete), "{end:?}");
+    }
+}
+
+#[test]
 fn a_datagram_is_counted_where_it_belongs_though_what_it_brings_back_begins_another_conversation() {
     let now = Instant::now();
     let (mut encoder, mut buffer) =
@@ -331,20 +385,41 @@ fn the_sums_that_are_kept_are_those_of_a_count() {
         let mut reader = crate::PacketReader::new(&file[..]).unwrap();
         while let Some(packet) = reader.next_packet().unwrap() {
             dissector.packet(&packet);
-            let Sums { tracked, waiting, shards, together } = dissector.flows.sums();
-            assert_eq!(
-                dissector.sums,
-                Sums { tracked, waiting, shards, together },
-                "{name}: {}",
-                packet.number
-            );
+            let Sums { tracked, waiting, shards } = dissector.flows.sums();
+            assert_eq!(dissector.sums, Sums { tracked, waiting, shards }, "{name}: {}", packet.number);
             most.tracked = most.tracked.max(tracked);
             most.waiting = most.waiting.max(waiting);
             most.shards = most.shards.max(shards);
-            most.together = most.together.max(together);
         }
     }
-    assert!(most.tracked > 0 && most.waiting > 0 && most.shards > 0 && most.together == 1, "{most:?}");
+    assert!(most.tracked > 0 && most.waiting > 0 && most.shards > 0, "{most:?}");
+}
+
+#[test]
+fn of_what_waits_that_goes_first_which_is_over_or_silent_longest_and_never_what_is_followed() {
+    let follow = Some(Follow { side: Side::Client, conversation: Some(1) });
+    let mut shown = Shown::new(Options { framing: Some(Framing::Lines), follow, ..Options::default() });
+    let reset = reset();
+    let much = vec![b'x'; 60_000];
+    for n in 0..9 {
+        for sn in 1..70 {
+            shown.datagram(ms(n as u64), one_of_many(n), SERVER, &push(sn, 0, 0, &much));
+        }
+        if n == 6 {
+            shown.datagram(ms(n as u64), one_of_many(n), SERVER, &reset);
+        }
+    }
+    let waiting = shown.dissector.sums.waiting;
+    assert!((MANY_WAITING / 4..MANY_WAITING).contains(&waiting), "{waiting}");
+    // Whoever comes now may wait as if nothing were.
+    for sn in [1, 0] {
+        shown.datagram(ms(9), one_of_many(9), SERVER, &push(sn, 0, 0, b"line\n"));
+    }
+    let mut all = shown.dissector.flows.take_all();
+    all.sort_by_key(|one| one.number);
+    let waits: Vec<bool> = all.iter().map(|one| one.detail.waiting() > 0).collect();
+    assert_eq!(waits, [true, false, false, false, true, true, false, true, true, false]);
+    assert_eq!(frames_of(&all)[9], 2);
 }
 
 #[test]
@@ -359,20 +434,74 @@ fn frames_that_become_whole_together_are_told_as_first_and_count() {
     assert_eq!((frames.first.number, frames.first.len, frames.count, frames.last()), (2, 3, 1_001, 1_002));
 }
 
+fn reset() -> Vec<u8> {
+    let mut data = Vec::new();
+    let body = Body::Reset { code: 0, reason: "" };
+    Block { flags: 0, to: None, from: None, body }.encode(&mut data);
+    segment(BlockKind::Reset.carrier(), [0; 3], 0, &data)
+}
+
+/// The client of a conversation of its own.
+fn one_of_many(n: usize) -> ([u8; 4], u16) {
+    ([10, 1, (n >> 8) as u8, n as u8], 7)
+}
+
+fn frames_of(all: &[Conversation]) -> Vec<u64> {
+    all.iter().map(|one| kcp(one).sides[0].framing().map_or(0, |(_, frames, _)| frames)).collect()
+}
+
 #[test]
-fn of_more_conversations_than_may_be_put_together_no_frames_are_told() {
-    let follow = Some(Follow { side: Side::Client, conversation: Some(MAX_PUT_TOGETHER as u64 + 9) });
+fn of_more_conversations_than_may_be_put_together_the_one_that_was_silent_longest_gives_way() {
+    let many = MAX_PUT_TOGETHER + 20;
+    let follow = Some(Follow { side: Side::Client, conversation: Some(3) });
     let mut shown = Shown::new(Options { framing: Some(Framing::Lines), follow, ..Options::default() });
-    for n in 0..MAX_PUT_TOGETHER + 20 {
-        shown.datagram(ms(0), ([10, 1, (n >> 8) as u8, n as u8], 7), SERVER, &push(0, 0, 0, b"line\n"));
+    for n in 0..many {
+        shown.datagram(ms(n as u64), one_of_many(n), SERVER, &push(0, 0, 0, b"line\n"));
+        // The first is never silent for long.
+        shown.datagram(ms(n as u64), one_of_many(0), SERVER, &push(n as u32, 0, 0, b"line\n"));
     }
-    assert_eq!(shown.dissector.sums.together, MAX_PUT_TOGETHER + 1, "the one that is followed comes on top");
+    for n in 0..many {
+        shown.datagram(
+            ms(1_000),
+            one_of_many(n),
+            SERVER,
+            &push(if n == 0 { many as u32 } else { 1 }, 0, 0, b"line\n"),
+        );
+    }
     let all = shown.dissector.finish();
-    let framed = all.iter().filter(|one| kcp(one).sides[0].framing().is_some());
-    let numbers: Vec<u64> = framed.map(|one| one.number).collect();
-    assert_eq!(numbers.len(), MAX_PUT_TOGETHER + 1);
-    assert_eq!(numbers.last(), Some(&(MAX_PUT_TOGETHER as u64 + 9)));
-    assert_eq!(shown.followed(), b"line\n");
+    // The third is followed and takes no place; the second and those behind the third were silent longest.
+    assert_eq!(shown.dissector.totals().gave_way, 19);
+    let frames = frames_of(&all);
+    assert_eq!(frames[0], many as u64 + 1);
+    assert_eq!(frames[1..4], [1, 2, 1]);
+    assert_eq!(frames.iter().filter(|frames| **frames == 1).count(), 19);
+    assert!(frames[21..].iter().all(|frames| *frames == 2), "{frames:?}");
+    assert_eq!(shown.followed(), b"line\nline\n");
+    let mut closing = String::new();
+    crate::report::closing(&shown.dissector.totals(), &mut closing);
+    assert!(
+        closing.contains("; frames of 19 conversations not told to the end: more than 256 at a time"),
+        "{closing}"
+    );
+}
+
+#[test]
+fn conversations_that_are_over_give_way_unnoticed() {
+    let mut shown = Shown::new(Options { framing: Some(Framing::Lines), ..Options::default() });
+    let reset = reset();
+    // This one goes on, though it was silent longest.
+    shown.datagram(ms(0), one_of_many(0), SERVER, &push(0, 0, 0, b"line\n"));
+    for n in 1..2 * MAX_PUT_TOGETHER {
+        // What waits is told in the end, though something is missing.
+        shown.datagram(ms(n as u64), one_of_many(n), SERVER, &push(1, 0, 0, b"line\n"));
+        shown.datagram(ms(n as u64), one_of_many(n), SERVER, &reset);
+    }
+    shown.datagram(ms(1_000), one_of_many(0), SERVER, &push(1, 0, 0, b"line\n"));
+    let all = shown.dissector.finish();
+    assert_eq!(shown.dissector.totals().gave_way, 0);
+    let frames = frames_of(&all);
+    assert_eq!((frames[0], all.len()), (2, 2 * MAX_PUT_TOGETHER));
+    assert!(frames[1..].iter().all(|frames| *frames == 1), "{frames:?}");
 }
 
 #[test]

@@ -541,6 +541,7 @@ pub fn totals_object(totals: &CaptureTotals, out: &mut String) {
     json.plain("conversations", totals.conversations);
     json.plain("incomplete_fragments", totals.incomplete_fragments);
     json.plain("dropped", totals.dropped);
+    json.plain("gave_way", totals.gave_way);
     json.end();
     out.push('\n');
 }

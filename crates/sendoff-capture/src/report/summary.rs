@@ -7,6 +7,7 @@ use super::{
 use crate::{
     conversation::{Began, Conversation, Detail, Ended, Fec, Fin, Kcp, KcpSide, Side, TcpConversation},
     dissector::CaptureTotals,
+    flows::MAX_PUT_TOGETHER,
     stream::{FrameError, Framing},
 };
 use sendoff_proto::code_name;
@@ -286,6 +287,11 @@ pub fn closing(totals: &CaptureTotals, out: &mut String) {
         out.push_str(
             " more passed and are not in it: they came too fast for the capture, or after it had stopped",
         );
+    }
+    if totals.gave_way > 0 {
+        out.push_str("; frames of ");
+        plural(out, totals.gave_way, "conversation");
+        _ = write!(out, " not told to the end: more than {MAX_PUT_TOGETHER} at a time");
     }
     out.push('\n');
 }

@@ -20,7 +20,8 @@ use std::fmt;
 /// [`PIECE_COST`] for each piece. When there are more, what they wait for is given up.
 pub const MAX_WAITING: usize = 4 << 20;
 
-/// Bytes that may wait in all directions together, before none but the one that is followed may wait any longer.
+/// Bytes that may wait in all directions together. When there are more, what waits is given up until it is half as much:
+/// first in conversations that are over, then in those that were silent longest; never in the one that is followed.
 pub const MANY_WAITING: usize = 32 << 20;
 
 /// What a piece costs beside its bytes: its place in a tree, and what an allocation costs.
@@ -179,6 +180,14 @@ impl Consumer {
             smux.hand_over(smux_frames, bytes);
         }
         move_all(&mut self.kept, bytes);
+    }
+
+    /// Nothing more comes, and only what it has come to is asked for.
+    pub(crate) fn give_memory_back(&mut self) {
+        (self.kept, self.frames) = (Vec::new(), None);
+        if let Some(smux) = &mut self.smux {
+            smux.give_memory_back();
+        }
     }
 
     /// Nothing more comes.

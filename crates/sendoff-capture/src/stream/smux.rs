@@ -13,6 +13,9 @@ pub const MAX_SMUX_STREAMS: usize = 256;
 /// Frames that are told of one packet; one packet can bring megabytes, if they waited for it, and under snappy far more.
 pub const MAX_SMUX_TOLD: usize = 4_096;
 
+/// The same, once nothing more of the session is told.
+const FEW_STREAMS: usize = 64;
+
 const HEADER: usize = 8;
 /// Bytes of the data of UPD.
 const UPDATE: usize = 8;
@@ -249,6 +252,18 @@ impl Smux {
         };
         if due > 0 || !between {
             totals.error.get_or_insert(SmuxError::Unfinished { due: due.max(1) });
+        }
+    }
+
+    /// Nothing more comes, and only what it has come to is asked for: not of so many streams, because there may be so
+    /// many more sessions.
+    pub(crate) fn give_memory_back(&mut self) {
+        (self.layer, self.first) = (Layer::Clear, Vec::new());
+        let Frames { kept, told, totals, .. } = &mut self.frames;
+        (*kept, *told) = (Vec::new(), Vec::new());
+        if let Some(beyond) = totals.streams.keys().nth(FEW_STREAMS).copied() {
+            let frames = |of: &SmuxStream| of.frames + u64::from(of.syn) + u64::from(of.fin);
+            totals.others += totals.streams.split_off(&beyond).values().map(frames).sum::<u64>();
         }
     }
 

@@ -52,11 +52,11 @@ impl SideSeries {
         bin
     }
 
-    /// A new number, however far it is: that it is no lie has been judged. What lies in a hole of the capture isn't in
+    /// A new number, however far it is, on or back: that it is no lie has been judged. What lies in a hole of the capture isn't in
     /// flight.
     fn go_on_at(&mut self, number: i64) {
-        if self.sent >= 0 && number - self.sent > REACH {
-            (self.sent, self.acked) = (number, number);
+        if self.sent >= 0 && (number - self.sent).abs() > REACH {
+            (self.sent, self.acked, self.edge) = (number, number, -1);
         }
     }
 
@@ -253,6 +253,11 @@ mod tests {
         assert_eq!(side.bin(2).flight, 1);
         side.covered(3, 1_000_001, Some(32), REACH);
         assert_eq!((side.sent, side.acked, side.edge), (1_000_001, 1_000_001, 1_000_033));
+        // What led there were lies.
+        side.go_on_at(1);
+        side.sent_to(4, 1, 2, REACH);
+        side.covered(5, 2, Some(32), REACH);
+        assert_eq!((side.sent, side.acked, side.edge), (2, 2, 34));
     }
 
     #[test]

@@ -17,6 +17,19 @@ fn run(stream: &[u8], cut: usize) -> (Vec<SmuxFrame>, Vec<u8>, SmuxTotals) {
     (told, kept, smux.totals().clone())
 }
 
+#[test]
+fn of_a_session_that_gave_way_few_streams_are_kept() {
+    let mut smux = Smux::new(None);
+    for stream in 0..2 * FEW_STREAMS as u32 {
+        smux.feed(&[frame(1, 0, stream, b""), frame(1, 2, stream, b"x")].concat());
+    }
+    smux.give_memory_back();
+    let totals = smux.totals();
+    let few = FEW_STREAMS as u64;
+    assert_eq!((totals.streams.len(), totals.frames, totals.others), (FEW_STREAMS, 4 * few, 2 * few));
+    assert!(smux.frames.told.is_empty());
+}
+
 fn session() -> Vec<u8> {
     let update = [100_u32.to_le_bytes(), 65_536_u32.to_le_bytes()].concat();
     [

@@ -317,5 +317,8 @@ fn complete(report: &FollowReport, args: &DissectArgs) -> Result<(), String> {
     if report.forgotten {
         problems.push("among so many others it was forgotten before its end was seen".into());
     }
+    if report.replaced {
+        problems.push("another conversation began in its place before its end was seen".into());
+    }
     Err(problems.join("; "))
 }
