@@ -223,11 +223,11 @@ async fn a_ratio_that_changes_while_running_is_followed() {
     let mut server = Server::start(row.peer, &Options { bytes: 0, ..row.options() }).await.unwrap();
     let relay = Relay::start(server.address(), losing(row.loss), 13).unwrap();
     let mut stream = KcpStream::connect_with(relay.address(), row.config()).await.unwrap();
-    for (round, ratio) in [[10, 3], [5, 2], [3, 3], [20, 6]].into_iter().enumerate() {
+    // Short ones: kcp-go finds a ratio where a row of some periods has come without a loss, also of its own socket.
+    for (round, ratio) in [[10, 3], [5, 2], [3, 3], [8, 3]].into_iter().enumerate() {
         let before = server.shards().await.unwrap();
         stream.set_fec(fec(ratio)).unwrap();
-        // Over the shards without parity between the ratios, and well beyond. kcp-go finds a ratio where it has a whole period
-        // of it without a loss, so there is no telling when.
+        // Over the shards without parity between the ratios, and well beyond: there is no telling when it is found.
         let mut after = before;
         for piece in 0..10 {
             stream = exchange(stream, &format!("round {round}, {piece}"), 2 * BYTES).await;
