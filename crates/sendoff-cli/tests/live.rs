@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{Running, command, objects, random_bytes, run, until};
+use common::{Output, Running, command, objects, random_bytes, run, until};
 use std::{
     env, fs,
     net::UdpSocket,
@@ -103,6 +103,17 @@ fn flood(to: &UdpSocket, datagrams: u32, bytes: usize) {
     }
 }
 
+/// So many datagrams come while it stands still, and an interrupt behind them.
+fn interrupted_behind(live: Running, to: &UdpSocket, datagrams: u32, bytes: usize) -> Output {
+    live.signal("STOP");
+    flood(to, datagrams, bytes);
+    live.signal("INT");
+    live.signal("CONT");
+    let output = live.output();
+    assert_eq!(output.code, 0, "{}", output.stderr);
+    output
+}
+
 fn unread() -> (UdpSocket, u16) {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let port = socket.local_addr().unwrap().port();
@@ -122,13 +133,8 @@ fn the_last_line_of_a_burst_is_seen_without_a_next_packet() {
 fn what_waits_when_it_is_interrupted_is_told() {
     let (to, port) = unread();
     let Some(live) = watch(port, &["--json"]) else { return };
-    live.signal("STOP");
     let datagrams = 1_000;
-    flood(&to, datagrams, 10_000);
-    live.signal("INT");
-    live.signal("CONT");
-    let output = live.output();
-    assert_eq!(output.code, 0, "{}", output.stderr);
+    let output = interrupted_behind(live, &to, datagrams, 10_000);
     let told = objects(&output.text());
     let last = told.last().unwrap();
     assert_eq!((&last["packets"], &last["dropped"]), (&datagrams.into(), &0.into()));
@@ -139,14 +145,9 @@ fn a_page_tells_what_the_kernel_has_dropped() {
     let (to, port) = unread();
     let page = scratch("live.html");
     let Some(live) = watch(port, &["--html", page.to_str().unwrap()]) else { return };
-    live.signal("STOP");
     // Twice of what can wait.
     let datagrams = 1_200;
-    flood(&to, datagrams, 60_000);
-    live.signal("INT");
-    live.signal("CONT");
-    let output = live.output();
-    assert_eq!(output.code, 0, "{}", output.stderr);
+    interrupted_behind(live, &to, datagrams, 60_000);
     let page = fs::read_to_string(&page).unwrap();
     let end = page.rsplit_once("class=\"end\">").unwrap().1.split_once("</script>").unwrap().0;
     let totals = &serde_json::from_str::<serde_json::Value>(end).unwrap()["totals"];

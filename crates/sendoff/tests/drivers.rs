@@ -5,14 +5,13 @@ mod common;
 
 use common::*;
 use sendoff::{
-    Config, DatagramSocket, Fec, KcpEndpoint, KcpListener, KcpStream, SocketOptions,
+    Config, Fec, KcpEndpoint, KcpListener, KcpStream, SocketOptions,
     wire::{Block, Body, Command, SegmentView, Token},
 };
 use std::{
     io::{self, ErrorKind},
     net::SocketAddr,
     sync::Arc,
-    task::{Context, Poll},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -176,27 +175,6 @@ async fn an_address_with_drivers_is_taken_by_nobody_else_and_taken_from_nobody()
     in_use(KcpListener::bind_with(single.local_addr(), drivers(2)).await);
 }
 
-/// One that is there for its address.
-struct Deaf;
-
-impl DatagramSocket for Deaf {
-    fn local_addr(&self) -> SocketAddr {
-        ([10, 0, 0, 1], 1).into()
-    }
-
-    fn try_send(&self, _: SocketAddr, _: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn poll_send_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_recv(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
-        Poll::Pending
-    }
-}
-
 #[tokio::test]
 async fn a_socket_that_is_handed_in_has_one_driver() {
     let refused = |result: io::Result<KcpEndpoint>| {
@@ -207,7 +185,8 @@ async fn a_socket_that_is_handed_in_has_one_driver() {
     let config = drivers(DRIVERS);
     let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
     refused(KcpEndpoint::from_socket(socket, config.clone()));
-    refused(KcpEndpoint::bind_with("10.0.0.1:1", config.socket(Arc::new(Deaf))).await);
+    let deaf = Deaf(|| ([10, 0, 0, 1], 1).into());
+    refused(KcpEndpoint::bind_with("10.0.0.1:1", config.socket(Arc::new(deaf))).await);
 }
 
 #[test]

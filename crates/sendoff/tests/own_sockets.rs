@@ -3,12 +3,11 @@
 mod common;
 
 use common::*;
-use sendoff::{Config, DatagramSocket, Fec, KcpEndpoint, KcpStream};
+use sendoff::{Config, Fec, KcpEndpoint, KcpStream};
 use std::{
     io::{self, ErrorKind},
-    net::{SocketAddr, UdpSocket},
+    net::UdpSocket,
     sync::Arc,
-    task::{Context, Poll},
     thread,
 };
 
@@ -64,34 +63,20 @@ async fn a_closed_endpoint_opens_nothing_from_another_socket_either() {
     .await;
 }
 
-/// While a connection is opened with it, another thread closes the endpoint.
-struct Closing(KcpEndpoint);
-
-impl DatagramSocket for Closing {
-    fn local_addr(&self) -> SocketAddr {
-        let endpoint = self.0.clone();
-        thread::spawn(move || endpoint.close()).join().unwrap();
-        ([10, 0, 0, 1], 1).into()
-    }
-
-    fn try_send(&self, _: SocketAddr, _: &[u8]) -> io::Result<()> {
-        Ok(())
-    }
-
-    fn poll_send_ready(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_recv(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<(usize, SocketAddr)>> {
-        Poll::Pending
-    }
-}
-
 #[tokio::test]
 async fn what_is_opened_while_the_endpoint_is_closed_is_closed_too() {
     watched(async {
         let endpoint = KcpEndpoint::bind_with("127.0.0.1:0", fec()).await.unwrap();
-        let config = fec().socket(Arc::new(Closing(endpoint.clone())));
+        // While a connection is opened with it, another thread closes the endpoint.
+        let closing = Deaf({
+            let endpoint = endpoint.clone();
+            move || {
+                let endpoint = endpoint.clone();
+                thread::spawn(move || endpoint.close()).join().unwrap();
+                ([10, 0, 0, 1], 1).into()
+            }
+        });
+        let config = fec().socket(Arc::new(closing));
         assert_closed(endpoint.connect_early_with("127.0.0.1:9", config.clone()).await);
         // Its driver lets go of the socket once its only connection has ended.
         poll_and_drop(async || match KcpEndpoint::bind_with("0.0.0.0:0", config.clone()).await {

@@ -92,8 +92,8 @@ impl TcpConversation {
         }
     }
 
-    /// A segment passes by. Not more than `limit` bytes of memory may wait behind it.
-    pub(crate) fn segment(&mut self, side: Side, segment: TcpSegment<'_>, limit: usize) -> TcpNote {
+    /// A segment passes by.
+    pub(crate) fn segment(&mut self, side: Side, segment: TcpSegment<'_>) -> TcpNote {
         let TcpSegment { header, payload } = segment;
         let flags = header.flags;
         let own = &mut self.sides[side.index()];
@@ -107,7 +107,7 @@ impl TcpConversation {
             let TcpSide { stream, consumer, acknowledged, .. } = own;
             let mut sink = |piece: Piece<'_>| consumer.take(piece);
             let first = header.sequence.wrapping_add(flags.has(TcpFlags::SYN).into());
-            let arrived = stream.push(first, payload, limit, &mut sink);
+            let arrived = stream.push(first, payload, &mut sink);
             // A capture may have data a little behind its acknowledgement, but not behind later data.
             if let (Arrived::Ahead, Some(acknowledged)) = (arrived, *acknowledged) {
                 stream.acknowledged(acknowledged, &mut sink);

@@ -6,7 +6,7 @@ use crate::{
     file::Packet,
     flows::FlowKey,
     layers::{Ip, Source, Tcp, TcpFlags},
-    stream::{Consumer, MAX_WAITING},
+    stream::Consumer,
 };
 use std::net::SocketAddr;
 
@@ -65,7 +65,7 @@ impl Dissector {
         let number = conversation.number;
         if let Detail::Tcp(tcp) = &mut conversation.detail {
             let before = tcp.waiting();
-            self.analysis.tcp = Some(tcp.segment(side, TcpSegment { header: &header, payload }, MAX_WAITING));
+            self.analysis.tcp = Some(tcp.segment(side, TcpSegment { header: &header, payload }));
             self.sums.waiting = (self.sums.waiting + tcp.waiting()).saturating_sub(before);
             let consumer = &mut tcp.sides[side.index()].consumer;
             let Analysis { frames, smux, .. } = &mut self.analysis;

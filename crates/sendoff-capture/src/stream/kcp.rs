@@ -34,9 +34,9 @@ impl KcpStream {
         self.far.new_datagram();
     }
 
-    /// A PUSH with its data; without data if it is a FIN, which has a number too. Not more than `limit` bytes of memory
-    /// may wait behind it.
-    pub(crate) fn push(&mut self, sn: u32, data: &[u8], limit: usize, sink: &mut dyn FnMut(Piece<'_>)) {
+    /// A PUSH with its data; without data if it is a FIN, which has a number too. Not more than [`MAX_WAITING`] bytes
+    /// of memory may wait behind it.
+    pub(crate) fn push(&mut self, sn: u32, data: &[u8], sink: &mut dyn FnMut(Piece<'_>)) {
         let next = match self.next {
             Some(next) => next,
             // A conversation begins with 0; the first that is seen may have overtaken others.
@@ -78,7 +78,7 @@ impl KcpStream {
                 self.waiting_bytes += data.len() + PIECE_COST;
                 place.insert(data.to_vec());
             }
-            while self.waiting_bytes > limit {
+            while self.waiting_bytes > MAX_WAITING {
                 self.give_up(sink);
             }
             return;
@@ -178,7 +178,7 @@ impl KcpReassembly {
     pub(crate) fn push(&mut self, sn: u32, data: &[u8], una: Option<u32>) {
         if let Some(stream) = &mut self.stream {
             let mut sink = |piece: Piece<'_>| self.consumer.take(piece);
-            stream.push(sn, data, MAX_WAITING, &mut sink);
+            stream.push(sn, data, &mut sink);
             if let Some(una) = una {
                 stream.acknowledged(una, &mut sink);
             }
@@ -224,7 +224,7 @@ mod tests {
         };
         for (sn, data) in pushes {
             stream.new_datagram();
-            stream.push(*sn, data, MAX_WAITING, &mut sink);
+            stream.push(*sn, data, &mut sink);
         }
         stream.finish(una, &mut sink);
         out
@@ -271,7 +271,7 @@ mod tests {
         let mut gaps = 0;
         for (sn, data) in pushes {
             let mut sink = |piece: Piece<'_>| gaps += usize::from(matches!(piece, Piece::Gap(_)));
-            stream.push(sn, data, MAX_WAITING, &mut sink);
+            stream.push(sn, data, &mut sink);
             assert!(stream.waiting() <= MAX_WAITING);
         }
         assert_eq!(gaps, 1);
@@ -281,10 +281,10 @@ mod tests {
     fn what_waits_counts_with_its_cost() {
         let mut stream = KcpStream::default();
         for sn in 1..200 {
-            stream.push(sn, b"", MAX_WAITING, &mut |_| {});
+            stream.push(sn, b"", &mut |_| {});
         }
         assert_eq!(stream.waiting(), 199 * PIECE_COST);
-        stream.push(0, b"a", MAX_WAITING, &mut |_| {});
+        stream.push(0, b"a", &mut |_| {});
         assert_eq!(stream.waiting(), 0);
     }
 
@@ -298,7 +298,7 @@ mod tests {
                     gaps.push(missing)
                 }
             };
-            stream.push(sn, b"x", MAX_WAITING, &mut sink);
+            stream.push(sn, b"x", &mut sink);
             stream.acknowledged(una, &mut sink);
             (stream.waiting.len(), gaps.len())
         };
@@ -351,18 +351,18 @@ mod tests {
             Piece::Data(data) => out.extend_from_slice(data),
             Piece::Gap(missing) => panic!("{missing:?}"),
         };
-        stream.push(0, b"a", MAX_WAITING, &mut sink);
+        stream.push(0, b"a", &mut sink);
         stream.new_datagram();
         for sn in 40_000..40_100 {
-            stream.push(sn, b"lie", MAX_WAITING, &mut sink);
+            stream.push(sn, b"lie", &mut sink);
         }
         for lie in 0..20 {
             for sn in [40_100 + lie, 0] {
                 stream.new_datagram();
-                stream.push(sn, b"lie", MAX_WAITING, &mut sink);
+                stream.push(sn, b"lie", &mut sink);
             }
         }
-        stream.push(1, b"b", MAX_WAITING, &mut sink);
+        stream.push(1, b"b", &mut sink);
         assert_eq!(out, b"ab");
     }
 }

@@ -1,6 +1,6 @@
 //! Puts the segments of one direction of TCP in order: overlaps, repetitions, gaps.
 
-use super::{Missing, PIECE_COST, Piece};
+use super::{MAX_WAITING, Missing, PIECE_COST, Piece};
 use std::collections::BTreeMap;
 
 /// What a segment is for the stream.
@@ -47,14 +47,8 @@ impl TcpStream {
         self.waiting_bytes
     }
 
-    /// A segment with data. Not more than `limit` bytes of memory may wait behind it.
-    pub(crate) fn push(
-        &mut self,
-        sequence: u32,
-        data: &[u8],
-        limit: usize,
-        sink: &mut dyn FnMut(Piece<'_>),
-    ) -> Arrived {
+    /// A segment with data. Not more than [`MAX_WAITING`] bytes of memory may wait behind it.
+    pub(crate) fn push(&mut self, sequence: u32, data: &[u8], sink: &mut dyn FnMut(Piece<'_>)) -> Arrived {
         let next = match self.next {
             Some(next) => next,
             None => {
@@ -72,7 +66,7 @@ impl TcpStream {
             if let Some(replaced) = self.waiting.insert(at, data.to_vec()) {
                 self.waiting_bytes -= replaced.len() + PIECE_COST;
             }
-            while self.waiting_bytes > limit {
+            while self.waiting_bytes > MAX_WAITING {
                 self.give_up(sink);
             }
             return Arrived::Ahead;
@@ -138,7 +132,7 @@ impl TcpStream {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::MAX_WAITING, *};
+    use super::*;
     use proptest::prelude::*;
 
     fn run(syn: Option<u32>, segments: &[(u32, &[u8])], end: Option<u32>) -> (Vec<u8>, Vec<Missing>) {
@@ -150,7 +144,7 @@ mod tests {
         let mut stream = TcpStream::default();
         syn.inspect(|syn| stream.begin(*syn));
         for (sequence, bytes) in segments {
-            stream.push(*sequence, bytes, MAX_WAITING, &mut sink);
+            stream.push(*sequence, bytes, &mut sink);
         }
         stream.finish(end, &mut sink);
         (data, gaps)
@@ -176,12 +170,13 @@ mod tests {
         stream.begin(0);
         let mut sink = |piece: Piece<'_>| gaps += usize::from(matches!(piece, Piece::Gap(_)));
         for n in 1..100_000 {
-            stream.push(2 * n, b"x", MAX_WAITING, &mut sink);
+            stream.push(2 * n, b"x", &mut sink);
             let pieces = stream.waiting.len();
             assert_eq!(stream.waiting(), pieces * (1 + PIECE_COST));
             assert!(stream.waiting() <= MAX_WAITING);
         }
-        stream.push(300_000, b"x", 0, &mut sink);
+        stream.push(300_000, b"x", &mut sink);
+        stream.finish(None, &mut sink);
         assert_eq!((stream.waiting(), stream.waiting.len()), (0, 0));
         assert_eq!(gaps, 100_000);
     }
@@ -195,8 +190,8 @@ mod tests {
         };
         let mut stream = TcpStream::default();
         stream.begin(u32::MAX - 1);
-        stream.push(3, b"ef", MAX_WAITING, &mut sink);
-        stream.push(9, b"j", MAX_WAITING, &mut sink);
+        stream.push(3, b"ef", &mut sink);
+        stream.push(9, b"j", &mut sink);
         stream.acknowledged(3, &mut sink);
         // Only a part of what lies before the next piece.
         stream.acknowledged(8, &mut sink);

@@ -212,8 +212,7 @@ impl Driver {
     /// The connections with that address, wherever they are.
     pub(super) fn concerned(&self, now: Instant, remote: SocketAddr) -> Vec<Arc<ConnectionShared>> {
         let owner = self.owner(now, remote);
-        let table = owner.as_ref().unwrap_or(&self.shared).table();
-        table.with_remote(remote).cloned().collect()
+        owner.as_ref().unwrap_or(&self.shared).with_remote(remote)
     }
 
     fn owner(&self, now: Instant, remote: SocketAddr) -> Option<Arc<EndpointShared>> {

@@ -89,6 +89,9 @@ impl KcpEndpoint {
     /// has no more file descriptors.
     pub fn share_socket(&self) -> io::Result<UdpSocket> {
         self.check_port()?;
+        if matches!(*self.shared.handover(), Handover::After) {
+            return Err(has_predecessor());
+        }
         match &self.shared.io {
             DatagramIo::System(io) => io.share(),
             DatagramIo::Supplied(_) => Err(supplied()),
@@ -105,10 +108,7 @@ impl KcpEndpoint {
         if self.shared.io.is_supplied() {
             return Err(supplied());
         }
-        match *self.shared.handover() {
-            Handover::After => Err(has_predecessor()),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     /// Hands the port over to another process, which has [the same socket](Self::share_socket) and the other end of

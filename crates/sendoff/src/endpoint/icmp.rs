@@ -21,7 +21,7 @@ impl Driver {
             if error.kind != IcmpKind::PortUnreachable {
                 continue;
             }
-            let concerned: Vec<_> = self.shared.table().with_remote(error.peer).cloned().collect();
+            let concerned = self.shared.with_remote(error.peer);
             let quoted = self.quoted_conv(&error);
             if !self.shared.envelope.is_null() && concerned.len() > 1 && !self.shared.io.is_connected() {
                 continue; // it can't be told which one
@@ -41,8 +41,7 @@ impl Driver {
     fn limit_mtu(&mut self, peer: SocketAddr, mtu: u32) {
         let headers = if peer.is_ipv4() { 28 } else { 48 };
         let payload = (mtu as usize).saturating_sub(headers);
-        let concerned: Vec<_> = self.shared.table().with_remote(peer).cloned().collect();
-        for connection in concerned {
+        for connection in self.shared.with_remote(peer) {
             let mut state = connection.lock();
             state.connection.limit_mtu(payload);
             self.list(&mut state, &connection);

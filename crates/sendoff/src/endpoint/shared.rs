@@ -195,9 +195,13 @@ impl EndpointShared {
             // What anybody else answered would not get through.
             return false;
         }
-        let there = |member: Arc<Self>| -> Vec<_> { member.table().with_remote(remote).cloned().collect() };
-        let there: Vec<_> = self.group.members().flat_map(there).collect();
+        let there: Vec<_> = self.group.members().flat_map(|member| member.with_remote(remote)).collect();
         there.iter().all(|connection| connection.peer_kind() == PeerKind::Extended)
+    }
+
+    /// The connections of this driver with that address.
+    pub(super) fn with_remote(&self, remote: SocketAddr) -> Vec<Arc<ConnectionShared>> {
+        self.table().with_remote(remote).cloned().collect()
     }
 
     /// Whether there is any connection with that address.

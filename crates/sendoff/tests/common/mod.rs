@@ -2,11 +2,13 @@
 //! bare segments, a bad network, and a tap that remembers.
 #![allow(dead_code, unused_imports, reason = "each test file uses its part")]
 
+mod deaf;
 mod nat;
 mod raw;
 mod record;
 mod relay;
 
+pub use deaf::Deaf;
 pub use nat::Nat;
 pub use raw::{Heard, RawPeer};
 pub use record::Recorder;

@@ -29,6 +29,21 @@ use strangers::Strangers;
 use takeover::Post;
 use tokio::task::JoinSet;
 
+/// Who listens, and may be taken over in turn.
+struct Listening {
+    listener: AnyListener,
+    /// Where a successor asks.
+    post: Option<Post>,
+    /// What became of a takeover, if it was one.
+    taken: Option<Taken>,
+}
+
+/// The port was another process's.
+struct Taken {
+    /// Why a successor can't ask.
+    no_post: Option<String>,
+}
+
 /// What to do with each connection.
 #[derive(Clone, Debug)]
 struct Plan {
@@ -153,13 +168,9 @@ impl Listener {
         let wire = is_kcp.then(|| options.kcp.wire_value());
         let idle = (address.scheme() == "udp").then(|| options.udp.idle_time());
         let cipher = if is_kcp { options.kcp.crypt_value().cipher() } else { Cipher::Null };
-        let (any, post, taken) = match takeover {
-            None => (open::bind(address, options).await?, None, None),
-            Some(path) => {
-                let takeover::Listening { listener, post, taken } =
-                    takeover::listen(path, address, options).await?;
-                (listener, post, taken)
-            }
+        let Listening { listener: any, post, taken } = match takeover {
+            None => Listening { listener: open::bind(address, options).await?, post: None, taken: None },
+            Some(path) => takeover::listen(path, address, options).await?,
         };
         let endpoint = any.acceptor().map(KcpListener::endpoint).cloned();
         let local = any.local();

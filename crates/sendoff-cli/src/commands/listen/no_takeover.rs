@@ -1,20 +1,9 @@
 //! `--takeover` where processes can't share a socket: there is none.
 
+use super::Listening;
 use crate::exit::Usage;
-use sendoff::{Address, AnyListener, KcpEndpoint, Options};
+use sendoff::{Address, KcpEndpoint, Options};
 use std::{future::pending, path::Path};
-
-/// Who listens, and may be taken over in turn.
-pub(super) struct Listening {
-    pub(super) listener: AnyListener,
-    pub(super) post: Option<Post>,
-    pub(super) taken: Option<Taken>,
-}
-
-/// The port was another process's.
-pub(super) struct Taken {
-    pub(super) no_post: Option<String>,
-}
 
 /// # Errors
 /// Always.

@@ -15,6 +15,7 @@
 //! new one dies after it, the old one refuses newcomers until its conversations have ended; what is left at PATH, if
 //! anything, is a socket of nobody, which the next one takes. The old one goes away as after SIGTERM.
 
+use super::{Listening, Taken};
 use crate::{commands::open, exit::Usage};
 use anyhow::{Context, anyhow, bail};
 use rustix::{
@@ -25,7 +26,7 @@ use rustix::{
     },
     process::getuid,
 };
-use sendoff::{Address, AnyListener, Config, KcpEndpoint, KcpListener, Options};
+use sendoff::{Address, Config, KcpEndpoint, KcpListener, Options};
 use std::{
     fs,
     future::pending,
@@ -62,21 +63,6 @@ const EXHAUSTED: Duration = Duration::from_millis(100);
 
 /// How long the old one may take to answer. What comes then is bounded by the library.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// Who listens, and may be taken over in turn.
-pub(super) struct Listening {
-    pub(super) listener: AnyListener,
-    /// Where a successor asks.
-    pub(super) post: Option<Post>,
-    /// What became of a takeover, if it was one.
-    pub(super) taken: Option<Taken>,
-}
-
-/// The port was another process's.
-pub(super) struct Taken {
-    /// Why a successor can't ask.
-    pub(super) no_post: Option<String>,
-}
 
 /// Listens, in the place of the process that has its socket at `path` if there is one.
 ///
